@@ -1,0 +1,52 @@
+"""Every long-running job, declared once."""
+
+from typing import Final
+
+from lakehouse.contracts.tables import SPARK_INGEST, TABLES
+from lakehouse.runtime.spec import Engine, JobSpec
+
+_DECLARED: Final = (
+    JobSpec(
+        name=SPARK_INGEST,
+        engine=Engine.PROCESS,
+        group="spark",
+        entry_point="jobs.streaming.spark.main",
+        reads=("shop.clicks", "shop.purchases", "shop.products", "shop.profiles"),
+        writes=("bronze.dead_letters", *(t.name for t in TABLES.values() if t.owner == SPARK_INGEST)),
+        guarantee="exactly once: checkpoint, txnAppId/txnVersion, refresh",
+        freshness_seconds=120,
+    ),
+    JobSpec(
+        name="live_dashboard",
+        engine=Engine.FLINK,
+        group="flink",
+        entry_point="jobs.streaming.flink.live_dashboard",
+        reads=("shop.clicks", "shop.purchases"),
+        writes=("shop.dashboard", "shop.alerts"),
+        guarantee="at least once, made idempotent by (generation, seq) and the alert's deduplication key",
+        freshness_seconds=5,
+    ),
+    JobSpec(
+        name="dashboard_writer",
+        engine=Engine.PROCESS,
+        group="dashboard_writer",
+        entry_point="jobs.streaming.dashboard_writer",
+        reads=("shop.dashboard",),
+        writes=("redis",),
+        guarantee="at least once, guarded by (generation, seq): equal or newer replaces",
+        freshness_seconds=5,
+    ),
+    JobSpec(
+        name="notifier",
+        engine=Engine.PROCESS,
+        group="notifier",
+        entry_point="jobs.streaming.notifier",
+        reads=("shop.alerts",),
+        writes=("slack", "pagerduty"),
+        guarantee="at least once with a deduplication key",
+        freshness_seconds=30,
+    ),
+)
+
+JOBS: Final = {job.name: job for job in _DECLARED}
+"""Jobs by name."""

@@ -1,0 +1,331 @@
+"""Every Delta table: columns, key, partitioning and owner."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract, Kind
+
+
+class Type(StrEnum):
+    """Column types, named as Delta names them. Timestamps are UTC, whole milliseconds in microseconds."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    LONG = "long"
+    DOUBLE = "double"
+    BOOLEAN = "boolean"
+    BINARY = "binary"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+    FINGERPRINT = "decimal(38,0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: Type
+    nullable: bool = False
+
+
+class UnknownTableError(LookupError):
+    """Asked for a table that no contract declares."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"unknown table {name!r}; known tables: {', '.join(sorted(TABLES))}")
+
+
+@dataclass(frozen=True, slots=True)
+class TableContract:
+    """`name` is ``layer.table``. `key` identifies a row. `insert_only` tables may be read as a stream.
+
+    `not_compared` columns tell of the run that wrote a row, not of the data: comparisons leave them out.
+    """
+
+    name: str
+    owner: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...] = ()
+    insert_only: bool = False
+    not_compared: tuple[str, ...] = ()
+
+    @property
+    def layer(self) -> str:
+        return self.name.split(".")[0]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns)
+
+    @property
+    def compared_columns(self) -> tuple[str, ...]:
+        return tuple(n for n in self.column_names if n not in self.not_compared)
+
+
+_WIRE_TYPES: Final = {
+    Kind.ID: Type.STRING,
+    Kind.STRING: Type.STRING,
+    Kind.INTEGER: Type.LONG,
+    Kind.TIME: Type.TIMESTAMP,
+}
+
+_POSITION: Final = (
+    Column("topic", Type.STRING),
+    Column("partition", Type.INTEGER),
+    Column("offset", Type.LONG),
+    Column("arrival", Type.TIMESTAMP),
+)
+_ROLLED_UP: Final = (Column("events", Type.LONG), Column("fingerprint", Type.FINGERPRINT))
+_CHANGED_BY: Final = Column("changed_by", Type.STRING)
+_EVENT_DATE: Final = Column("event_date", Type.DATE)
+_HASH: Final = Column("record_hash", Type.LONG)
+_WINDOW: Final = (Column("window_start", Type.TIMESTAMP), Column("window_end", Type.TIMESTAMP))
+_REVENUE: Final = (Column("purchases", Type.LONG), Column("revenue_cents", Type.LONG))
+_POSITION_KEY: Final = ("topic", "partition", "offset")
+
+SPARK_INGEST: Final = "spark_lakehouse"
+"""The one Spark driver: ingest, silver and gold of the shop."""
+BACKFILL: Final = "backfill_marts"
+
+
+def payload(event: EventContract) -> tuple[Column, ...]:
+    """The typed columns of an event's fields, in the contract's order."""
+    return tuple(Column(f.name, _WIRE_TYPES[f.kind], f.nullable) for f in event.fields)
+
+
+def _bronze(event: EventContract, owner: str) -> TableContract:
+    columns = (*payload(event), *_POSITION, Column("value", Type.BINARY), _HASH, Column("arrival_date", Type.DATE))
+    return TableContract(f"bronze.{event.table}", owner, columns, _POSITION_KEY, ("arrival_date",), insert_only=True)
+
+
+_PRODUCT_VERSION: Final = (
+    Column("category", Type.STRING, nullable=True),
+    Column("brand", Type.STRING, nullable=True),
+    Column("price_cents", Type.LONG, nullable=True),
+    Column("product_valid_from", Type.TIMESTAMP, nullable=True),
+)
+
+
+def _silver_events(event: EventContract) -> TableContract:
+    """De-duplicated events with the product version valid at event time."""
+    columns = (*payload(event), *_POSITION, _HASH, *_PRODUCT_VERSION, _EVENT_DATE)
+    key = (event.key, "event_id", "event_time")
+    return TableContract(f"silver.{event.table}", SPARK_INGEST, columns, key, ("event_date",), insert_only=True)
+
+
+def _silver_versions(event: EventContract) -> TableContract:
+    """SCD2: one row per version, `valid_to` null while it is the latest."""
+    columns = (*payload(event), Column("valid_to", Type.TIMESTAMP, nullable=True), *_POSITION, _HASH)
+    return TableContract(f"silver.{event.table}", SPARK_INGEST, columns, (event.key, "valid_from"))
+
+
+def _gold(
+    name: str, columns: tuple[Column, ...], key: tuple[str, ...], partition_by: tuple[str, ...] = ("event_date",)
+) -> TableContract:
+    dated = (_EVENT_DATE,) if "event_date" in partition_by else ()
+    return TableContract(
+        f"gold.{name}",
+        SPARK_INGEST,
+        (*columns, *_ROLLED_UP, _CHANGED_BY, *dated),
+        key,
+        partition_by,
+        not_compared=("changed_by",),
+    )
+
+
+_DECLARED: Final = (
+    *(_bronze(e, SPARK_INGEST) for e in (CLICKS, PURCHASES, PRODUCTS, PROFILES)),
+    TableContract(
+        "bronze.dead_letters",
+        "each ingester",
+        (
+            *_POSITION,
+            Column("key", Type.BINARY, nullable=True),
+            Column("value", Type.BINARY, nullable=True),
+            Column("reason", Type.STRING),
+            Column("field", Type.STRING, nullable=True),
+            _HASH,
+            Column("arrival_date", Type.DATE),
+        ),
+        _POSITION_KEY,
+        ("arrival_date",),
+        insert_only=True,
+    ),
+    _silver_events(CLICKS),
+    _silver_events(PURCHASES),
+    _silver_versions(PRODUCTS),
+    _silver_versions(PROFILES),
+    TableContract(
+        "silver.sessions",
+        SPARK_INGEST,
+        (
+            Column("user_id", Type.STRING),
+            Column("session_start", Type.TIMESTAMP),
+            Column("session_end", Type.TIMESTAMP),
+            Column("duration_ms", Type.LONG),
+            Column("impressions", Type.LONG),
+            Column("clicks", Type.LONG),
+            Column("anomalous", Type.BOOLEAN),
+            *_ROLLED_UP,
+            _EVENT_DATE,
+        ),
+        ("user_id", "session_start"),
+        ("event_date",),
+    ),
+    TableContract(
+        "silver.session_parts",
+        SPARK_INGEST,
+        (
+            Column("user_id", Type.STRING),
+            Column("session_start", Type.TIMESTAMP),
+            Column("part", Type.INTEGER),
+            Column("part_start", Type.TIMESTAMP),
+            Column("part_end", Type.TIMESTAMP),
+            Column("impressions", Type.LONG),
+            Column("clicks", Type.LONG),
+            *_ROLLED_UP,
+            _EVENT_DATE,
+        ),
+        ("user_id", "session_start", "part"),
+        ("event_date",),
+    ),
+    TableContract(
+        "silver.purchase_clicks",
+        SPARK_INGEST,
+        (
+            Column("event_id", Type.STRING),
+            Column("event_time", Type.TIMESTAMP),
+            Column("user_id", Type.STRING),
+            Column("product_id", Type.STRING),
+            Column("quantity", Type.LONG),
+            Column("amount_cents", Type.LONG),
+            Column("region", Type.STRING),
+            Column("click_event_id", Type.STRING, nullable=True),
+            Column("click_event_time", Type.TIMESTAMP, nullable=True),
+            *_ROLLED_UP,
+            _EVENT_DATE,
+        ),
+        ("user_id", "event_id", "event_time"),
+        ("event_date",),
+    ),
+    _gold(
+        "product_metrics_5m",
+        (
+            Column("product_id", Type.STRING),
+            *_WINDOW,
+            Column("impressions", Type.LONG),
+            Column("clicks", Type.LONG),
+            Column("conversions", Type.LONG),
+            Column("revenue_cents", Type.LONG),
+            Column("ctr", Type.DOUBLE, nullable=True),
+        ),
+        ("product_id", "window_start"),
+    ),
+    _gold("region_revenue_5m", (Column("region", Type.STRING), *_WINDOW, *_REVENUE), ("region", "window_start")),
+    _gold("region_revenue_daily", (Column("region", Type.STRING), *_REVENUE), ("region", "event_date")),
+    _gold(
+        "region_revenue_sliding_10m", (Column("region", Type.STRING), *_WINDOW, *_REVENUE), ("region", "window_start")
+    ),
+    _gold(
+        "user_totals_daily",
+        (
+            Column("user_id", Type.STRING),
+            *_REVENUE,
+            Column("first_purchase", Type.TIMESTAMP),
+            Column("last_purchase", Type.TIMESTAMP),
+        ),
+        ("user_id", "event_date"),
+    ),
+    _gold(
+        "user_totals",
+        (
+            Column("user_id", Type.STRING),
+            *_REVENUE,
+            Column("first_purchase", Type.TIMESTAMP),
+            Column("last_purchase", Type.TIMESTAMP),
+        ),
+        ("user_id",),
+        (),
+    ),
+    TableContract(
+        "marts.product_daily",
+        BACKFILL,
+        (
+            _EVENT_DATE,
+            Column("product_id", Type.STRING),
+            Column("impressions", Type.LONG),
+            Column("clicks", Type.LONG),
+            Column("conversions", Type.LONG),
+            Column("revenue_cents", Type.LONG),
+            Column("ctr", Type.DOUBLE, nullable=True),
+            Column("category", Type.STRING, nullable=True),
+            Column("brand", Type.STRING, nullable=True),
+            *_ROLLED_UP,
+        ),
+        ("event_date", "product_id"),
+        ("event_date",),
+    ),
+    TableContract(
+        "marts.region_daily",
+        BACKFILL,
+        (
+            _EVENT_DATE,
+            Column("region", Type.STRING),
+            *_REVENUE,
+            Column("clicks", Type.LONG),
+            Column("impressions", Type.LONG),
+            Column("distinct_users", Type.LONG),
+            *_ROLLED_UP,
+        ),
+        ("event_date", "region"),
+        ("event_date",),
+    ),
+    TableContract(
+        "ops.comparisons",
+        "compare",
+        (
+            Column("run_id", Type.STRING),
+            Column("compared_at", Type.TIMESTAMP),
+            Column("table", Type.STRING),
+            Column("version", Type.LONG, nullable=True),
+            Column("rows_compared", Type.LONG),
+            Column("missing", Type.LONG),
+            Column("unexpected", Type.LONG),
+            Column("different", Type.LONG),
+        ),
+        ("run_id", "table"),
+        insert_only=True,
+    ),
+    TableContract(
+        "ops.quality_results",
+        "quality",
+        (
+            Column("run_id", Type.STRING),
+            Column("checked_at", Type.TIMESTAMP),
+            Column("table", Type.STRING),
+            Column("version", Type.LONG, nullable=True),
+            Column("rows_checked", Type.LONG),
+            Column("expectations", Type.LONG),
+            Column("failed", Type.LONG),
+            Column("success", Type.BOOLEAN),
+        ),
+        ("run_id", "table"),
+        insert_only=True,
+    ),
+)
+
+TABLES: Final = {t.name: t for t in _DECLARED}
+"""Contracts by table name."""
+
+
+def table(name: str) -> TableContract:
+    """The contract of ``layer.name``.
+
+    Raises:
+        UnknownTableError: no such table; the message lists those that exist.
+    """
+    try:
+        return TABLES[name]
+    except KeyError:
+        raise UnknownTableError(name) from None

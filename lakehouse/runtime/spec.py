@@ -1,0 +1,36 @@
+"""What a job is: the declaration that DAGs, command line, supervisor and docs derive from."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Engine(StrEnum):
+    """How a job runs: as a Flink job on the session cluster, or as a process under the supervisor."""
+
+    FLINK = "flink"
+    PROCESS = "process"
+
+
+class Restart(StrEnum):
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One long-running job.
+
+    `entry_point` is a Python module, run as ``python -m``: with Flink's Python and PyFlink for `FLINK`, with
+    the main one for `PROCESS`. `group` joins jobs that share a process. `freshness_seconds` is the time
+    within which an arrived record shows in `writes`.
+    """
+
+    name: str
+    engine: Engine
+    group: str
+    entry_point: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    guarantee: str
+    freshness_seconds: int
+    restart: Restart = Restart.ALWAYS

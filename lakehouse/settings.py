@@ -1,0 +1,154 @@
+"""Every setting of the installation, read from the environment, `.env` and the generated credentials.
+
+Names carry the prefix ``LAKEHOUSE_`` in the environment (``LAKEHOUSE_KAFKA_PORT``). Ports that are not
+set are `port_base` plus a fixed distance, so that a second installation needs one setting only.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+"""The checkout that this library runs from."""
+
+PORT_DISTANCES: Final = {
+    "minio_port": 0,
+    "minio_console_port": 1,
+    "postgres_port": 32,
+    "redis_port": 79,
+    "airflow_port": 80,
+    "flink_port": 81,
+    "flink_rpc_port": 82,
+    "flink_blob_port": 83,
+    "flink_taskmanager_rpc_port": 84,
+    "flink_taskmanager_data_port": 85,
+    "airflow_scheduler_health_port": 86,
+    "spark_ui_port": 87,
+    "kafka_port": 92,
+    "kafka_controller_port": 93,
+}
+"""Distance of each port from `Settings.port_base`."""
+
+
+class Settings(BaseSettings):
+    """Settings of one installation; immutable.
+
+    Credentials have no defaults: ``lakehouse up`` generates them into `credentials_file` (mode 0600).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LAKEHOUSE_", extra="ignore", frozen=True)
+
+    namespace: str = Field("", pattern=r"^([a-z][a-z0-9_]{0,30})?$")
+    """Prefix of topics, table paths, Redis keys and application ids; empty for the main tenant."""
+
+    home: Path = ROOT / ".lakehouse"
+    """Data, logs, run files and credentials of this installation."""
+    cache: Path = ROOT / ".lakehouse" / "cache"
+    """Downloads and builds; may be shared by several installations."""
+
+    host: str = "127.0.0.1"
+    port_base: int = Field(29000, ge=1024, le=65000)
+    minio_port: int
+    minio_console_port: int
+    postgres_port: int
+    redis_port: int
+    airflow_port: int
+    flink_port: int
+    flink_rpc_port: int
+    flink_blob_port: int
+    flink_taskmanager_rpc_port: int
+    flink_taskmanager_data_port: int
+    airflow_scheduler_health_port: int
+    spark_ui_port: int
+    kafka_port: int
+    kafka_controller_port: int
+
+    bucket: str = "lakehouse"
+    minio_access_key: str = ""
+    minio_secret_key: SecretStr = SecretStr("")
+    postgres_user: str = "lakehouse"
+    postgres_password: SecretStr = SecretStr("")
+    postgres_database: str = "lakehouse"
+    """Wanted states, catalogue and profiles; Airflow's metadata lie in `airflow_database` beside it."""
+    airflow_database: str = "airflow"
+    redis_password: SecretStr = SecretStr("")
+    airflow_user: str = "admin"
+    airflow_password: SecretStr = SecretStr("")
+    airflow_secret: SecretStr = SecretStr("")
+    airflow_fernet_key: SecretStr = SecretStr("")
+
+    slack_webhook_url: SecretStr = SecretStr("")
+    pagerduty_webhook_url: SecretStr = SecretStr("")
+    pagerduty_routing_key: SecretStr = SecretStr("")
+    """Where the notifier posts; empty: it only logs."""
+
+    kafka_heap: str = "512m"
+    flink_jobmanager_memory: str = "1024m"
+    flink_taskmanager_memory: str = "1728m"
+    spark_driver_memory: str = "1536m"
+    parallelism: int = 2
+    spark_trigger_seconds: int = 60
+    """Seconds between the starts of two micro-batches while live."""
+    spark_max_offsets_per_trigger: int = 250_000
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ports_from_base(cls, values: Any) -> Any:
+        base = int(values.get("port_base", 29000))
+        return {name: base + distance for name, distance in PORT_DISTANCES.items()} | values
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.home / "credentials.env"
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        return f"{self.host}:{self.kafka_port}"
+
+    @property
+    def s3_endpoint(self) -> str:
+        return f"http://{self.host}:{self.minio_port}"
+
+    @property
+    def postgres_dsn(self) -> str:
+        """libpq URI of the lakehouse database, with the password: for drivers, never for logs."""
+        return (
+            f"postgresql://{self.postgres_user}:{self.postgres_password.get_secret_value()}"
+            f"@{self.host}:{self.postgres_port}/{self.postgres_database}"
+        )
+
+    def prefixed(self, name: str, separator: str = ".") -> str:
+        """`name` within this namespace: a topic, a consumer group, an application id, a Redis key."""
+        return f"{self.namespace}{separator}{name}" if self.namespace else name
+
+    def table_path(self, table: str, scheme: str = "s3") -> str:
+        """Where the Delta table ``layer.name`` lies; `scheme` is ``s3a`` for Spark and Flink."""
+        layer, name = table.split(".")
+        prefix = f"{self.namespace}/" if self.namespace else ""
+        return f"{scheme}://{self.bucket}/{prefix}{layer}/{name}"
+
+    def checkpoint_path(self, job: str, scheme: str = "s3a") -> str:
+        """Where the engine of `job` keeps its checkpoints; each job has its own directory."""
+        prefix = f"{self.namespace}/" if self.namespace else ""
+        return f"{scheme}://{self.bucket}/{prefix}_checkpoints/{job}"
+
+    def delta_storage_options(self) -> dict[str, str]:
+        """delta-rs, Polars and DataFusion's object store options; commits by conditional put."""
+        return {
+            "AWS_ENDPOINT_URL": self.s3_endpoint,
+            "AWS_ACCESS_KEY_ID": self.minio_access_key,
+            "AWS_SECRET_ACCESS_KEY": self.minio_secret_key.get_secret_value(),
+            "AWS_REGION": "us-east-1",
+            "AWS_ALLOW_HTTP": "true",
+            "aws_conditional_put": "etag",
+        }
+
+
+@lru_cache
+def load_settings() -> Settings:
+    """The settings of this process: environment first, then ``.env``, then generated credentials."""
+    located = Settings(_env_file=ROOT / ".env")  # type: ignore[call-arg]
+    return Settings(_env_file=(located.credentials_file, ROOT / ".env"))  # type: ignore[call-arg]
