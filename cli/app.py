@@ -1,0 +1,64 @@
+"""``lakehouse``: every command; only the module of the one that is called is imported, so that all are quick."""
+
+import importlib
+import sys
+from typing import Final
+
+import typer
+from rich.console import Console
+
+from cli.errors import explained
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "up": ("cli.stack", "Start the services of the local stack."),
+    "down": ("cli.stack", "Stop the local stack; no process is left."),
+    "status": ("cli.stack", "Show how each service and job process is."),
+    "logs": ("cli.stack", "Show the log of a service or job."),
+    "produce": ("cli.produce", "Send events: generated ones or a CSV file."),
+    "validate": ("cli.validate", "Explain the verdict on each record of a file."),
+    "table": ("cli.table", "List, show and read the Delta tables."),
+    "job": ("cli.job", "List, start and stop the streaming jobs."),
+    "lag": ("cli.lag", "Show how far each hop is behind Kafka."),
+    "compare": ("cli.compare", "Compare tables and Redis with the reference."),
+    "demo": ("cli.demo", "Run the whole lakehouse on real and generated events."),
+}
+"""Name -> module and summary. The module's ``app`` (Typer) holds a command of this name, or is the group itself."""
+
+
+def build(called: str | None) -> typer.Typer:
+    """The application with the command `called` in full, and the others by name and summary."""
+    app = typer.Typer(
+        help="A Kappa lakehouse: shop events through Kafka into Delta tables, checked against a reference.",
+        epilog="Example: lakehouse up, then lakehouse status. Each command has --help.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for name, (module, summary) in COMMANDS.items():
+        if name != called:
+            app.command(name, help=summary)(_only_listed)
+            continue
+        group: typer.Typer = importlib.import_module(module).app
+        own = [c for c in group.registered_commands if c.callback and (c.name or c.callback.__name__) == name]
+        if own:
+            app.registered_commands.extend(own)
+        else:
+            app.add_typer(group, name=name, help=summary)
+    return app
+
+
+def main() -> None:
+    """Run the command line; an error that a person can act on is one sentence and exit status 1."""
+    called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    try:
+        build(called)(prog_name="lakehouse")
+    except Exception as error:
+        message = explained(error)
+        if message is None:
+            raise
+        Console(stderr=True, highlight=False).print(message, style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _only_listed() -> None:
+    """Stands for a command that was not called."""
