@@ -33,6 +33,11 @@ class Field:
     minimum: int | None = None
 
 
+def bounded_by_arrival(field: Field) -> bool:
+    """Whether the field's time may lie at most `MAX_CLOCK_SKEW_MS` after the record's arrival."""
+    return field.name == "event_time"
+
+
 @dataclass(frozen=True, slots=True)
 class EventContract:
     """A topic's payload. `table` is the suffix of its bronze and silver tables."""
