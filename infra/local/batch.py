@@ -8,11 +8,12 @@ import hashlib
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from infra.local import programs
 from infra.local.credentials import write_private
 from lakehouse.runtime import submissions
-from lakehouse.runtime.supervisor import ProgramState, Supervisor, UnknownProgramError, run_directory
+from lakehouse.runtime.supervisor import ProgramState, Supervisor, UnknownProgramError
 from lakehouse.runtime.wanted import job_lock, migrate
 from lakehouse.settings import Settings
 
@@ -65,7 +66,8 @@ def submit(settings: Settings, submission: Submission, module: str, arguments: t
             restart="false",
         )
         programs.write_spec(settings, program)
-        write_private(_configuration_file(settings, submission), programs.section(settings, program, start_seconds=0))
+        programs.batch_directory(settings).mkdir(exist_ok=True, mode=0o700)
+        write_private(_configuration_file(settings, submission), programs.section(settings, program, once=True))
         supervisor.reload_configuration()
         supervisor.add(submission.program)
         supervisor.start(submission.program)
@@ -117,11 +119,12 @@ def _tries(supervisor: Supervisor, work: str) -> list[int]:
 def _end(settings: Settings, supervisor: Supervisor, submission: Submission) -> None:
     supervisor.stop(submission.program)
     supervisor.remove(submission.program)
-    _configuration_file(settings, submission).unlink(missing_ok=True)
+    for file in (_configuration_file(settings, submission), programs.spec_path(settings, submission.program)):
+        file.unlink(missing_ok=True)
 
 
-def _configuration_file(settings: Settings, submission: Submission):
-    return run_directory(settings) / "batch" / f"{submission.program}.conf"
+def _configuration_file(settings: Settings, submission: Submission) -> Path:
+    return programs.batch_directory(settings) / f"{submission.program}.conf"
 
 
 def _outcome(state: ProgramState) -> Outcome:

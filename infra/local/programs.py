@@ -89,7 +89,7 @@ def write_spec(settings: Settings, program: Program) -> None:
         "environment": program.environment,
         "directory": str(ROOT),
     }
-    write_private(_spec_path(settings, program.name), json.dumps(spec, indent=1))
+    write_private(spec_path(settings, program.name), json.dumps(spec, indent=1))
 
 
 def configuration(settings: Settings, programs: list[Program]) -> str:
@@ -108,12 +108,21 @@ chmod=0600
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[include]
+files={_escaped(batch_directory(settings))}/*.conf
 """
-    return head + "".join(_section(settings, program) for program in programs)
+    return head + "".join(section(settings, program) for program in programs)
 
 
-def _section(settings: Settings, program: Program) -> str:
-    words = (sys.executable, "-I", "-S", launch.__file__, _spec_path(settings, program.name))
+def batch_directory(settings: Settings) -> Path:
+    """Where sections of programs lie that are taken up while the supervisor runs (`infra.local.batch`)."""
+    return run_directory(settings) / "batch"
+
+
+def section(settings: Settings, program: Program, *, once: bool = False) -> str:
+    """The program's part of the configuration; with `once`, it may end quickly and is not started again."""
+    words = (sys.executable, "-I", "-S", launch.__file__, spec_path(settings, program.name))
     command = " ".join(f'"{_escaped(word)}"' for word in words)
     return f"""
 [program:{program.name}]
@@ -121,8 +130,8 @@ command={command}
 autostart=false
 autorestart={program.restart}
 exitcodes=0
-startsecs=1
-startretries=1000
+startsecs={0 if once else 1}
+startretries={0 if once else 1000}
 stopsignal={program.stop_signal}
 stopwaitsecs={program.stop_seconds}
 killasgroup=true
@@ -133,7 +142,8 @@ stdout_logfile_backups=1
 """
 
 
-def _spec_path(settings: Settings, name: str) -> Path:
+def spec_path(settings: Settings, name: str) -> Path:
+    """Where `write_spec` puts what `launch` starts."""
     return run_directory(settings) / "programs" / f"{name}.json"
 
 

@@ -30,8 +30,8 @@ CREATE TABLE IF NOT EXISTS runtime.jobs (
 CREATE TABLE IF NOT EXISTS runtime.submissions (
     work text NOT NULL,
     try integer NOT NULL CHECK (try > 0),
-    state text NOT NULL CHECK (state IN ('claimed', 'stopped')),
-    changed_at timestamptz NOT NULL DEFAULT now(),
+    stopped boolean NOT NULL DEFAULT false,
+    lease_until timestamptz NOT NULL,
     PRIMARY KEY (work, try)
 );
 """
@@ -121,7 +121,7 @@ def raise_generation(settings: Settings, job: str) -> int:
 
 @contextmanager
 def job_lock(settings: Settings, job: str, *, wait: bool = True) -> Iterator[None]:
-    """Hold `job` against everybody else who starts, stops or reconciles it.
+    """Hold `job` (or a piece of work) against everybody else who starts, stops or reconciles it.
 
     PostgreSQL frees the lock when this process dies, however it dies.
 
