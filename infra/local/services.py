@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from infra.local.flink import flink
 from infra.local.kafka import kafka
 from infra.local.minio import minio
 from infra.local.postgres import postgres
@@ -12,7 +13,7 @@ from lakehouse.settings import Settings
 
 def declared(settings: Settings) -> dict[str, Service]:
     """Services by name, each after those it depends on."""
-    services = (kafka(settings), minio(settings), postgres(settings), valkey(settings))
+    services = (kafka(settings), minio(settings), postgres(settings), valkey(settings), *flink(settings))
     return {service.name: service for service in services}
 
 
