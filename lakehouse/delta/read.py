@@ -1,0 +1,39 @@
+"""Reading a Delta table with Polars, lazily."""
+
+from datetime import date, datetime
+
+import polars as pl
+from deltalake import DeltaTable
+
+from lakehouse.contracts.tables import table
+from lakehouse.delta.tables import open_table
+from lakehouse.settings import Settings
+
+
+def scan(
+    settings: Settings,
+    name: str,
+    *,
+    version: int | None = None,
+    timestamp: datetime | None = None,
+    dates: tuple[date, date] | None = None,
+) -> pl.LazyFrame:
+    """The table `name` as a lazy frame in the contract's column order; nothing is read before `collect`.
+
+    `dates`: first and last day, inclusive, of the partition column; files of other days are not read.
+    Raises what `open_table` raises.
+    """
+    return scan_opened(settings, name, open_table(settings, name, version, timestamp), dates)
+
+
+def scan_opened(
+    settings: Settings, name: str, opened: DeltaTable, dates: tuple[date, date] | None = None
+) -> pl.LazyFrame:
+    """As `scan`, of a table that is open at its version already."""
+    contract = table(name)
+    frame = pl.scan_delta(opened, storage_options=settings.delta_storage_options(), credential_provider=None)
+    if dates is not None:
+        if not contract.partition_by:
+            raise ValueError(f"{name} is not partitioned by date")
+        frame = frame.filter(pl.col(contract.partition_by[0]).is_between(*dates))
+    return frame.select(contract.column_names)

@@ -1,0 +1,117 @@
+"""Writing to a Delta table with delta-rs: every write happens once, also when the store's answer is lost."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from lakehouse.contracts.arrow import arrow_schema, polars_schema
+from lakehouse.contracts.tables import table
+from lakehouse.delta.errors import CommitRefusedError
+from lakehouse.delta.tables import create_table, open_table
+from lakehouse.settings import Settings
+
+ATTEMPTS: Final = 8
+_PAUSE_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Makes a write happen once: a table that has seen this or a later `version` of `app_id` takes it no more."""
+
+    app_id: str
+    version: int = 0
+
+    @classmethod
+    def new(cls, purpose: str) -> "Once":
+        """For a write that nobody will repeat under the same name."""
+        return cls(f"{purpose}/{uuid.uuid4()}")
+
+
+def append(settings: Settings, name: str, rows: pa.Table, once: Once, metadata: Mapping[str, Any] | None = None) -> int:
+    """Adds `rows`, creating the table if need be; returns the version that holds them.
+
+    Raises:
+        CommitRefusedError: other writers won every attempt.
+        DeltaError: the rows break the contract (a null where none may be, another type).
+    """
+    return _commit_once(settings, name, rows, once, metadata, None)
+
+
+def replace_day(
+    settings: Settings, name: str, day: date, rows: pa.Table, once: Once, metadata: Mapping[str, Any] | None = None
+) -> int:
+    """Makes `rows` the whole content of the partition `day`, in one commit; returns the version that holds them.
+
+    Other days stay as they are; a row of another day among `rows` is refused. Raises what `append` raises.
+    """
+    partition = table(name).partition_by[0]
+    return _commit_once(settings, name, rows, once, metadata, f"{partition} = '{day.isoformat()}'")
+
+
+def append_ops(settings: Settings, name: str, rows: Iterable[Mapping[str, Any]], once: Once | None = None) -> int:
+    """Appends plain rows (datetimes with a zone) to an ``ops`` table; returns the version that holds them.
+
+    `once` for a task that may be repeated as a whole; without it each call adds its rows.
+    """
+    frame = pl.DataFrame(list(rows), schema=polars_schema(table(name)), orient="row")
+    return append(settings, name, to_arrow(name, frame), once or Once.new(name))
+
+
+def to_arrow(name: str, frame: pl.DataFrame) -> pa.Table:
+    """`frame` by the table's contract: columns in order, exact types, nulls only where declared."""
+    schema = arrow_schema(table(name))
+    return frame.select(schema.names).to_arrow().cast(schema)
+
+
+def _commit_once(
+    settings: Settings,
+    name: str,
+    rows: pa.Table,
+    once: Once,
+    metadata: Mapping[str, Any] | None,
+    replaced: str | None,
+) -> int:
+    """Appends `rows`, or puts them in place of what the predicate `replaced` selects.
+
+    Why one commit and not two: delta-rs accepts one transaction id twice, and takes its own commit, whose
+    answer was lost, for a stranger's. So it gets a single try at a time (`max_commit_retries=0`); after each
+    that failed the table is opened anew, and the transaction's version tells whether it had succeeded.
+    """
+    properties = CommitProperties(
+        app_transactions=[Transaction(once.app_id, once.version)],
+        custom_metadata={"userMetadata": json.dumps(dict(metadata))} if metadata else None,
+        max_commit_retries=0,
+    )
+    opened = create_table(settings, name)
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(_PAUSE_SECONDS * attempt)
+            opened = open_table(settings, name)
+        if _seen(opened, once):
+            return int(opened.version())
+        try:
+            if replaced is None:
+                write_deltalake(opened, rows, mode="append", commit_properties=properties)
+            else:
+                write_deltalake(opened, rows, mode="overwrite", predicate=replaced, commit_properties=properties)
+        except (CommitFailedError, OSError) as error:
+            last_error = error
+        else:
+            return int(open_table(settings, name).version())
+    if _seen(open_table(settings, name), once):
+        return int(open_table(settings, name).version())
+    raise CommitRefusedError(name, ATTEMPTS) from last_error
+
+
+def _seen(opened: DeltaTable, once: Once) -> bool:
+    version = opened.transaction_version(once.app_id)
+    return version is not None and version >= once.version
