@@ -1,0 +1,5 @@
+"""Daily marts on a single node: each computed by Polars and by DataFusion, compared, published once."""
+
+from jobs.rust_engines.publish import MARTS, EnginesDisagreeError, Publication, publish_day
+
+__all__ = ["MARTS", "EnginesDisagreeError", "Publication", "publish_day"]

@@ -1,0 +1,125 @@
+"""One day of a mart: computed by both engines, compared row for row, published once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, Literal, TypeAlias
+
+import polars as pl
+import pyarrow as pa
+
+from jobs.rust_engines import product_daily, region_daily
+from jobs.rust_engines.sources import Sources
+from lakehouse.contracts.arrow import polars_schema
+from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
+from lakehouse.delta.write import Once, replace_day, to_arrow
+from lakehouse.settings import Settings
+
+Engine: TypeAlias = Literal["polars", "datafusion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mart:
+    """How a mart is computed, once per engine, from `reads`."""
+
+    name: str
+    reads: tuple[str, ...]
+    by_polars: Callable[[Sources, date], pl.LazyFrame]
+    by_datafusion: Callable[[Sources, date], pa.Table]
+
+    def compute(self, engine: Engine, sources: Sources, day: date) -> pl.DataFrame:
+        """The mart's rows for `day`, by the table's contract, in the order of its key."""
+        if engine == "polars":
+            rows = self.by_polars(sources, day).collect(engine="streaming")
+        else:
+            rows = pl.DataFrame(self.by_datafusion(sources, day))
+        contract = table(self.name)
+        return rows.select(contract.column_names).cast(polars_schema(contract)).sort(contract.key)
+
+
+MARTS: Final = {
+    mart.name: mart
+    for mart in (
+        Mart("marts.product_daily", product_daily.READS, product_daily.by_polars, product_daily.by_datafusion),
+        Mart("marts.region_daily", region_daily.READS, region_daily.by_polars, region_daily.by_datafusion),
+    )
+}
+"""Marts by table name."""
+
+
+class EnginesDisagreeError(RuntimeError):
+    """Polars and DataFusion computed different rows; nothing was published."""
+
+    def __init__(self, mart: str, day: date, only_polars: pl.DataFrame, only_datafusion: pl.DataFrame) -> None:
+        super().__init__(
+            f"{mart} of {day}: {only_polars.height} rows by Polars alone, {only_datafusion.height} by DataFusion "
+            f"alone; nothing was published. Polars: {only_polars.head(3).to_dicts()}; "
+            f"DataFusion: {only_datafusion.head(3).to_dicts()}"
+        )
+        self.only_polars = only_polars
+        self.only_datafusion = only_datafusion
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What was published: `version` of the mart holds `rows` rows of `day`, computed from `sources`."""
+
+    mart: str
+    day: date
+    engine: Engine
+    rows: int
+    version: int
+    sources: dict[str, int]
+    seconds: dict[str, float]
+    """By engine, reading included."""
+
+
+def publish_day(
+    settings: Settings, mart: str, day: date, engine: Engine = "polars", as_of: datetime | None = None
+) -> Publication:
+    """Computes `mart` (``product_daily`` or ``marts.product_daily``) for the UTC day by both engines and, if they
+    agree, puts the rows of `engine` in place of the day's rows, in one commit that names its source versions.
+
+    Repeating it changes nothing but the version. `as_of` computes from the tables as they were at that time.
+
+    Raises:
+        UnknownTableError: there is no such mart.
+        EnginesDisagreeError: they don't agree; the mart is as it was.
+        TableMissingError, VersionMissingError, ServiceDownError: as `lakehouse.delta.open_table`.
+        CommitRefusedError: other writers won every attempt to commit.
+    """
+    full_name = mart if "." in mart else f"marts.{mart}"
+    if full_name not in MARTS:
+        raise UnknownTableError(full_name)
+    chosen = MARTS[full_name]
+    started_ms = time.time_ns() // 1_000_000
+    sources = Sources.pin(settings, chosen.reads, as_of)
+    results: dict[str, pl.DataFrame] = {}
+    seconds: dict[str, float] = {}
+    engines: tuple[Engine, ...] = ("polars", "datafusion")
+    for name in engines:
+        began = time.perf_counter()
+        results[name] = chosen.compute(name, sources, day)
+        seconds[name] = time.perf_counter() - began
+    require_equal(full_name, day, results["polars"], results["datafusion"])
+    version = replace_day(
+        settings,
+        full_name,
+        day,
+        to_arrow(full_name, results[engine]),
+        # Of two publishers of one day, the one that looked at the sources later has the say.
+        Once(f"{settings.prefixed(BACKFILL)}/{full_name}/{day}", started_ms),
+        {"job": BACKFILL, "day": day.isoformat(), "engine": engine, "read_versions": sources.versions},
+    )
+    return Publication(full_name, day, engine, results[engine].height, version, sources.versions, seconds)
+
+
+def require_equal(mart: str, day: date, polars: pl.DataFrame, datafusion: pl.DataFrame) -> None:
+    """Raises EnginesDisagreeError unless both hold the same rows, in the same order, every column exact."""
+    if polars.equals(datafusion):
+        return
+    columns = polars.columns
+    only_polars = polars.join(datafusion, on=columns, how="anti", nulls_equal=True)
+    only_datafusion = datafusion.join(polars, on=columns, how="anti", nulls_equal=True)
+    raise EnginesDisagreeError(mart, day, only_polars, only_datafusion)
