@@ -1,0 +1,20 @@
+"""What every metric means, as pure Python without I/O: the form that all engines are compared with.
+
+`read_events` turns Kafka records into an `EventLog`; `lakehouse.semantics.reference.METRICS` computes each
+table from it; `lakehouse.semantics.scopes` declares what an event affects, as data that engines may import.
+"""
+
+from lakehouse.semantics.events import Click, Event, Events, ProductVersion, ProfileVersion, Purchase
+from lakehouse.semantics.log import DeadLetter, EventLog, read_events
+
+__all__ = [
+    "Click",
+    "DeadLetter",
+    "Event",
+    "EventLog",
+    "Events",
+    "ProductVersion",
+    "ProfileVersion",
+    "Purchase",
+    "read_events",
+]

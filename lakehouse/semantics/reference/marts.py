@@ -1,0 +1,71 @@
+"""Daily marts (design: Semantics, Marts)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from lakehouse.semantics.events import Events
+from lakehouse.semantics.reference.product_metrics import ctr, measure
+from lakehouse.semantics.reference.versions import Catalog
+from lakehouse.semantics.windows import DAY, floor, utc_date
+
+Row = dict[str, Any]
+
+
+def product_daily(events: Events) -> Iterator[Row]:
+    """Per product and UTC day the sums of `product_metrics_5m`.
+
+    Category and brand are of the version valid at the day's end: in its last millisecond, as days are half-open.
+    """
+    catalog = Catalog(events.products)
+    for (product_id, start), (impressions, clicks, conversions, revenue, fingerprint) in measure(events, DAY).items():
+        version = catalog.at(product_id, start + DAY - 1)
+        yield {
+            "event_date": utc_date(start),
+            "product_id": product_id,
+            "impressions": impressions,
+            "clicks": clicks,
+            "conversions": conversions,
+            "revenue_cents": revenue,
+            "ctr": ctr(impressions, clicks),
+            "category": version.category if version else None,
+            "brand": version.brand if version else None,
+            "events": impressions + clicks + conversions,
+            "fingerprint": fingerprint,
+        }
+
+
+def region_daily(events: Events) -> Iterator[Row]:
+    """Per region and UTC day: purchases, revenue, clicks, impressions, and the users of any of them.
+
+    Clicks without a product count here too.
+    """
+    sums: dict[tuple[str, int], list[int]] = {}
+    users: dict[tuple[str, int], set[str]] = {}
+    for click in events.clicks:
+        key = (click.region, floor(click.event_time, DAY))
+        row = sums.get(key)
+        if row is None:
+            row = sums[key] = [0, 0, 0, 0, 0]
+            users[key] = set()
+        row[3 if click.action == "impression" else 2] += 1
+        row[4] += click.record_hash
+        users[key].add(click.user_id)
+    for purchase in events.purchases:
+        key = (purchase.region, floor(purchase.event_time, DAY))
+        row = sums.setdefault(key, [0, 0, 0, 0, 0])
+        row[0] += 1
+        row[1] += purchase.amount_cents
+        row[4] += purchase.record_hash
+        users.setdefault(key, set()).add(purchase.user_id)
+    for (region, start), (purchases, revenue, clicks, impressions, fingerprint) in sums.items():
+        yield {
+            "event_date": utc_date(start),
+            "region": region,
+            "purchases": purchases,
+            "revenue_cents": revenue,
+            "clicks": clicks,
+            "impressions": impressions,
+            "distinct_users": len(users[region, start]),
+            "events": purchases + clicks + impressions,
+            "fingerprint": fingerprint,
+        }

@@ -1,0 +1,143 @@
+"""Hypothesis strategies of event streams, and one-line builders of literal events.
+
+`event_streams()` draws what metrics find hard: few users and products, so that events meet; times near window,
+session and attribution bounds; duplicates; disorder within a partition.
+"""
+
+import itertools
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+
+from lakehouse.contracts.identity import record_hash
+from lakehouse.semantics import Click, Event, ProductVersion, ProfileVersion, Purchase
+from lakehouse.semantics.events import key_of
+from lakehouse.semantics.windows import DAY, HOUR, MINUTE
+
+MORNING = int(datetime(2024, 3, 1, tzinfo=UTC).timestamp() * 1000)
+"""Midnight of the day that literal times mean."""
+
+_serial = itertools.count()
+
+
+def at(clock: str) -> int:
+    """Milliseconds of ``HH:MM[:SS[.mmm]]`` on 1 March 2024; hours above 23 fall on later days."""
+    hours, minutes, *seconds = clock.split(":")
+    return MORNING + int(hours) * HOUR + int(minutes) * MINUTE + round(float(seconds[0]) * 1000 if seconds else 0)
+
+
+def _position(topic: str, offset: int | None, partition: int) -> tuple[str, int, int, int, int]:
+    offset = next(_serial) if offset is None else offset
+    return topic, partition, offset, MORNING + 90 * DAY, record_hash(topic, partition, offset, b"")
+
+
+def click(
+    user: str,
+    clock: str | int,
+    product: str | None = "mug",
+    *,
+    action: str = "click",
+    region: str = "north",
+    event_id: str | None = None,
+    offset: int | None = None,
+    partition: int = 0,
+) -> Click:
+    """A click on a product; `clock` as for `at`, or milliseconds."""
+    time = at(clock) if isinstance(clock, str) else clock
+    position = _position("shop.clicks", offset, partition)
+    return Click(event_id or f"c{position[2]}", time, user, product, action, "/", region, *position)
+
+
+def impression(user: str, clock: str | int, product: str | None = "mug", **rest: object) -> Click:
+    return click(user, clock, product, action="impression", **rest)  # type: ignore[arg-type]
+
+
+def purchase(
+    user: str,
+    clock: str | int,
+    product: str = "mug",
+    *,
+    cents: int = 500,
+    region: str = "north",
+    event_id: str | None = None,
+    offset: int | None = None,
+    partition: int = 0,
+) -> Purchase:
+    time = at(clock) if isinstance(clock, str) else clock
+    position = _position("shop.purchases", offset, partition)
+    return Purchase(event_id or f"p{position[2]}", time, user, product, 1, cents, "EUR", region, *position)
+
+
+def product(
+    product_id: str, valid_from: str | int, category: str = "kitchen", *, offset: int | None = None, partition: int = 0
+) -> ProductVersion:
+    time = at(valid_from) if isinstance(valid_from, str) else valid_from
+    position = _position("shop.products", offset, partition)
+    return ProductVersion(f"v{position[2]}", MORNING, product_id, category, "acme", 100, time, *position)
+
+
+def profile(user: str, valid_from: str | int, segment: str = "new", *, offset: int | None = None) -> ProfileVersion:
+    time = at(valid_from) if isinstance(valid_from, str) else valid_from
+    position = _position("shop.profiles", offset, 0)
+    return ProfileVersion(f"f{position[2]}", MORNING, user, "DE", segment, time, *position)
+
+
+USERS = ("ana", "bo", "émile")
+PRODUCTS = ("mug", "pan")
+
+_near_bounds = st.builds(
+    lambda base, around: base + around,
+    st.sampled_from(
+        [0, 1, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, 60 * MINUTE, 4 * HOUR, 4 * HOUR + 30 * MINUTE, DAY, DAY + HOUR]
+    ),
+    st.integers(-2, 2),
+)
+times = st.builds(lambda offset: MORNING + 12 * HOUR + offset, st.one_of(_near_bounds, st.integers(-2 * HOUR, 2 * DAY)))
+"""Event times within three days, often a millisecond around the bounds that the semantics name."""
+
+_products = st.sampled_from(PRODUCTS)
+_users = st.sampled_from(USERS)
+_regions = st.sampled_from(("north", "süd"))
+_partitions = st.just(0)
+
+clicks = st.builds(
+    click,
+    _users,
+    times,
+    st.one_of(st.none(), _products),
+    action=st.sampled_from(("impression", "click")),
+    region=_regions,
+)
+purchases = st.builds(purchase, _users, times, _products, cents=st.integers(0, 10**6), region=_regions)
+product_versions = st.builds(product, _products, times, st.sampled_from(("kitchen", "garden", "")))
+profile_versions = st.builds(profile, _users, times, st.sampled_from(("new", "regular")))
+
+events = st.one_of(clicks, clicks, clicks, purchases, product_versions, profile_versions)
+
+
+def moved(event: Event, offset: int, partition: int | None = None) -> Event:
+    """The same event as another record: at another position, with the hash of that position."""
+    partition = event.partition if partition is None else partition
+    hashed = record_hash(event.topic, partition, offset, b"")
+    return event._replace(offset=offset, partition=partition, record_hash=hashed)
+
+
+def positioned(stream: Iterable[Event]) -> list[Event]:
+    """Gives events the positions that their order in the log means: a key's partition, offsets from 0."""
+    offsets: dict[tuple[str, int], int] = {}
+    result = []
+    for event in stream:
+        partition = len(key_of(event)) % 2
+        offset = offsets.get((event.topic, partition), 0)
+        offsets[event.topic, partition] = offset + 1
+        result.append(moved(event, offset, partition))
+    return result
+
+
+@st.composite
+def event_streams(draw: st.DrawFn, min_size: int = 0, max_size: int = 40) -> list[Event]:
+    """Events as they lie in the log, duplicates among them."""
+    drawn = draw(st.lists(events, min_size=min_size, max_size=max_size))
+    again = draw(st.lists(st.sampled_from(drawn), max_size=5)) if drawn else []
+    return positioned(draw(st.permutations([*drawn, *again])))
