@@ -59,7 +59,7 @@ public abstract class ValidateFunction extends ScalarFunction {
         .staticArguments(
             StaticArgument.scalar("key", DataTypes.BYTES(), false),
             StaticArgument.scalar("value", DataTypes.BYTES(), false),
-            StaticArgument.scalar("arrival", DataTypes.TIMESTAMP_LTZ(3).notNull(), false))
+            StaticArgument.scalar("arrival", DataTypes.TIMESTAMP_LTZ(3), false))
         .outputTypeStrategy(TypeStrategies.explicit(verdictType()))
         .build();
   }
