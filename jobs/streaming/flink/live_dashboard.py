@@ -1,0 +1,201 @@
+"""Submits the live dashboard to the Flink session cluster.
+
+Kafka -> one validator -> each event once -> windows per product, current sessions and CTR anomalies -> Kafka.
+SQL reads, validates and writes; what it cannot do exactly is `io.kappalakehouse.flink.live` in ``connectors/``.
+
+Example:
+    python -m jobs.streaming.flink.live_dashboard --generation 1
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+from lakehouse.runtime import flink_home
+from lakehouse.settings import Settings, load_settings
+
+JOB: Final = "live_dashboard"
+
+FUNCTIONS: Final = {
+    "validate_clicks": "io.kappalakehouse.flink.ValidateClicks",
+    "validate_purchases": "io.kappalakehouse.flink.ValidatePurchases",
+    "record_hash": "io.kappalakehouse.flink.RecordHash",
+}
+
+SOURCE: Final = """
+CREATE TEMPORARY TABLE {name} (
+  `key` BYTES,
+  `value` BYTES,
+  `partition` INT NOT NULL METADATA VIRTUAL,
+  `offset` BIGINT NOT NULL METADATA VIRTUAL,
+  arrival TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '{topic}',
+  'properties.bootstrap.servers' = '{bootstrap}',
+  'properties.group.id' = '{group}',
+  'scan.startup.mode' = 'earliest-offset',
+  'key.format' = 'raw',
+  'key.fields' = 'key',
+  'value.format' = 'raw',
+  'value.fields-include' = 'EXCEPT_KEY'
+)
+"""
+"""New state starts at the log's beginning; restored state says where it was."""
+
+# The event stays one column: taking its fields apart here would validate once per field.
+VALIDATED: Final = """
+CREATE TEMPORARY VIEW validated_{name} AS
+SELECT
+  `partition`,
+  `offset`,
+  record_hash('shop.{name}', `partition`, `offset`, `value`) AS record_hash,
+  validate_{name}(`key`, `value`, arrival) AS event
+FROM {name}
+"""
+
+DASHBOARD: Final = """
+CREATE TEMPORARY TABLE {name} (
+  row_key STRING,
+  {columns}
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '{topic}',
+  'properties.bootstrap.servers' = '{bootstrap}',
+  'properties.compression.type' = 'lz4',
+  'properties.linger.ms' = '50',
+  'properties.batch.size' = '262144',
+  'sink.delivery-guarantee' = 'at-least-once',
+  'key.format' = 'raw',
+  'key.fields' = 'row_key',
+  'value.format' = 'json',
+  'value.fields-include' = 'EXCEPT_KEY'
+)
+"""
+
+PRODUCT_WINDOW_COLUMNS: Final = """
+  `table` STRING, generation BIGINT, seq BIGINT,
+  product_id STRING, window_start BIGINT, window_end BIGINT,
+  impressions BIGINT, clicks BIGINT, conversions BIGINT, revenue_cents BIGINT, ctr DOUBLE,
+  events BIGINT, fingerprint STRING
+"""
+WRITE_PRODUCT_WINDOWS: Final = """
+INSERT INTO dashboard_product_windows
+SELECT
+  'product_metrics_5m/' || CAST(windowStart AS STRING) || '/' || productId,
+  'product_metrics_5m', {generation}, seq,
+  productId, windowStart, windowEnd,
+  impressions, clicks, conversions, revenueCents,
+  CASE WHEN impressions > 0 THEN CAST(clicks AS DOUBLE) / CAST(impressions AS DOUBLE) END,
+  events, fingerprint
+FROM product_windows
+"""
+
+CURRENT_SESSION_COLUMNS: Final = """
+  `table` STRING, generation BIGINT, seq BIGINT,
+  user_id STRING, session_start BIGINT, session_end BIGINT, duration_ms BIGINT,
+  impressions BIGINT, clicks BIGINT, anomalous BOOLEAN,
+  events BIGINT, fingerprint STRING
+"""
+WRITE_CURRENT_SESSIONS: Final = """
+INSERT INTO dashboard_current_sessions
+SELECT
+  'current_sessions/' || userId,
+  'current_sessions', {generation}, seq,
+  userId, sessionStart, sessionEnd, sessionEnd - sessionStart,
+  impressions, clicks, anomalous,
+  events, fingerprint
+FROM current_sessions
+"""
+
+ALERT_COLUMNS: Final = """
+  `rule` STRING, product_id STRING, window_start BIGINT, window_end BIGINT, state STRING,
+  impressions BIGINT, clicks BIGINT, events BIGINT, dedup_key STRING
+"""
+WRITE_ALERTS: Final = """
+INSERT INTO alerts
+SELECT
+  'ctr_anomaly/' || CAST(windowStart AS STRING) || '/' || productId,
+  'ctr_anomaly', productId, windowStart, windowStart + 300000, state,
+  impressions, clicks, events,
+  'ctr_anomaly/' || CAST(windowStart AS STRING) || '/' || productId
+    || '/' || state || '/' || CAST(events AS STRING)
+FROM ctr_alerts
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m jobs.streaming.flink.live_dashboard", description=__doc__)
+    parser.add_argument("--generation", type=int, required=True, help="goes into every row; raised with new state")
+    parser.add_argument("--restore", metavar="PATH", help="checkpoint or savepoint to go on from; else new state")
+    options = parser.parse_args(arguments)
+    print(submit(load_settings(), options.generation, options.restore))  # noqa: T201
+
+
+def submit(settings: Settings, generation: int, restore: str | None = None) -> str:
+    """Submit the job and return its id; it runs on when this process ends.
+
+    Raises:
+        py4j.protocol.Py4JJavaError: the cluster did not take it.
+    """
+    # The gateway is a JVM that plans the job; it reads where jars and configuration lie when it starts.
+    os.environ.update(flink_home.environment(settings))
+    os.environ.setdefault("JVM_ARGS", "-Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+    from pyflink.common import Configuration
+    from pyflink.datastream import StreamExecutionEnvironment
+    from pyflink.java_gateway import get_gateway
+    from pyflink.table import StreamTableEnvironment
+
+    configuration = Configuration()
+    for key, value in job_configuration(settings, restore).items():
+        configuration.set_string(key, value)
+    jvm = get_gateway().jvm
+    # Outside of `flink run`, PyFlink's own factory always makes a local cluster; the constructor heeds the target.
+    environment = StreamExecutionEnvironment(
+        jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment(configuration._j_configuration)
+    )
+    tables = StreamTableEnvironment.create(environment)
+    for name, implementation in FUNCTIONS.items():
+        tables.create_java_temporary_function(name, implementation)
+    bootstrap = settings.kafka_bootstrap
+    for name in ("clicks", "purchases"):
+        topic, group = settings.prefixed(f"shop.{name}"), settings.prefixed(JOB)
+        tables.execute_sql(SOURCE.format(name=name, topic=topic, bootstrap=bootstrap, group=group))
+        tables.execute_sql(VALIDATED.format(name=name))
+    jvm.io.kappalakehouse.flink.live.LiveDashboard.register(tables._j_tenv, "validated_clicks", "validated_purchases")
+    statements = tables.create_statement_set()
+    for name, topic, columns, insert in (
+        ("dashboard_product_windows", "shop.dashboard", PRODUCT_WINDOW_COLUMNS, WRITE_PRODUCT_WINDOWS),
+        ("dashboard_current_sessions", "shop.dashboard", CURRENT_SESSION_COLUMNS, WRITE_CURRENT_SESSIONS),
+        ("alerts", "shop.alerts", ALERT_COLUMNS, WRITE_ALERTS),
+    ):
+        topic = settings.prefixed(topic)
+        tables.execute_sql(DASHBOARD.format(name=name, topic=topic, bootstrap=bootstrap, columns=columns))
+        statements.add_insert_sql(insert.format(generation=generation))
+    client: Any = statements.execute().get_job_client()
+    return str(client.get_job_id())
+
+
+def job_configuration(settings: Settings, restore: str | None = None) -> dict[str, str]:
+    """What this job's configuration says beside the cluster's."""
+    return {
+        "execution.target": "remote",
+        "execution.attached": "false",
+        "rest.address": settings.host,
+        "rest.port": str(settings.flink_port),
+        "pipeline.name": settings.prefixed(JOB),
+        "pipeline.object-reuse": "true",
+        "parallelism.default": str(settings.parallelism),
+        "table.local-time-zone": "UTC",
+        "state.backend.type": "rocksdb",
+        "execution.checkpointing.dir": settings.checkpoint_path(JOB, "s3"),
+        "execution.checkpointing.interval": "10 s",
+        "execution.checkpointing.mode": "EXACTLY_ONCE",
+        "execution.checkpointing.incremental": "true",
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+    } | ({"execution.state-recovery.path": restore} if restore else {})
+
+
+if __name__ == "__main__":
+    main()

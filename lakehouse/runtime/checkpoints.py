@@ -1,0 +1,41 @@
+"""Complete checkpoints and savepoints in object storage: what a job that was lost goes on from."""
+
+from lakehouse.settings import Settings
+
+_METADATA = "/_metadata"
+"""Flink writes this object last: a checkpoint that has one is complete."""
+
+
+def newest_checkpoint(settings: Settings, job: str) -> str | None:
+    """The location of the newest complete checkpoint or savepoint in the job's own directory; None without one.
+
+    Raises:
+        ServiceDownError: the object storage does not answer.
+    """
+    from minio import Minio
+    from urllib3 import PoolManager, Retry
+    from urllib3.exceptions import HTTPError
+
+    from lakehouse.services import ServiceDownError
+
+    client = Minio(
+        f"{settings.host}:{settings.minio_port}",
+        access_key=settings.minio_access_key,
+        secret_key=settings.minio_secret_key.get_secret_value(),
+        secure=False,
+        http_client=PoolManager(timeout=10, retries=Retry(2, backoff_factor=0.2)),
+    )
+    root = f"s3://{settings.bucket}/"
+    prefix = settings.checkpoint_path(job, "s3").removeprefix(root) + "/"
+    try:
+        complete = [
+            (found.last_modified, found.object_name)
+            for found in client.list_objects(settings.bucket, prefix, recursive=True)
+            if found.object_name and found.object_name.endswith(_METADATA) and found.last_modified
+        ]
+    except HTTPError as error:
+        raise ServiceDownError("minio", settings.s3_endpoint) from error
+    if not complete:
+        return None
+    _, name = max(complete)
+    return f"{root}{name}".removesuffix(_METADATA)
