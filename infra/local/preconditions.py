@@ -21,7 +21,7 @@ def check_ports(services: Iterable[Service]) -> None:
                     if error.errno != errno.EADDRINUSE:
                         raise
                     raise StackError(
-                        f"Port {port}, which {service.name} needs, is taken by {_listener(port)}: end that, or set "
+                        f"Port {port}, which {service.name} needs, is taken by {_holder(port)}: end that, or set "
                         f"LAKEHOUSE_{setting.upper()} (or LAKEHOUSE_PORT_BASE to move all ports)."
                     ) from None
 
@@ -37,15 +37,11 @@ def check_memory(services: Iterable[Service]) -> None:
         )
 
 
-def _listener(port: int) -> str:
+def _holder(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
-            if (
-                connection.status == psutil.CONN_LISTEN
-                and connection.laddr
-                and connection.laddr.port == port
-                and connection.pid
-            ):
+            # A client's connection may hold the port too, where it lies in the range that the kernel gives out.
+            if connection.pid and connection.laddr and connection.laddr.port == port:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:
         pass

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from infra.local.airflow import airflow
 from infra.local.flink import flink
 from infra.local.kafka import kafka
 from infra.local.minio import minio
@@ -13,7 +14,14 @@ from lakehouse.settings import Settings
 
 def declared(settings: Settings) -> dict[str, Service]:
     """Services by name, each after those it depends on."""
-    services = (kafka(settings), minio(settings), postgres(settings), valkey(settings), *flink(settings))
+    services = (
+        kafka(settings),
+        minio(settings),
+        postgres(settings),
+        valkey(settings),
+        *flink(settings),
+        *airflow(settings),
+    )
     return {service.name: service for service in services}
 
 
