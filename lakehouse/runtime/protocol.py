@@ -19,6 +19,8 @@ class State(StrEnum):
     """Not there: never started, stopped, or lost with the process that knew of it."""
     FAILED = "failed"
     """Ended by itself, and the engine has given up on it."""
+    UNKNOWN = "unknown"
+    """Its engine doesn't answer."""
 
     @property
     def alive(self) -> bool:

@@ -1,0 +1,108 @@
+"""``lakehouse job``: what runs, what should, and changing it."""
+
+import getpass
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from jobs.catalog import JOBS
+from lakehouse.runtime import reconcile
+from lakehouse.runtime.reconcile import JobView
+from lakehouse.runtime.spec import JobSpec
+from lakehouse.settings import load_settings
+
+app = typer.Typer(help="The long-running jobs: list, start, stop.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+Name = Annotated[str, typer.Argument(help="A job of `lakehouse job list`.", autocompletion=lambda: list(JOBS))]
+Output = Annotated[Format, typer.Option("--format", help="How to print it.")]
+
+
+@app.command("list", epilog="Example: lakehouse job list --format json")
+def list_jobs(output: Output = Format.TABLE) -> None:
+    """Every job with its wanted and its actual state."""
+    _show([_view(job) for job in JOBS.values()], output)
+
+
+@app.command(epilog="Example: lakehouse job status live_dashboard")
+def status(name: Name, output: Output = Format.TABLE) -> None:
+    """One job. Exit status 1 unless it is as wanted."""
+    seen = _view(_job(name))
+    _show([seen], output)
+    raise typer.Exit(0 if seen.healthy else 1)
+
+
+@app.command(epilog="Example: lakehouse job start spark_lakehouse")
+def start(name: Name) -> None:
+    """Want a job running and start it: a Flink job from its newest checkpoint."""
+    job = _job(name)
+    action = reconcile.start(load_settings(), job, getpass.getuser())
+    typer.echo(f"{job.name}: {action.step} ({action.reason})")
+
+
+@app.command(epilog="Example: lakehouse job stop live_dashboard --savepoint")
+def stop(
+    name: Name,
+    savepoint: Annotated[bool, typer.Option("--savepoint", help="Flink: take a savepoint first.")] = False,
+) -> None:
+    """Want a job stopped and stop it so that it can go on later; nothing starts it again but `job start`."""
+    job = _job(name)
+    path = reconcile.stop(load_settings(), job, getpass.getuser(), savepoint=savepoint)
+    typer.echo(f"{job.name}: stopped" + (f", savepoint {path}" if path else ""))
+
+
+def _job(name: str) -> JobSpec:
+    if name not in JOBS:
+        raise typer.BadParameter(f"no job {name!r}; there are {', '.join(JOBS)}", param_hint="NAME")
+    return JOBS[name]
+
+
+def _view(job: JobSpec) -> JobView:
+    return reconcile.view(load_settings(), job)
+
+
+def _show(views: list[JobView], output: Format) -> None:
+    if output is Format.JSON:
+        typer.echo(json.dumps([_as_json(v) for v in views], indent=2))
+        return
+    table = Table("job", "engine", "wanted", "actual", "since (UTC)", "generation", "handle", "writes")
+    for v in views:
+        since = datetime.fromtimestamp((v.actual.since_ms or 0) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(
+            v.spec.name,
+            v.spec.engine,
+            v.wanted.wanted,
+            f"[{'green' if v.healthy else 'red'}]{v.actual.state}[/]",
+            since if v.actual.since_ms else "-",
+            str(v.wanted.generation),
+            v.actual.handle or v.actual.detail or "-",
+            ", ".join(v.spec.writes[:3]) + (" ..." if len(v.spec.writes) > 3 else ""),
+        )
+    Console().print(table)
+
+
+def _as_json(seen: JobView) -> dict[str, object]:
+    return {
+        "job": seen.spec.name,
+        "engine": seen.spec.engine,
+        "wanted": seen.wanted.wanted,
+        "changed_at": seen.wanted.changed_at.isoformat() if seen.wanted.changed_at else None,
+        "changed_by": seen.wanted.changed_by or None,
+        "generation": seen.wanted.generation,
+        "actual": seen.actual.state,
+        "handle": seen.actual.handle,
+        "since_ms": seen.actual.since_ms,
+        "detail": seen.actual.detail,
+        "checkpoint": seen.actual.checkpoint,
+        "healthy": seen.healthy,
+    }

@@ -1,0 +1,164 @@
+"""Jobs on the Flink session cluster, driven over its REST API."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Any, Final, TypeVar
+
+import httpx
+
+from lakehouse.runtime import flink_home
+from lakehouse.runtime.checkpoints import newest_checkpoint
+from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
+from lakehouse.runtime.spec import JobSpec
+from lakehouse.runtime.wanted import raise_generation, wanted_state
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import ROOT, Settings
+
+STATES: Final = {
+    "INITIALIZING": State.STARTING,
+    "CREATED": State.STARTING,
+    "RUNNING": State.RUNNING,
+    "RESTARTING": State.RESTARTING,
+    "RECONCILING": State.RESTARTING,
+    "SUSPENDED": State.RESTARTING,
+    "FAILING": State.RESTARTING,
+    "CANCELLING": State.STOPPING,
+    "CANCELED": State.STOPPED,
+    "FINISHED": State.STOPPED,
+    "FAILED": State.FAILED,
+}
+"""Flink's job states in ours."""
+_ENDED: Final = (State.STOPPED, State.FAILED)
+
+SUBMISSION_SECONDS: Final = 90.0
+STOP_SECONDS: Final = 90.0
+_POLL_SECONDS: Final = 0.25
+
+T = TypeVar("T")
+
+
+class FlinkAdapter:
+    """A job is known on the cluster by its name with the namespace, its `pipeline.name`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = f"http://{settings.host}:{settings.flink_port}"
+
+    def status(self, job: JobSpec) -> JobStatus:
+        runs = self._runs(job)
+        if not runs:
+            return JobStatus(State.STOPPED, detail="not on the cluster")
+        newest = runs[0]
+        state = STATES[newest["state"]]
+        checkpoint = self._call("GET", f"/jobs/{newest['jid']}/checkpoints")["latest"]["completed"]
+        return JobStatus(
+            state,
+            handle=newest["jid"],
+            detail=newest["state"].lower(),
+            since_ms=newest["start-time"] if state.alive else None,
+            checkpoint=checkpoint["external_path"] if checkpoint else None,
+        )
+
+    def submit(self, job: JobSpec) -> str:
+        """As the protocol says; new state begins a new generation, which goes into every row that the job writes."""
+        if not self._call("GET", "/overview")["taskmanagers"]:
+            raise ServiceDownError("flink-taskmanager", f"{self._url} (no TaskManager has registered)")
+        checkpoint = newest_checkpoint(self._settings, job.name)
+        if checkpoint is None:
+            generation = raise_generation(self._settings, job.name)
+        else:
+            generation = wanted_state(self._settings, job.name).generation
+        arguments = ["--generation", str(generation), *(("--restore", checkpoint) if checkpoint else ())]
+        before = {run["jid"] for run in self._runs(job)}
+        try:
+            run = subprocess.run(
+                [str(flink_home.python(self._settings)), "-m", job.entry_point, *arguments],
+                cwd=ROOT,
+                env=os.environ | self._environment(),
+                capture_output=True,
+                text=True,
+                timeout=SUBMISSION_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SubmissionFailedError(
+                f"{job.name} was not on the cluster within {SUBMISSION_SECONDS:.0f} s: {str(error.stderr)[-2000:]}"
+            ) from None
+        new = [r["jid"] for r in self._runs(job) if r["jid"] not in before]
+        if run.returncode or not new:
+            raise SubmissionFailedError(
+                f"submitting {job.name} ended with {run.returncode}: {(run.stderr or run.stdout)[-2000:]}"
+            )
+        return str(new[0])
+
+    def stop(self, job: JobSpec, *, savepoint: bool = False) -> str | None:
+        """Without a savepoint it is cancelled: its retained checkpoint is what it goes on from."""
+        if not savepoint:
+            self.cancel(job)
+            return None
+        alive = self._alive(job)
+        if not alive:
+            return None
+        handle = alive[0]["jid"]
+        directory = self._settings.checkpoint_path(job.name)
+        request = self._call("POST", f"/jobs/{handle}/stop", {"targetDirectory": directory, "drain": False})
+        path = f"/jobs/{handle}/savepoints/{request['request-id']}"
+        answer = self._until(lambda: self._finished_savepoint(path), f"{job.name} took no savepoint")
+        if "location" not in answer:
+            reason = str(answer.get("failure-cause", {}).get("stack-trace", answer))[:500]
+            raise StopFailedError(f"no savepoint of {job.name}, it goes on running: {reason}")
+        self.cancel(job)  # a second run of the same name, if there ever is one
+        return str(answer["location"])
+
+    def cancel(self, job: JobSpec) -> None:
+        self.cancel_runs([run["jid"] for run in self._alive(job)])
+        self._until(lambda: True if not self._alive(job) else None, f"{job.name} did not end")
+
+    def surplus(self, job: JobSpec) -> list[str]:
+        """All living runs but the newest: a submitter that died may have left one that nobody counted."""
+        return [run["jid"] for run in self._alive(job)[1:]]
+
+    def cancel_runs(self, handles: list[str]) -> None:
+        for handle in handles:
+            self._call("PATCH", f"/jobs/{handle}?mode=cancel")
+
+    def _environment(self) -> dict[str, str]:
+        """Makes the submitting process find this adapter's installation, whatever the environment says."""
+        return {
+            "PYTHONPATH": str(ROOT),
+            "LAKEHOUSE_HOME": str(self._settings.home.absolute()),
+            "LAKEHOUSE_CACHE": str(self._settings.cache.absolute()),
+            "LAKEHOUSE_PORT_BASE": str(self._settings.port_base),
+            "LAKEHOUSE_NAMESPACE": self._settings.namespace,
+        }
+
+    def _runs(self, job: JobSpec) -> list[dict[str, Any]]:
+        """All runs that the cluster remembers, living ones first, then the latest first."""
+        name = self._settings.prefixed(job.name)
+        runs = [run for run in self._call("GET", "/jobs/overview")["jobs"] if run["name"] == name]
+        return sorted(runs, key=lambda run: (STATES[run["state"]] in _ENDED, -run["start-time"]))
+
+    def _alive(self, job: JobSpec) -> list[dict[str, Any]]:
+        return [run for run in self._runs(job) if STATES[run["state"]] not in _ENDED]
+
+    def _finished_savepoint(self, path: str) -> dict[str, Any] | None:
+        answer = self._call("GET", path)
+        return answer["operation"] if answer["status"]["id"] == "COMPLETED" else None
+
+    def _until(self, ask: Callable[[], T | None], failure: str) -> T:
+        deadline = monotonic() + STOP_SECONDS
+        while (answer := ask()) is None:
+            if monotonic() > deadline:
+                raise StopFailedError(f"{failure} within {STOP_SECONDS:.0f} s; see {self._url}")
+            sleep(_POLL_SECONDS)
+        return answer
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            answer = httpx.request(method, self._url + path, json=body, timeout=30)
+        except httpx.TransportError as error:
+            raise ServiceDownError("flink-jobmanager", self._url) from error
+        answer.raise_for_status()
+        return answer.json() if answer.content else None

@@ -1,0 +1,74 @@
+"""Jobs that are processes under the local supervisor."""
+
+from typing import Final
+
+from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
+from lakehouse.runtime.spec import JobSpec
+from lakehouse.runtime.supervisor import ProgramState, Supervisor, SupervisorDownError, UnknownProgramError, job_program
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings
+
+STATES: Final = {
+    "STARTING": State.STARTING,
+    "RUNNING": State.RUNNING,
+    "BACKOFF": State.RESTARTING,
+    "STOPPING": State.STOPPING,
+    "STOPPED": State.STOPPED,
+    "EXITED": State.FAILED,
+    "FATAL": State.FAILED,
+    "UNKNOWN": State.FAILED,
+}
+"""The supervisor's words in ours. It restarts what exits by itself, so that EXITED means given up."""
+
+
+class ProcessAdapter:
+    """Starts and stops `job-NAME` programs; their restart after a crash is the supervisor's work."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._supervisor = Supervisor(settings)
+
+    def status(self, job: JobSpec) -> JobStatus:
+        program = self._program(job)
+        return JobStatus(
+            STATES[program.state],
+            handle=str(program.pid) if program.pid else None,
+            detail=program.spawn_error or (f"exit status {program.exit_status}" if program.state == "EXITED" else ""),
+            since_ms=program.started_at * 1000 if program.running else None,
+        )
+
+    def submit(self, job: JobSpec) -> str:
+        name = job_program(job.name)
+        try:
+            self._supervisor.start(name)
+        except SupervisorDownError as error:
+            raise ServiceDownError("supervisor", str(self._supervisor.socket)) from error
+        except UnknownProgramError as error:
+            raise SubmissionFailedError(str(error)) from error
+        return self.status(job).handle or name
+
+    def stop(self, job: JobSpec, *, savepoint: bool = False) -> str | None:
+        if savepoint:
+            raise StopFailedError(f"{job.name} is a process and has no savepoints: stop it without --savepoint")
+        self.cancel(job)
+        return None
+
+    def cancel(self, job: JobSpec) -> None:
+        """As `stop`: the supervisor sends SIGTERM, and SIGKILL to the whole group when its patience ends."""
+        try:
+            self._supervisor.stop(job_program(job.name), wait=True)
+        except SupervisorDownError as error:
+            raise ServiceDownError("supervisor", str(self._supervisor.socket)) from error
+        except UnknownProgramError:
+            return
+        left = self.status(job)
+        if left.state not in (State.STOPPED, State.FAILED):
+            raise StopFailedError(f"{job.name} is still {left.state} (pid {left.handle})")
+
+    def _program(self, job: JobSpec) -> ProgramState:
+        name = job_program(job.name)
+        try:
+            return self._supervisor.status(name)
+        except SupervisorDownError as error:
+            raise ServiceDownError("supervisor", str(self._supervisor.socket)) from error
+        except UnknownProgramError:
+            return ProgramState(name, "STOPPED", None, 0, 0, "not in the supervisor's configuration")

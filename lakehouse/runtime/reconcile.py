@@ -1,0 +1,137 @@
+"""Makes what runs equal to what is wanted, one job at a time."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lakehouse.runtime.flink import FlinkAdapter
+from lakehouse.runtime.process import ProcessAdapter
+from lakehouse.runtime.protocol import Adapter, JobStatus, State
+from lakehouse.runtime.spec import Engine, JobSpec
+from lakehouse.runtime.wanted import JobBusyError, Wanted, WantedState, job_lock, migrate, set_wanted, wanted_state
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class Step(StrEnum):
+    NOTHING = "nothing"
+    SUBMITTED = "submitted"
+    STOPPED = "stopped"
+    WAITED = "waited"
+    """Its engine is at it, or somebody else holds the job: the next round looks again."""
+    CANCELLED_SURPLUS = "cancelled surplus"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What `reconcile` did about a job, and why."""
+
+    job: str
+    step: Step
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as an operator sees it."""
+
+    spec: JobSpec
+    wanted: WantedState
+    actual: JobStatus
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it runs exactly if it should."""
+        return (self.wanted.wanted is Wanted.RUNNING) == (self.actual.state is State.RUNNING)
+
+
+def adapter(settings: Settings, job: JobSpec) -> Adapter:
+    return FlinkAdapter(settings) if job.engine is Engine.FLINK else ProcessAdapter(settings)
+
+
+def view(settings: Settings, job: JobSpec) -> JobView:
+    """Wanted and actual state. Raises `lakehouse.services.ServiceDownError` if PostgreSQL doesn't answer."""
+    migrate(settings)
+    wanted = wanted_state(settings, job.name)
+    try:
+        actual = adapter(settings, job).status(job)
+    except ServiceDownError as error:
+        actual = JobStatus(State.UNKNOWN, detail=str(error))
+    return JobView(job, wanted, actual)
+
+
+def start(settings: Settings, job: JobSpec, by: str) -> Action:
+    """Want `job` running, and start it now if it doesn't. Raises what the adapter's `submit` raises."""
+    migrate(settings)
+    set_wanted(settings, job.name, Wanted.RUNNING, by)
+    with job_lock(settings, job.name):
+        return _reconcile_held(settings, job)
+
+
+def stop(settings: Settings, job: JobSpec, by: str, *, savepoint: bool = False) -> str | None:
+    """Want `job` stopped, then stop it so that it can go on later; the savepoint's path if one was asked for.
+
+    The wish comes first and the lock after it: a submission under way ends, and is then stopped; whoever
+    reconciles later reads the wish.
+    """
+    migrate(settings)
+    set_wanted(settings, job.name, Wanted.STOPPED, by)
+    with job_lock(settings, job.name):
+        return adapter(settings, job).stop(job, savepoint=savepoint)
+
+
+def cancel(settings: Settings, job: JobSpec, by: str) -> None:
+    """As `stop`, at once and without a savepoint."""
+    migrate(settings)
+    set_wanted(settings, job.name, Wanted.STOPPED, by)
+    with job_lock(settings, job.name):
+        adapter(settings, job).cancel(job)
+
+
+def reconcile(settings: Settings, jobs: Iterable[JobSpec]) -> list[Action]:
+    """Start what is wanted and doesn't run, stop what runs and isn't wanted; what was done, job by job.
+
+    A job that somebody else is starting or stopping is left to them. A Flink job goes on from its newest
+    complete checkpoint. Raises what the adapters raise, at the first job that can't be helped.
+    """
+    migrate(settings)
+    actions = []
+    for job in jobs:
+        try:
+            with job_lock(settings, job.name, wait=False):
+                action = _reconcile_held(settings, job)
+        except JobBusyError as error:
+            action = Action(job.name, Step.WAITED, str(error))
+        _log.info("%s: %s, because %s", action.job, action.step, action.reason)
+        actions.append(action)
+    return actions
+
+
+def _reconcile_held(settings: Settings, job: JobSpec) -> Action:
+    driver = adapter(settings, job)
+    # Read under the lock: who stopped the job wrote before waiting for it.
+    wanted = wanted_state(settings, job.name)
+    try:
+        actual = driver.status(job)
+    except ServiceDownError as error:
+        if wanted.wanted is Wanted.RUNNING:
+            raise
+        return Action(job.name, Step.NOTHING, f"it is wanted stopped, and {error}")
+    found = f"it is wanted {wanted.wanted} and is {actual.state}"
+    if wanted.wanted is Wanted.STOPPED:
+        if not actual.state.alive:
+            return Action(job.name, Step.NOTHING, found)
+        driver.stop(job)
+        return Action(job.name, Step.STOPPED, found)
+    if isinstance(driver, FlinkAdapter) and (surplus := driver.surplus(job)):
+        driver.cancel_runs(surplus)
+        return Action(job.name, Step.CANCELLED_SURPLUS, f"it ran more than once: {', '.join(surplus)}")
+    if actual.state is State.RUNNING:
+        return Action(job.name, Step.NOTHING, found)
+    if actual.state.alive or actual.state is State.STOPPING:
+        return Action(job.name, Step.WAITED, found)
+    handle = driver.submit(job)
+    return Action(job.name, Step.SUBMITTED, f"{found}; now {handle}")
