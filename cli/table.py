@@ -1,0 +1,273 @@
+"""``lakehouse table``: which tables there are, what they hold, and their rows at any kept version."""
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import polars as pl
+import pyarrow as pa
+import typer
+from deltalake import DeltaTable, QueryBuilder
+from deltalake.exceptions import DeltaError
+from pyarrow.parquet import ParquetWriter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from lakehouse.contracts.arrow import arrow_schema
+from lakehouse.contracts.tables import TABLES, table
+from lakehouse.delta import TableMissingError, open_table
+from lakehouse.delta.describe import commits, extent
+from lakehouse.settings import load_settings
+
+app = typer.Typer(help="The Delta tables: list, show, read.", no_args_is_help=True)
+_console: Final = Console(highlight=False)
+
+SHOWN_ROWS: Final = 20
+"""How many rows `read` prints as a table unless told otherwise."""
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+Name = Annotated[
+    str, typer.Argument(help="layer.table, as `lakehouse table list` names it.", autocompletion=lambda: list(TABLES))
+]
+Version = Annotated[int | None, typer.Option(min=0, help="As of this version.")]
+Timestamp = Annotated[
+    str | None,
+    typer.Option(help="As of this time, ISO 8601; UTC unless it says otherwise. History is kept for 7 days."),
+]
+
+
+@app.command("list", epilog="Example: lakehouse table list")
+def list_tables() -> None:
+    """Every declared table: version, rows, size, last commit (UTC) and owner."""
+    settings = load_settings()
+    shown = Table(
+        "table",
+        "version",
+        "rows",
+        "size",
+        "files",
+        "last commit",
+        "owner",
+        box=None,
+        pad_edge=False,
+    )
+    for column in shown.columns[1:5]:
+        column.justify = "right"
+    for contract in TABLES.values():
+        try:
+            opened = open_table(settings, contract.name)
+        except TableMissingError:
+            shown.add_row(contract.name, "", "", "", "", "[dim]not written[/]", contract.owner)
+            continue
+        size, (last,) = extent(opened), commits(opened, 1)
+        shown.add_row(
+            contract.name,
+            str(size.version),
+            "?" if size.rows is None else f"{size.rows:,}",
+            _bytes(size.size_bytes),
+            str(size.files),
+            f"{last.at:%Y-%m-%d %H:%M:%SZ}",
+            contract.owner,
+        )
+    _whole(shown)
+
+
+@app.command(
+    epilog="Examples: lakehouse table show gold.product_metrics_5m | lakehouse table show silver.clicks --commits 3"
+)
+def show(
+    name: Name,
+    version: Version = None,
+    timestamp: Timestamp = None,
+    newest: Annotated[int, typer.Option("--commits", min=0, help="How many of the last commits.")] = 10,
+) -> None:
+    """One table's columns, key, size and last commits, with what each commit says of itself."""
+    contract = table(name)
+    opened = open_table(load_settings(), name, version, _time(version, timestamp))
+    size = extent(opened)
+    rows = "unknown" if size.rows is None else f"{size.rows:,}"
+    _console.print(
+        f"[bold]{name}[/] version {size.version}: {rows} rows, {_bytes(size.size_bytes)}, {size.files} files"
+    )
+    _console.print(f"written by {contract.owner}" + (", insert only" if contract.insert_only else ""))
+    _console.print(f"key: {', '.join(contract.key)}; partitioned by: {', '.join(contract.partition_by) or 'nothing'}\n")
+    columns = Table("column", "type", "null", box=None, pad_edge=False)
+    for column in contract.columns:
+        columns.add_row(column.name, column.type, "yes" if column.nullable else "")
+    _console.print(columns)
+    if newest:
+        history = Table("version", "committed (UTC)", "operation", "says", box=None, pad_edge=False)
+        for commit in commits(opened, newest):
+            said = ", ".join(f"{key}={value}" for key, value in commit.said.items())
+            history.add_row(str(commit.version), f"{commit.at:%Y-%m-%d %H:%M:%S}", commit.operation, said)
+        _console.print()
+        _whole(history)
+
+
+@app.command(
+    epilog="Examples: lakehouse table read gold.user_totals --limit 5 | "
+    "lakehouse table read silver.clicks --where \"event_date = '2024-03-01' AND action = 'click'\" "
+    "--columns user_id,event_time --format csv --output clicks.csv | "
+    "lakehouse table read silver.sessions --timestamp 2024-03-01T12:00:00Z --format json"
+)
+def read(
+    name: Name,
+    version: Version = None,
+    timestamp: Timestamp = None,
+    columns: Annotated[str | None, typer.Option(help="Only these columns, separated by commas.")] = None,
+    where: Annotated[str | None, typer.Option(help="Only rows for which this SQL condition holds.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help=f"At most so many rows; {SHOWN_ROWS} for --format table, else all.")
+    ] = None,
+    form: Annotated[
+        Format,
+        typer.Option("--format", help="json is one object a line. Only parquet keeps bytes and types as they are."),
+    ] = Format.TABLE,
+    output: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write to this file instead of the terminal.")
+    ] = None,
+) -> None:
+    """Rows of a table, at its newest version or an earlier one, in no particular order."""
+    if form is Format.PARQUET and output is None:
+        raise typer.BadParameter("parquet is not for terminals; add --output FILE")
+    if form is Format.TABLE and output is not None:
+        raise typer.BadParameter("add --format json, csv or parquet to write a file")
+    chosen = _chosen(name, columns) if columns is not None else list(table(name).column_names)
+    opened = open_table(load_settings(), name, version, _time(version, timestamp))
+    if form is Format.TABLE and limit is None:
+        limit = SHOWN_ROWS
+    batches = _query(opened, name, chosen, where, limit)
+    if form is Format.PARQUET and output is not None:
+        _to_parquet(batches, name, chosen, output)
+    elif form is Format.TABLE:
+        _print(pl.concat([pl.DataFrame(schema=dict.fromkeys(chosen, pl.String)), *(_texts(b) for b in batches)]))
+    else:
+        _to_text(batches, form, output)
+
+
+def _query(
+    opened: DeltaTable, name: str, columns: list[str], where: str | None, limit: int | None
+) -> Iterator[pa.RecordBatch]:
+    """The rows batch by batch, by DataFusion: a table larger than memory can be exported."""
+    quoted = ", ".join(f'"{column}"' for column in columns)
+    sql = f'SELECT {quoted} FROM "{name}"'  # noqa: S608 the caller's own tables, read only
+    sql += f" WHERE {where}" if where is not None else ""
+    sql += f" LIMIT {limit}" if limit is not None else ""
+    try:
+        # The first batch shows whether the condition can be computed at all.
+        batches = iter(QueryBuilder().register(f'"{name}"', opened).execute(sql))
+        first = [pa.record_batch(batch) for batch in itertools.islice(batches, 1)]
+        first = first or [pa.RecordBatch.from_pylist([], _schema(name, columns))]
+    except DeltaError as error:
+        if where is None:
+            raise
+        raise typer.BadParameter(f"--where {where!r}: {str(error).splitlines()[0]}") from None
+    return itertools.chain(first, (pa.record_batch(batch) for batch in batches))
+
+
+def _schema(name: str, columns: list[str]) -> pa.Schema:
+    declared = arrow_schema(table(name))
+    return pa.schema([declared.field(column) for column in columns])
+
+
+def _to_parquet(batches: Iterable[pa.RecordBatch], name: str, columns: list[str], output: Path) -> None:
+    schema = _schema(name, columns)
+    with ParquetWriter(output, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch.cast(schema))
+
+
+def _to_text(batches: Iterable[pa.RecordBatch], form: Format, output: Path | None) -> None:
+    with output.open("wb") if output is not None else nullcontext(sys.stdout.buffer) as target:
+        for number, batch in enumerate(batches):
+            if form is Format.JSON:
+                _plain(batch).write_ndjson(target)
+            else:
+                _plain(batch).write_csv(target, include_header=number == 0)
+
+
+def _print(rows: pl.DataFrame) -> None:
+    """As a table where it fits the terminal, else each row as a block of lines."""
+    shown = Table(*(Column(name, no_wrap=True) for name in rows.columns), box=None, pad_edge=False)
+    cells = [["[dim]null[/]" if value is None else escape(value) for value in row] for row in rows.iter_rows()]
+    for row in cells:
+        shown.add_row(*row)
+    if _width(shown) <= _console.width:
+        _console.print(shown)
+    else:
+        width = max(len(name) for name in rows.columns)
+        for row in cells:
+            for name, cell in zip(rows.columns, row, strict=True):
+                _console.print(f"[dim]{name:>{width}}[/]  {cell}", soft_wrap=True)
+            _console.print()
+    _console.print(f"[dim]{rows.height} rows[/]")
+
+
+def _plain(batch: pa.RecordBatch) -> pl.DataFrame:
+    """Times as ISO 8601, fingerprints as digits, bytes as text (what is no UTF-8 as ``\\xff``)."""
+    frame = pl.DataFrame(batch)
+    texts = [
+        pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+        if isinstance(dtype, pl.Datetime)
+        else pl.col(name).cast(pl.String)
+        if isinstance(dtype, pl.Decimal)
+        else pl.col(name).map_elements(lambda value: value.decode("utf-8", "backslashreplace"), pl.String)
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype, pl.Datetime | pl.Decimal | pl.Binary)
+    ]
+    return frame.with_columns(texts)
+
+
+def _texts(batch: pa.RecordBatch) -> pl.DataFrame:
+    return _plain(batch).cast(pl.String)
+
+
+def _chosen(name: str, columns: str) -> list[str]:
+    known = table(name).column_names
+    chosen = [column.strip() for column in columns.split(",")]
+    unknown = [column for column in chosen if column not in known]
+    if unknown:
+        raise typer.BadParameter(f"{name} has no column {', '.join(unknown)}; it has: {', '.join(known)}")
+    return chosen
+
+
+def _time(version: int | None, timestamp: str | None) -> datetime | None:
+    if timestamp is None:
+        return None
+    if version is not None:
+        raise typer.BadParameter("give --version or --timestamp, not both")
+    try:
+        time = datetime.fromisoformat(timestamp)
+    except ValueError:
+        raise typer.BadParameter(f"--timestamp {timestamp!r} is no ISO 8601 time like 2024-03-01T12:00:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _whole(shown: Table) -> None:
+    """Prints it in full width; a terminal that is narrower wraps its lines."""
+    Console(highlight=False, width=max(_console.width, _width(shown))).print(shown)
+
+
+def _width(shown: Table) -> int:
+    return _console.measure(shown, options=_console.options.update(max_width=10_000)).maximum
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
