@@ -1,0 +1,175 @@
+"""The live values in Redis: where they lie, how a newer one replaces an older one, and reading them back.
+
+A value lies in a hash, so that a reader gets what belongs together with one command::
+
+    live:product_metrics_5m:<window_start>   product_id -> "<generation> <seq> <row as JSON>"
+    live:current_sessions                    user_id    -> the same
+    live:positions                           partition  -> offset of shop.dashboard that comes next
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, cast
+
+import redis
+
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings
+
+PRODUCT_METRICS: Final = "product_metrics_5m"
+CURRENT_SESSIONS: Final = "current_sessions"
+TABLES: Final = (PRODUCT_METRICS, CURRENT_SESSIONS)
+
+Row = dict[str, Any]
+
+_CHUNK: Final = 500
+"""Values per script: one script blocks Redis for about a millisecond."""
+
+# Equal replaces too: after a restore Flink sends again what it had sent, and the later copy is as good.
+_REPLACE: Final = """
+for i, key in ipairs(KEYS) do
+  local field, generation, seq, row = ARGV[4 * i - 3], ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i]
+  local held = redis.call('HGET', key, field)
+  local newer = true
+  if held then
+    local g, s = string.match(held, '^(%d+) (%d+) ')
+    g, s = tonumber(generation) - tonumber(g), tonumber(seq) - tonumber(s)
+    newer = g > 0 or (g == 0 and s >= 0)
+  end
+  if newer then
+    redis.call('HSET', key, field, generation .. ' ' .. seq .. ' ' .. row)
+  end
+end
+"""
+
+_DELETE_OLDER: Final = """
+local deleted = 0
+for i = 2, #ARGV do
+  local held = redis.call('HGET', KEYS[1], ARGV[i])
+  if held and tonumber(string.match(held, '^(%d+) ')) < tonumber(ARGV[1]) then
+    deleted = deleted + redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+return deleted
+"""
+
+
+class LiveValue(NamedTuple):
+    """One row as Flink sent it. `row` is its JSON; newer is the greater (`generation`, `seq`)."""
+
+    table: str
+    key: str
+    """Product or user."""
+    window_start: int | None
+    generation: int
+    seq: int
+    row: bytes
+
+
+def parse_value(message: bytes) -> LiveValue:
+    """The live value that a message of ``shop.dashboard`` carries.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    try:
+        row = json.loads(message)
+        table, generation, seq = row["table"], int(row["generation"]), int(row["seq"])
+        if table == PRODUCT_METRICS:
+            return LiveValue(table, row["product_id"], int(row["window_start"]), generation, seq, message)
+        if table == CURRENT_SESSIONS:
+            return LiveValue(table, row["user_id"], None, generation, seq, message)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a live value: {error!r}") from error
+    raise ValueError(f"not a live value: unknown table {table!r}")
+
+
+class LiveValues:
+    """The live values of one namespace. Every method raises `ServiceDownError` while Redis does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._redis = redis.Redis(
+            host=settings.host,
+            port=settings.redis_port,
+            password=settings.redis_password.get_secret_value(),
+            socket_timeout=20,
+            socket_connect_timeout=5,
+        )
+
+    def replace(self, values: Iterable[LiveValue], positions: Mapping[int, int]) -> None:
+        """Write each value that is not older than the one held, and `positions`, all of it or nothing."""
+        pending = list(values)
+        transaction = self._redis.pipeline(transaction=True)
+        for start in range(0, len(pending), _CHUNK):
+            chunk = pending[start : start + _CHUNK]
+            keys = [self._hash(value.table, value.window_start) for value in chunk]
+            arguments = [each for v in chunk for each in (v.key, v.generation, v.seq, v.row)]
+            transaction.eval(_REPLACE, len(keys), *keys, *arguments)
+        if positions:
+            transaction.hset(self._positions_key, mapping={str(p): offset for p, offset in positions.items()})
+        self._ask(transaction.execute)
+
+    def positions(self) -> dict[int, int]:
+        """By partition of ``shop.dashboard``, the offset up to which (exclusive) all values are here."""
+        held = self._ask(lambda: self._redis.hgetall(self._positions_key))
+        return {int(partition): int(offset) for partition, offset in held.items()}
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """The rows of `PRODUCT_METRICS` or `CURRENT_SESSIONS`, in no order.
+
+        They have the compared columns of ``gold.product_metrics_5m`` and ``silver.sessions``: times in
+        milliseconds, `fingerprint` an integer, `event_date` the UTC date of the row's start.
+        """
+        for name in self._hashes(table):
+            for held in self._ask(lambda name=name: self._redis.hvals(name)):
+                row = json.loads(held.split(b" ", 2)[2])
+                if row["events"]:  # a window that lost its last event to another product is no row
+                    yield _compared(row)
+
+    def delete_older_generations(self, generation: int) -> int:
+        """Delete the values of generations below `generation`; returns how many. Call it once that one is drained."""
+        deleted = 0
+        for table in TABLES:
+            for name in self._hashes(table):
+                fields = self._ask(lambda name=name: self._redis.hkeys(name))
+                for start in range(0, len(fields), _CHUNK):
+                    chunk = fields[start : start + _CHUNK]
+                    deleted += self._ask(
+                        lambda name=name, chunk=chunk: self._redis.eval(_DELETE_OLDER, 1, name, generation, *chunk)
+                    )
+        return deleted
+
+    def close(self) -> None:
+        self._redis.close()
+
+    @property
+    def _positions_key(self) -> str:
+        return self._settings.prefixed("live:positions", ":")
+
+    def _hash(self, table: str, window_start: int | None = None) -> str:
+        name = f"live:{table}" if window_start is None else f"live:{table}:{window_start}"
+        return self._settings.prefixed(name, ":")
+
+    def _hashes(self, table: str) -> list[str]:
+        if table == CURRENT_SESSIONS:
+            return [self._hash(table)]
+        pattern = self._hash(table) + ":*"
+        # A scan may return a key twice while the keyspace grows.
+        return sorted({name.decode() for name in self._ask(lambda: list(self._redis.scan_iter(pattern, 1000)))})
+
+    def _ask(self, call: Any) -> Any:
+        try:
+            return call()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise ServiceDownError("valkey", f"{self._settings.host}:{self._settings.redis_port}") from error
+
+
+def _compared(row: Row) -> Row:
+    for sent in ("table", "generation", "seq"):
+        del row[sent]
+    start = cast(int, row["window_start"] if "window_start" in row else row["session_start"])
+    row["fingerprint"] = int(row["fingerprint"])
+    row["event_date"] = datetime.fromtimestamp(start / 1000, UTC).date()
+    return row
