@@ -15,6 +15,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("cli.stack", "Show how each service and job process is."),
     "logs": ("cli.stack", "Show the log of a service or job."),
     "produce": ("cli.produce", "Send events: generated ones or a CSV file."),
+    "catalog": ("cli.catalog", "Record products and profiles, and publish their changes."),
     "validate": ("cli.validate", "Explain the verdict on each record of a file."),
     "table": ("cli.table", "List, show and read the Delta tables."),
     "job": ("cli.job", "List, start and stop the streaming jobs."),
