@@ -40,7 +40,9 @@ def _field(case: Case) -> str | None:
 
 
 def test_valid_fields_keep_the_contracts_order() -> None:
-    value = b'{"region":"n","page":"/","action":"click","user_id":"u","event_time":"2026-07-01T10:00:00Z","event_id":"e"}'
+    value = (
+        b'{"region":"n","page":"/","action":"click","user_id":"u","event_time":"2026-07-01T10:00:00Z","event_id":"e"}'
+    )
     verdict = validate("shop.clicks", b"u", value, 1_800_000_000_000)
     assert isinstance(verdict, Valid)
     assert list(verdict.fields) == [field.name for field in EVENTS["shop.clicks"].fields]
