@@ -1,0 +1,113 @@
+"""The one way to start Spark here: streams and batch jobs share its Delta profile and its limits."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from pyspark.sql import SparkSession
+
+from lakehouse.settings import Settings
+
+LOG_CONFIG: Final = Path(__file__).with_name("log4j2.properties")
+
+_DELTA_PROFILE: Final = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # INT96, the default, turns far dates into other years in readers outside Spark.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",
+}
+
+_SMALL_MACHINE: Final = {
+    "spark.sql.shuffle.partitions": "2",
+    # Re-planning each of a micro-batch's many small jobs costs more than it saves.
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.autoBroadcastJoinThreshold": "32m",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.ui.retainedJobs": "100",
+    "spark.ui.retainedStages": "100",
+    "spark.ui.retainedTasks": "500",
+    "spark.sql.ui.retainedExecutions": "30",
+    "spark.sql.streaming.numRecentProgressUpdates": "5",
+}
+
+_S3A: Final = {
+    "spark.hadoop.fs.s3a.path.style.access": "true",
+    "spark.hadoop.fs.s3a.endpoint.region": "us-east-1",
+    "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+    # From the environment: configuration shows in the UI, in logs and on the command line.
+    "spark.hadoop.fs.s3a.aws.credentials.provider": (
+        "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider"
+    ),
+    "spark.hadoop.fs.s3a.fast.upload.buffer": "bytebuffer",
+    "spark.hadoop.fs.s3a.bucket.probe": "0",
+    "spark.hadoop.fs.s3a.change.detection.mode": "none",
+    "spark.hadoop.fs.s3a.connection.maximum": "64",
+}
+
+
+class MissingJarsError(RuntimeError):
+    """The jars that Spark needs are not in the cache."""
+
+
+def _class_path(settings: Settings) -> str:
+    spark = settings.cache / "jars" / "spark"
+    connectors = settings.cache / "jars" / "connectors" / "kappa-lakehouse-connectors.jar"
+    if not spark.is_dir() or not connectors.is_file():
+        raise MissingJarsError(
+            f"no Spark jars under {settings.cache / 'jars'}; fetch and build them with: make install"
+        )
+    return f"{connectors}:{spark}/*"
+
+
+def build_session(settings: Settings, app_name: str, *, ui: bool = False) -> SparkSession:
+    """Starts Spark in this process (two threads, UTC) with the SQL functions of the connectors registered.
+
+    `ui`: serve Spark's pages at ``settings.spark_ui_port``; one session per installation may.
+
+    Raises:
+        MissingJarsError: jars were not installed; the message says how to.
+    """
+    class_path = _class_path(settings)
+    scratch = settings.home / "data" / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    # The JVM inherits these; Python workers must be this very Python.
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": settings.minio_access_key,
+        "AWS_SECRET_ACCESS_KEY": settings.minio_secret_key.get_secret_value(),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": settings.host,
+        "SPARK_LOCAL_DIRS": str(scratch),
+        # PySpark turns timestamps into naive datetimes of the process's time zone, and back.
+        "TZ": "UTC",
+    }
+    time.tzset()
+    options = (
+        _DELTA_PROFILE
+        | _SMALL_MACHINE
+        | _S3A
+        | {
+            "spark.hadoop.fs.s3a.endpoint": settings.s3_endpoint,
+            "spark.driver.memory": settings.spark_driver_memory,
+            "spark.driver.extraClassPath": class_path,
+            "spark.driver.extraJavaOptions": (
+                f"-XX:+UseSerialGC -Duser.timezone=UTC -Dlog4j2.configurationFile={LOG_CONFIG.as_uri()}"
+            ),
+            "spark.driver.host": settings.host,
+            "spark.driver.bindAddress": settings.host,
+            "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+            "spark.sql.session.timeZone": "UTC",
+            "spark.ui.enabled": str(ui).lower(),
+            "spark.ui.port": str(settings.spark_ui_port),
+        }
+    )
+    builder = SparkSession.builder.master(f"local[{settings.parallelism}]").appName(app_name)
+    for key, value in options.items():
+        builder = builder.config(key, value)
+    session: SparkSession = builder.getOrCreate()
+    jvm: Any = session._jvm
+    jvm.io.kappalakehouse.spark.Functions.register(session._jsparkSession)
+    return session

@@ -1,0 +1,131 @@
+"""Delta tables as the Spark jobs use them: pinned reads, appends, and replacement of whole days."""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+
+from lakehouse.contracts.spark import schema
+from lakehouse.contracts.tables import table
+from lakehouse.settings import Settings
+
+_RETENTION = "interval 7 days"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a commit says of itself: readers of the Delta log find it in `userMetadata`.
+
+    `read_versions`: the version of each table that the commit was computed from; once none of them has moved
+    on, the committed table is up to date.
+    """
+
+    job: str
+    batch_id: int
+    read_versions: dict[str, int] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {"job": self.job, "batch_id": self.batch_id, "silver_version": self.read_versions} | self.details
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Makes an append happen once: a commit of the same application and version is a no-op.
+
+    The application's id must live and die with the state that counts the versions (a stream's checkpoint):
+    under an old id, the first commits of a fresh start would be taken for repetitions and lost.
+    """
+
+    app_id: str
+    version: int
+
+
+class DeltaTables:
+    """The tables of one installation; `staging` moves all that is written beside the real ones."""
+
+    def __init__(self, spark: SparkSession, settings: Settings, staging: bool = False) -> None:
+        self.spark = spark
+        self._settings = settings
+        self._staging = staging
+
+    def path(self, name: str) -> str:
+        """Where the table lies; staging tables are ``staging/<layer>__<name>``."""
+        return self._settings.table_path(f"staging.{name.replace('.', '__')}" if self._staging else name, "s3a")
+
+    def create(self, name: str) -> None:
+        """Creates the table by its contract unless it exists: reader 1, writer 2, no table features."""
+        contract = table(name)
+        builder = (
+            DeltaTable.createIfNotExists(self.spark)
+            .location(self.path(name))
+            .addColumns(schema(contract))
+            .property("delta.minReaderVersion", "1")
+            .property("delta.minWriterVersion", "2")
+            .property("delta.logRetentionDuration", _RETENTION)
+            .property("delta.deletedFileRetentionDuration", _RETENTION)
+        )
+        if contract.partition_by:
+            builder = builder.partitionedBy(*contract.partition_by)
+        builder.execute()
+
+    def exists(self, name: str) -> bool:
+        return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
+
+    def version(self, name: str) -> int:
+        """The newest version, looked up in the store."""
+        log = self.spark._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(  # type: ignore[union-attr]
+            self.spark._jsparkSession, self.path(name)
+        )
+        defaults = [getattr(log, f"update$default${n}")() for n in (1, 2, 3)]
+        return int(log.update(*defaults).version())
+
+    def read(self, name: str, version: int, dates: Collection[date] | None = None) -> DataFrame:
+        """The table at `version`; `dates` restricts it to these partitions, as literals, so that others are
+        pruned before anything is read."""
+        frame = self.spark.read.format("delta").option("versionAsOf", version).load(self.path(name))
+        partitions = table(name).partition_by
+        if dates is None or not partitions:
+            return frame
+        return frame.where(in_dates(partitions[0], dates))
+
+    def append(self, name: str, rows: DataFrame, commit: Commit, once: Transaction | None = None) -> int:
+        """Adds `rows` in one commit of add actions only; returns the version after it."""
+        writer = self._writer(name, rows, commit).mode("append")
+        if once is not None:
+            writer = writer.option("txnAppId", once.app_id).option("txnVersion", once.version)
+        writer.save(self.path(name))
+        return self.version(name)
+
+    def replace(self, name: str, rows: DataFrame, dates: Collection[date], commit: Commit) -> int:
+        """Makes `rows` the whole content of the partitions `dates` (of an unpartitioned table: all of it).
+
+        `rows` must not hold other dates. One commit: readers see all of it or nothing.
+        """
+        writer = self._writer(name, rows, commit).mode("overwrite")
+        partitions = table(name).partition_by
+        if partitions:
+            writer = writer.option("replaceWhere", in_dates(partitions[0], dates))
+        writer.save(self.path(name))
+        return self.version(name)
+
+    def last_commit(self, name: str) -> dict[str, Any]:
+        """What the newest commit says of itself; empty for one that says nothing."""
+        newest = DeltaTable.forPath(self.spark, self.path(name)).history(1).select("userMetadata").head()
+        return json.loads(newest[0]) if newest and newest[0] else {}
+
+    def _writer(self, name: str, rows: DataFrame, commit: Commit) -> DataFrameWriter:
+        columns = table(name).column_names
+        return rows.select(*columns).write.format("delta").option("userMetadata", commit.to_json())
+
+
+def in_dates(column: str, dates: Iterable[date]) -> str:
+    """An SQL condition with literal dates; without any it holds for no row."""
+    listed = ", ".join(f"DATE'{day}'" for day in sorted(dates))
+    return f"{column} IN ({listed})" if listed else "false"

@@ -1,0 +1,154 @@
+"""`silver.clicks` and `silver.purchases`: each event once, with the product version valid at its time."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as sf
+
+from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.micro_batch import MicroBatch
+from jobs.streaming.spark.refresh import only
+from lakehouse.contracts.events import PRODUCTS, EventContract
+from lakehouse.contracts.tables import table
+
+VERSIONS: Final = "silver.products"
+IDENTITY: Final = ("user_id", "event_id", "event_time")
+
+FIRST_OF_EACH: Final = """
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY user_id, event_id, event_time ORDER BY partition, offset) AS copy
+    FROM {events}
+)
+WHERE copy = 1
+"""
+
+ENRICHED: Final = """
+SELECT e.*, p.category, p.brand, p.price_cents, p.valid_from AS product_valid_from
+FROM {events} e
+LEFT JOIN {versions} p
+    ON e.product_id = p.product_id
+    AND e.event_time >= p.valid_from AND (p.valid_to IS NULL OR e.event_time < p.valid_to)
+"""
+
+OUTDATED: Final = """
+SELECT DISTINCT e.event_date
+FROM {events} e
+LEFT JOIN {versions} p
+    ON e.product_id = p.product_id
+    AND e.event_time >= p.valid_from AND (p.valid_to IS NULL OR e.event_time < p.valid_to)
+WHERE NOT (
+    e.product_valid_from <=> p.valid_from AND e.category <=> p.category
+    AND e.brand <=> p.brand AND e.price_cents <=> p.price_cents
+)
+"""
+
+_ATTRIBUTES: Final = ("category", "brand", "price_cents", "product_valid_from")
+
+
+@dataclass(frozen=True, slots=True)
+class SilverEvents:
+    """Brings one topic's events of a batch into silver. `versions` pins ``silver.products``."""
+
+    tables: DeltaTables
+    contract: EventContract
+    versions: int
+    job: str
+    batch_id: int
+
+    @property
+    def name(self) -> str:
+        return f"silver.{self.contract.table}"
+
+    def _commit(self, **details: object) -> Commit:
+        return Commit(self.job, self.batch_id, {VERSIONS: self.versions}, details)
+
+    def _enrich(self, events: DataFrame) -> DataFrame:
+        return self.tables.spark.sql(ENRICHED, events=events, versions=self.tables.read(VERSIONS, self.versions))
+
+    def insert(self, incoming: DataFrame, dates: Collection[date]) -> int | None:
+        """Adds those of `incoming` (one row per identity, with `event_date`, cached) that silver lacks.
+
+        A repeated batch finds its events known and adds nothing; a kill before the commit leaves nothing.
+        """
+        known = self._known(incoming, dates)
+        fresh = incoming.join(sf.broadcast(known.select(*IDENTITY)), list(IDENTITY), "left_anti")
+        return self.tables.append(self.name, self._enrich(fresh), self._commit())
+
+    def displace(self, incoming: DataFrame, dates: Collection[date]) -> DataFrame:
+        """Gives events that silver holds from a higher (partition, offset) the incoming record instead.
+
+        Happens only when a foreign producer spreads a key over partitions, as a key's own offsets only grow.
+        Returns the displaced rows: what they affected is to be refreshed like what the new ones affect.
+        """
+        held = self._known(incoming, dates)
+        lower = incoming.select(*IDENTITY, sf.struct("partition", "offset").alias("position"))
+        displaced = (
+            held.join(sf.broadcast(lower), list(IDENTITY))
+            .where(sf.col("position") < sf.struct("partition", "offset"))
+            .drop("position")
+            .localCheckpoint()
+        )
+        stale = {row[0] for row in displaced.select("event_date").distinct().collect()}
+        if stale:
+            keys = sf.broadcast(displaced.select(*IDENTITY))
+            kept = self._current(stale).join(keys, list(IDENTITY), "left_anti")
+            new = self._enrich(incoming.join(keys, list(IDENTITY), "left_semi"))
+            self._replace(kept, new, stale, "lower_position")
+        return displaced
+
+    def reenrich(self, products: DataFrame) -> int | None:
+        """Corrects what a product version of the batch, learnt late, is valid for.
+
+        A commit of its own, since readers of a stream of silver skip commits that remove rows. The days with a
+        row whose attributes are no longer right are enriched anew; a repetition finds none.
+        """
+        changed = products.select("product_id", "valid_from").distinct().persist()
+        try:
+            earliest = only(changed.agg(sf.min("valid_from").alias("first")))["first"]
+            ids = sf.broadcast(changed.select("product_id").distinct())
+            events = (
+                self.tables.read(self.name, self.tables.version(self.name))
+                .where((sf.col("event_date") >= sf.lit(earliest.date())) & (sf.col("event_time") >= sf.lit(earliest)))
+                .join(ids, "product_id", "left_semi")
+            )
+            versions = self.tables.read(VERSIONS, self.versions).join(ids, "product_id", "left_semi")
+            outdated = self.tables.spark.sql(OUTDATED, events=events, versions=versions)
+            stale = {row["event_date"] for row in outdated.collect()}
+        finally:
+            changed.unpersist()
+        if not stale:
+            return None
+        rows = self._enrich(self._current(stale).drop(*_ATTRIBUTES))
+        return self._replace(None, rows, stale, "late_product_version")
+
+    def _known(self, incoming: DataFrame, dates: Collection[date]) -> DataFrame:
+        """Silver's rows of the incoming identities: the day semi-joined with the batch, not the other way
+        round, which would shuffle the day."""
+        keys = sf.broadcast(incoming.select(*IDENTITY))
+        return self._current(dates).join(keys, list(IDENTITY), "left_semi")
+
+    def _current(self, dates: Collection[date]) -> DataFrame:
+        return self.tables.read(self.name, self.tables.version(self.name), dates)
+
+    def _replace(self, kept: DataFrame | None, rows: DataFrame, dates: Collection[date], correction: str) -> int:
+        columns = table(self.name).column_names
+        content = rows.select(*columns)
+        if kept is not None:
+            content = kept.select(*columns).union(content)
+        days = sorted(day.isoformat() for day in dates)
+        return self.tables.replace(
+            self.name, content.coalesce(2), dates, self._commit(correction=correction, dates=days)
+        )
+
+
+def first_of_each(tables: DeltaTables, batch: MicroBatch, contract: EventContract) -> DataFrame:
+    """One record of each event in the batch, the one with the lowest (partition, offset)."""
+    events = batch.events(contract).drop("value").withColumn("event_date", sf.to_date("event_time"))
+    return tables.spark.sql(FIRST_OF_EACH, events=events).drop("copy")
+
+
+def changes_products(batch: MicroBatch) -> bool:
+    return batch.counts[PRODUCTS.topic] > 0

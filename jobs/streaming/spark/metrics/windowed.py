@@ -1,0 +1,36 @@
+"""Metrics that are sums by a key which each event names by itself: a window, a day, a user.
+
+For these, what an event affects and what a row needs are one declaration: the key that the event has. The
+rows affected by some events are those with the events' keys; a row needs all the events with its key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+FINGERPRINT: Final = """CAST(
+    CAST(sum(shiftright(record_hash, 30)) AS DECIMAL(38, 0)) * 1073741824 + sum(record_hash & 1073741823)
+    AS DECIMAL(38, 0))"""
+"""What ``fingerprint(record_hash)`` stands for in a metric's SQL: the sum of the 60-bit record hashes. Two sums
+of 30-bit halves don't overflow and are a multiple faster than a sum of decimals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A table, and how it comes from its inputs.
+
+    `keyed`: by input table, SQL over ``{events}`` (rows of the input, or a micro-batch's events, which have no
+    `event_date`) that gives the key columns of the table, `event_date` where it is partitioned, and what `rows`
+    needs; all inputs give the same columns. `rows`: SQL over ``{keyed}``, the union of the inputs' keyed rows,
+    that gives the table's columns less `changed_by`. `key`: what `keyed` and the table share.
+
+    `window_minutes`: the length of windows that begin at the key's `window_start`; 0 for days and users.
+    `rollup_of`: the finer table which is the only input; the keys affected come from those affected there.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    keyed: Mapping[str, str]
+    rows: str
+    window_minutes: int = 0
+    rollup_of: str = ""

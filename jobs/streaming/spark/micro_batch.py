@@ -1,0 +1,126 @@
+"""A micro-batch: Kafka's records, judged once, cached, and told apart by topic."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as sf
+from pyspark.sql.streaming.readwriter import DataStreamReader
+
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
+from lakehouse.settings import Settings
+
+CONTRACTS: Final = (CLICKS, PURCHASES, PRODUCTS, PROFILES)
+
+
+def kafka_stream(spark: SparkSession, settings: Settings) -> DataFrame:
+    """The four topics from their beginnings, as raw records.
+
+    Events come in batches of at most `spark_max_offsets_per_trigger`: at once while half of that waits, else
+    every `spark_trigger_seconds`. The changelogs are small and come whole, so that a backlog of clicks doesn't
+    outrun the product versions it is enriched with.
+    """
+    events = _source(spark, settings, (CLICKS, PURCHASES)).option(
+        "maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger
+    )
+    changelogs = _source(spark, settings, (PRODUCTS, PROFILES))
+    return events.load().unionByName(changelogs.load())
+
+
+def _source(spark: SparkSession, settings: Settings, contracts: Sequence[EventContract]) -> DataStreamReader:
+    return (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .option("subscribe", ",".join(settings.prefixed(c.topic) for c in contracts))
+        .option("startingOffsets", "earliest")
+        # Records that retention took before they were read are a loss to be told, not skipped.
+        .option("failOnDataLoss", "true")
+        .option("minOffsetsPerTrigger", max(1, settings.spark_max_offsets_per_trigger // 2))
+        .option("maxTriggerDelay", f"{settings.spark_trigger_seconds}s")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Judged records of one micro-batch.
+
+    `offsets`: by topic and partition, the first offset and the one after the last.
+    """
+
+    batch_id: int
+    records: DataFrame
+    offsets: Mapping[str, Mapping[int, tuple[int, int]]]
+    counts: Mapping[str, int]
+    """Valid records by topic."""
+    dead: int
+
+    @property
+    def input_rows(self) -> int:
+        return sum(self.counts.values()) + self.dead
+
+    def events(self, contract: EventContract) -> DataFrame:
+        """The valid records of a topic: payload columns, position, arrival, value and hash."""
+        verdict = _verdict(contract)
+        return self.records.where((sf.col("topic") == contract.topic) & sf.col("reason").isNull()).select(
+            f"{verdict}.event.*", "topic", "partition", "offset", "arrival", "value", "record_hash"
+        )
+
+    def dead_letters(self) -> DataFrame:
+        return self.records.where(sf.col("reason").isNotNull())
+
+
+def judge(raw: DataFrame, settings: Settings) -> DataFrame:
+    """Raw Kafka records with their contract's verdict, their position without namespace, and their hash."""
+    prefix = settings.prefixed("")
+    positioned = raw.select(
+        sf.expr(f"substring(topic, {len(prefix) + 1})").alias("topic"),
+        "partition",
+        "offset",
+        sf.col("timestamp").alias("arrival"),
+        "key",
+        "value",
+    )
+    judged = positioned.select(
+        "*",
+        sf.expr("record_hash(topic, partition, offset, value)").alias("record_hash"),
+        *(
+            sf.expr(
+                f"CASE WHEN topic = '{c.topic}' THEN validate_{c.table}(key, value, unix_millis(arrival)) END"
+            ).alias(_verdict(c))
+            for c in CONTRACTS
+        ),
+    )
+    return judged.select(
+        "*",
+        sf.coalesce(*(_of_verdict(c, "reason") for c in CONTRACTS)).alias("reason"),
+        sf.coalesce(*(_of_verdict(c, "field") for c in CONTRACTS)).alias("field"),
+    )
+
+
+def learn(records: DataFrame, batch_id: int) -> MicroBatch:
+    """Counts `records` (cached: this pass fills the cache)."""
+    rows = (
+        records.groupBy("topic", "partition")
+        .agg(
+            sf.min("offset").alias("first"),
+            sf.max("offset").alias("last"),
+            sf.count(sf.lit(1)).alias("rows"),
+            sf.count("reason").alias("dead"),
+        )
+        .collect()
+    )
+    offsets: dict[str, dict[int, tuple[int, int]]] = {}
+    counts = {c.topic: 0 for c in CONTRACTS}
+    for row in rows:
+        offsets.setdefault(row["topic"], {})[row["partition"]] = (row["first"], row["last"] + 1)
+        counts[row["topic"]] += row["rows"] - row["dead"]
+    return MicroBatch(batch_id, records, offsets, counts, sum(row["dead"] for row in rows))
+
+
+def _verdict(contract: EventContract) -> str:
+    return f"verdict_{contract.table}"
+
+
+def _of_verdict(contract: EventContract, field: str) -> Column:
+    return sf.col(f"{_verdict(contract)}.{field}")

@@ -1,0 +1,179 @@
+"""One micro-batch, from Kafka's records to gold, in an order that a kill at any point can't break.
+
+bronze (once, by Delta transaction) -> product and profile versions -> silver events (insert of what is new)
+-> corrections of silver -> refreshes from silver at one fixed version. Spark commits the batch to its
+checkpoint after all of it; a batch that dies before is repeated whole, with the same records. Each step then
+finds its work done and adds nothing, or does it.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame
+
+from jobs.streaming.spark import events, ingest, refresh, versions
+from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.metrics import (
+    product_metrics_5m,
+    region_revenue_5m,
+    region_revenue_daily,
+    region_revenue_sliding_10m,
+    user_totals,
+    user_totals_daily,
+)
+from jobs.streaming.spark.metrics.windowed import Metric
+from jobs.streaming.spark.micro_batch import MicroBatch, judge, learn
+from jobs.streaming.spark.progress import Journal, journal_path
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
+from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.settings import Settings
+
+THREADS = 3
+"""Steps of one stage run side by side: most of a small commit is waiting for the store."""
+
+PINNED = ("silver.clicks", "silver.purchases")
+
+CHAINS: tuple[tuple[Metric, ...], ...] = (
+    (product_metrics_5m.METRIC,),
+    (region_revenue_5m.METRIC, region_revenue_daily.METRIC),
+    (user_totals_daily.METRIC, user_totals.METRIC),
+    (region_revenue_sliding_10m.METRIC,),
+)
+"""Metrics, each followed by what rolls it up; the largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What handles micro-batches; `app_id` names the state (checkpoint) that counts them."""
+
+    settings: Settings
+    app_id: Callable[[], str]
+
+    def handle(self, raw: DataFrame, batch_id: int) -> None:
+        """Called by Spark for each micro-batch, again with the same records if it did not return.
+
+        Raises whatever a step raised: the query then ends, and the batch is repeated by the next driver.
+        """
+        journal = Journal(journal_path(self.settings), batch_id)
+        journal.begin()
+        try:
+            self._handle(raw, batch_id, journal)
+        except BaseException as error:
+            journal.fail(error)
+            raise
+
+    def _handle(self, raw: DataFrame, batch_id: int, journal: Journal) -> None:
+        records = judge(raw, self.settings).persist()
+        try:
+            with journal.step("read"):
+                batch = learn(records, batch_id)
+            if batch.input_rows:
+                BatchRun(DeltaTables(raw.sparkSession, self.settings), batch, self.app_id(), journal).run()
+            journal.end(batch)
+        finally:
+            records.unpersist()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRun:
+    """The steps of one batch."""
+
+    tables: DeltaTables
+    batch: MicroBatch
+    app_id: str
+    journal: Journal
+
+    def run(self) -> None:
+        batch, tables = self.batch, self.tables
+        commit = Commit(SPARK_INGEST, batch.batch_id)
+        once = Transaction(self.app_id, batch.batch_id)
+        with self.journal.step("bronze"):
+            self._together(
+                *(
+                    (f"bronze.{c.table}", lambda c=c: ingest.append_events(tables, batch, c, commit, once))
+                    for c in (CLICKS, PURCHASES, PRODUCTS, PROFILES)
+                ),
+                (ingest.DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, commit, once)),
+            )
+        with self.journal.step("versions"):
+            self._together(
+                *(
+                    (f"silver.{c.table}", lambda c=c: versions.refresh_versions(tables, batch, c, SPARK_INGEST))
+                    for c in (PRODUCTS, PROFILES)
+                )
+            )
+        incoming = {c: events.first_of_each(tables, batch, c).persist() for c in (CLICKS, PURCHASES)}
+        try:
+            self._silver_and_refreshes(incoming)
+        finally:
+            for frame in incoming.values():
+                frame.unpersist()
+
+    def _silver_and_refreshes(self, incoming: dict[EventContract, DataFrame]) -> None:
+        catalog = self.tables.version(events.VERSIONS)
+        silver = {c: events.SilverEvents(self.tables, c, catalog, SPARK_INGEST, self.batch.batch_id) for c in incoming}
+        dates: dict[EventContract, set[date]] = {}
+        touched = dict(incoming)
+
+        def insert(contract: EventContract) -> int | None:
+            if not self.batch.counts[contract.topic]:
+                return None
+            dates[contract] = {row[0] for row in incoming[contract].select("event_date").distinct().collect()}
+            return silver[contract].insert(incoming[contract], dates[contract])
+
+        def correct(contract: EventContract) -> int | None:
+            if contract in dates:
+                displaced = silver[contract].displace(incoming[contract], dates[contract])
+                touched[contract] = touched[contract].unionByName(displaced.select(*incoming[contract].columns))
+            if events.changes_products(self.batch):
+                return silver[contract].reenrich(self.batch.events(PRODUCTS))
+            return None
+
+        with self.journal.step("silver"):
+            self._together(*((silver[c].name, lambda c=c: insert(c)) for c in incoming))
+        with self.journal.step("corrections"):
+            self._together(*((silver[c].name, lambda c=c: correct(c)) for c in incoming))
+        with self.journal.step("refresh"):
+            self._refresh(touched[CLICKS], touched[PURCHASES])
+
+    def _refresh(self, clicks: DataFrame, purchases: DataFrame) -> None:
+        cycle = refresh.Cycle(
+            self.tables,
+            {name: self.tables.version(name) for name in PINNED},
+            clicks,
+            purchases,
+            SPARK_INGEST,
+            self.batch.batch_id,
+            f"stream batch {self.batch.batch_id}",
+        )
+
+        def refresh_sessions() -> None:
+            for name, version in refresh.refresh_sessions(cycle).items():
+                self.journal.wrote(name, version)
+
+        self._together(
+            ("silver.sessions", refresh_sessions),
+            *((chain[0].table, lambda chain=chain: self._chain(cycle, chain)) for chain in CHAINS),
+            ("silver.purchase_clicks", lambda: refresh.refresh_purchase_clicks(cycle)),
+        )
+
+    def _chain(self, cycle: refresh.Cycle, chain: tuple[Metric, ...]) -> None:
+        for name, version in refresh.refresh_chain(cycle, chain):
+            self.journal.wrote(name, version)
+
+    def _together(self, *steps: tuple[str, Callable[[], int | None]]) -> None:
+        """Runs steps that touch different tables side by side; the first error is raised once all have ended."""
+
+        def timed(name: str, step: Callable[[], int | None]) -> None:
+            with self.journal.step(name):
+                self.journal.wrote(name, step())
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            _raise_first(pool.map(lambda step: timed(*step), steps))
+
+
+def _raise_first(results: Iterable[None]) -> None:
+    for _ in results:
+        pass

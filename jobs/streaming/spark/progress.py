@@ -1,0 +1,88 @@
+"""The journal of micro-batches: one JSON line when a batch begins, one for each step done, one at its end.
+
+A line is on disk before the work goes on, so that after a kill the journal tells how far the batch had come.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.streaming.spark.micro_batch import MicroBatch
+from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.settings import Settings
+
+
+def journal_path(settings: Settings) -> Path:
+    return settings.home / "logs" / f"{SPARK_INGEST}.progress.jsonl"
+
+
+class Journal:
+    """Appends to the journal of one batch. Steps may run in several threads."""
+
+    def __init__(self, path: Path, batch_id: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._batch_id = batch_id
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._started_at = _now()
+        self._seconds: dict[str, float] = {}
+        self._versions: dict[str, int] = {}
+
+    def begin(self) -> None:
+        self._write({"event": "begin", "started_at": self._started_at})
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Times a step; it is written when the step is done, not when it fails."""
+        started = time.monotonic()
+        yield
+        seconds = round(time.monotonic() - started, 3)
+        with self._lock:
+            self._seconds[name] = seconds
+        self._write({"event": "step", "step": name, "seconds": seconds})
+
+    def wrote(self, table: str, version: int | None) -> None:
+        """Notes the version that the batch's commit made, if it made one."""
+        if version is not None:
+            with self._lock:
+                self._versions[table] = version
+
+    def fail(self, error: BaseException) -> None:
+        self._write({"event": "failed", "error": str(error)[:2000]})
+
+    def end(self, batch: MicroBatch | None) -> None:
+        """The whole of the batch; None for an empty one."""
+        self._write(
+            {
+                "event": "end",
+                "started_at": self._started_at,
+                "ended_at": _now(),
+                "total_seconds": round(time.monotonic() - self._started, 3),
+                "input_rows": batch.input_rows if batch else 0,
+                "dead_letters": batch.dead if batch else 0,
+                "offsets": {
+                    topic: {str(p): {"from": first, "to": end} for p, (first, end) in sorted(partitions.items())}
+                    for topic, partitions in (batch.offsets if batch else {}).items()
+                },
+                "seconds": self._seconds,
+                "versions": self._versions,
+            }
+        )
+
+    def _write(self, line: dict[str, Any]) -> None:
+        text = json.dumps({"batch_id": self._batch_id, "at": _now()} | line)
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,252 @@
+"""Refresh: recompute what a micro-batch affects from silver, and swap it in.
+
+The scope is what *every* record of the batch affects, new or known: after a kill between silver and a
+refresh, the repeated batch brings nothing new, and the refresh is still owed. Rows are computed from silver
+at fixed versions and replace the old ones in one commit; they add to nothing, so that repeating a refresh
+changes nothing. The days that a scope touches are rewritten whole: kept rows plus new ones. Keys that
+vanish are in the scope and not among the new rows.
+
+No two commits of one table race: its owner is this driver, which refreshes each table once per batch.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import reduce
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as sf
+
+from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.metrics import purchase_clicks, sessions
+from jobs.streaming.spark.metrics.windowed import FINGERPRINT, Metric
+from lakehouse.contracts.tables import table
+
+CLICKS = "silver.clicks"
+PURCHASES = "silver.purchases"
+
+FILES_PER_COMMIT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One pass over the refreshed tables.
+
+    `versions` pins the tables read. `clicks` and `purchases` are the events whose rows are to be refreshed.
+    """
+
+    tables: DeltaTables
+    versions: Mapping[str, int]
+    clicks: DataFrame
+    purchases: DataFrame
+    job: str
+    batch_id: int
+    changed_by: str
+
+    def commit(self, *sources: str) -> Commit:
+        return Commit(self.job, self.batch_id, {name: self.versions[name] for name in sources})
+
+    def read(self, name: str, dates: Collection[date] | None = None) -> DataFrame:
+        """Silver as pinned; a finer metric as this cycle has just left it."""
+        version = self.versions.get(name)
+        return self.tables.read(name, self.tables.version(name) if version is None else version, dates)
+
+    def sql(self, query: str, **frames: DataFrame) -> DataFrame:
+        """Runs a metric's SQL over `frames`, its names in braces."""
+        expanded = query.replace("fingerprint(record_hash)", FINGERPRINT)
+        return self.tables.spark.sql(expanded, args=None, **frames)
+
+
+def union(frames: Collection[DataFrame]) -> DataFrame:
+    return reduce(DataFrame.unionByName, frames)
+
+
+def only(aggregate: DataFrame) -> Row:
+    """The one row of an aggregate without grouping."""
+    return aggregate.collect()[0]
+
+
+def days(start: datetime, end: datetime) -> set[date]:
+    """Every UTC date from `start` to `end`."""
+    first, last = start.date(), end.date()
+    return {first + timedelta(days=n) for n in range((last - first).days + 1)}
+
+
+def scope_of(cycle: Cycle, metric: Metric) -> DataFrame:
+    """The keys of `metric` that the cycle's events affect."""
+    touched = {CLICKS: cycle.clicks, PURCHASES: cycle.purchases}
+    keyed = [cycle.sql(sql, events=touched[source]).select(*metric.key) for source, sql in metric.keyed.items()]
+    return union(keyed).distinct()
+
+
+def refresh_chain(cycle: Cycle, chain: Sequence[Metric]) -> Iterator[tuple[str, int | None]]:
+    """Refreshes a metric, then what rolls it up, in the same step; yields each table and its version."""
+    scopes: list[DataFrame] = []
+    try:
+        for metric in chain:
+            keys = scopes[-1].select(*metric.key).distinct() if scopes else scope_of(cycle, metric)
+            scopes.append(keys.persist())
+            yield metric.table, refresh(cycle, metric, keys)
+    finally:
+        for keys in scopes:
+            keys.unpersist()
+
+
+def refresh(cycle: Cycle, metric: Metric, scope: DataFrame) -> int | None:
+    """Replaces the rows of `metric` whose keys are in `scope` (cached); returns the version, None for no scope."""
+    extent = _extent(metric, scope)
+    sources = tuple(metric.keyed) if not metric.rollup_of else (PURCHASES,)
+    if extent["keys"] == 0:
+        return acknowledge(cycle, metric.table, *sources)
+    dates = set(extent["dates"])
+    inputs = [_input(cycle, metric, source, sql, extent) for source, sql in metric.keyed.items()]
+    keyed = [frame.join(sf.broadcast(scope), list(metric.key), "left_semi") for frame in inputs]
+    rows = cycle.sql(metric.rows, keyed=union(keyed)).withColumn("changed_by", sf.lit(cycle.changed_by))
+    kept = cycle.tables.read(metric.table, cycle.tables.version(metric.table), dates).join(
+        sf.broadcast(scope), list(metric.key), "left_anti"
+    )
+    return _swap(cycle, metric.table, kept, rows, dates, cycle.commit(*sources))
+
+
+def _extent(metric: Metric, scope: DataFrame) -> Row:
+    """How many keys, on which dates, and between which times their events lie, learnt in one pass."""
+    dated = "event_date" in metric.key
+    aggregates = [
+        sf.count(sf.lit(1)).alias("keys"),
+        (sf.collect_set("event_date") if dated else sf.array()).alias("dates"),
+    ]
+    if metric.window_minutes:
+        end = sf.col("window_start") + sf.expr(f"INTERVAL {metric.window_minutes} MINUTES")
+        aggregates += [
+            sf.min("window_start").alias("start"),
+            sf.max(end).alias("end"),
+            sf.collect_set(sf.to_date(end - sf.expr("INTERVAL 1 MILLISECOND"))).alias("end_dates"),
+        ]
+    return only(scope.agg(*aggregates))
+
+
+def _input(cycle: Cycle, metric: Metric, source: str, sql: str, extent: Row) -> DataFrame:
+    """The keyed rows of `source` that may be in the scope, with literal bounds so that files are skipped."""
+    if not metric.window_minutes:
+        # A row without a date needs its key's whole history: of the finer table, not of events.
+        events = cycle.read(source, extent["dates"] if "event_date" in metric.key else None)
+    else:
+        dates = {*extent["dates"], *extent["end_dates"]}
+        events = cycle.read(source, dates).where(
+            (sf.col("event_time") >= sf.lit(extent["start"])) & (sf.col("event_time") < sf.lit(extent["end"]))
+        )
+    return cycle.sql(sql, events=events)
+
+
+def acknowledge(cycle: Cycle, name: str, *sources: str) -> int | None:
+    """Records that `name` needs no change for the pinned versions of `sources`.
+
+    Without it, silver having moved on and the table not, nobody could tell "nothing to do" from "not done".
+    """
+    commit = cycle.commit(*sources)
+    if cycle.tables.last_commit(name).get("silver_version") == commit.read_versions:
+        return None
+    empty = cycle.tables.read(name, cycle.tables.version(name)).limit(0)
+    return cycle.tables.append(name, empty, commit)
+
+
+def _swap(cycle: Cycle, name: str, kept: DataFrame, rows: DataFrame, dates: Collection[date], commit: Commit) -> int:
+    columns = table(name).column_names
+    content = kept.select(*columns).union(rows.select(*columns)).coalesce(FILES_PER_COMMIT)
+    return cycle.tables.replace(name, content, dates, commit)
+
+
+def refresh_sessions(cycle: Cycle) -> dict[str, int]:
+    """Replaces every session that the cycle's clicks touch, and its parts."""
+    gap = timedelta(minutes=sessions.GAP_MINUTES)
+    extent = only(cycle.clicks.agg(sf.min("event_time").alias("first"), sf.max("event_time").alias("last")))
+    if extent["first"] is None:
+        acknowledged = {name: acknowledge(cycle, name, CLICKS) for name in (sessions.PARTS, sessions.SESSIONS)}
+        return {name: version for name, version in acknowledged.items() if version is not None}
+    points = cycle.clicks.select("user_id", "event_time")
+    known = (
+        cycle.tables.read(sessions.SESSIONS, cycle.tables.version(sessions.SESSIONS))
+        .where(
+            (sf.col("session_end") > sf.lit(extent["first"] - gap))
+            & (sf.col("session_start") < sf.lit(extent["last"] + gap))
+        )
+        .select("user_id", "session_start", "session_end")
+        .join(sf.broadcast(points.select("user_id").distinct()), "user_id", "left_semi")
+    )
+    islands = cycle.sql(sessions.ISLANDS, points=points, known=known).persist()
+    parts = None
+    try:
+        bounds = only(
+            islands.agg(
+                sf.array_distinct(sf.flatten(sf.collect_set("dates"))).alias("dates"),
+                sf.min("island_start").alias("first"),
+                sf.max("island_end").alias("last"),
+            )
+        )
+        dates = set(bounds["dates"])
+        clicks = cycle.read(CLICKS, days(bounds["first"], bounds["last"])).where(
+            sf.col("event_time").between(sf.lit(bounds["first"]), sf.lit(bounds["last"]))
+        )
+        parts = cycle.sql(sessions.PART_ROWS, clicks=clicks, islands=islands).persist()
+        rows = {sessions.PARTS: parts, sessions.SESSIONS: cycle.sql(sessions.SESSION_ROWS, parts=parts)}
+        written = {}
+        # Parts first: which dates hold old rows is known from the sessions. A kill between the two commits
+        # leaves the old sessions, from which the repeated batch finds the same dates again.
+        for name in (sessions.PARTS, sessions.SESSIONS):
+            current = cycle.tables.read(name, cycle.tables.version(name), dates)
+            kept = cycle.sql(sessions.OUTSIDE, rows=current, islands=islands)
+            written[name] = _swap(cycle, name, kept, rows[name], dates, cycle.commit(CLICKS))
+        return written
+    finally:
+        islands.unpersist()
+        if parts is not None:
+            parts.unpersist()
+
+
+def refresh_purchase_clicks(cycle: Cycle) -> int | None:
+    """Replaces the attribution of every purchase that the cycle's purchases and clicks touch."""
+    name = purchase_clicks.TABLE
+    touched = cycle.sql(purchase_clicks.TOUCHED, purchases=cycle.purchases, clicks=cycle.clicks).persist()
+    affected = None
+    try:
+        span = only(
+            touched.agg(
+                sf.array_union(sf.collect_set(sf.to_date("earliest")), sf.collect_set(sf.to_date("latest"))).alias(
+                    "dates"
+                ),
+                sf.min("earliest").alias("first"),
+                sf.max("latest").alias("last"),
+            )
+        )
+        if span["first"] is None:
+            return acknowledge(cycle, name, CLICKS, PURCHASES)
+        purchases = cycle.read(PURCHASES, span["dates"]).where(
+            sf.col("event_time").between(sf.lit(span["first"]), sf.lit(span["last"]))
+        )
+        affected = cycle.sql(purchase_clicks.AFFECTED, purchases=purchases, touched=touched).persist()
+        extent = only(
+            affected.agg(
+                sf.collect_set("event_date").alias("dates"),
+                sf.min("event_time").alias("first"),
+                sf.max("event_time").alias("last"),
+            )
+        )
+        if extent["first"] is None:
+            return acknowledge(cycle, name, CLICKS, PURCHASES)
+        earliest = extent["first"] - timedelta(minutes=purchase_clicks.REACH_MINUTES)
+        clicks = cycle.read(CLICKS, _with_eves(extent["dates"])).where(
+            sf.col("event_time").between(sf.lit(earliest), sf.lit(extent["last"]))
+        )
+        rows = cycle.sql(purchase_clicks.ROWS, clicks=clicks, affected=affected)
+        current = cycle.tables.read(name, cycle.tables.version(name), extent["dates"])
+        kept = current.join(sf.broadcast(affected.select(*purchase_clicks.KEY)), list(purchase_clicks.KEY), "left_anti")
+        return _swap(cycle, name, kept, rows, extent["dates"], cycle.commit(CLICKS, PURCHASES))
+    finally:
+        touched.unpersist()
+        if affected is not None:
+            affected.unpersist()
+
+
+def _with_eves(dates: Collection[date]) -> set[date]:
+    """`dates` and the day before each: where the clicks of purchases just after midnight lie."""
+    return {*dates, *(day - timedelta(days=1) for day in dates)}

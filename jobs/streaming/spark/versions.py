@@ -1,0 +1,51 @@
+"""`silver.products` and `silver.profiles`: one row per version (SCD2)."""
+
+from typing import Final
+
+from pyspark.sql import functions as sf
+
+from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.micro_batch import MicroBatch
+from lakehouse.contracts.events import EventContract
+from lakehouse.contracts.tables import table
+
+ROWS: Final = """
+WITH once AS (
+    SELECT * FROM (
+        SELECT *, row_number() OVER (PARTITION BY {key}, event_id, event_time ORDER BY partition, offset) AS copy
+        FROM {changes}
+    )
+    WHERE copy = 1
+),
+effective AS (
+    SELECT * FROM (
+        SELECT *, row_number() OVER (PARTITION BY {key}, valid_from ORDER BY partition DESC, offset DESC) AS rival
+        FROM once
+    )
+    WHERE rival = 1
+)
+SELECT *, lead(valid_from) OVER (PARTITION BY {key} ORDER BY valid_from) AS valid_to FROM effective
+"""
+"""A repeated change counts once, where it came first; of two versions with one `valid_from` the later one wins."""
+
+
+def refresh_versions(tables: DeltaTables, batch: MicroBatch, contract: EventContract, job: str) -> int | None:
+    """Replaces all versions of the keys in the batch, from all that bronze knows of them.
+
+    Silver alone would not do: which of two rival versions came first is settled by records that it no longer
+    holds.
+    """
+    if not batch.counts[contract.topic]:
+        return None
+    bronze, silver = f"bronze.{contract.table}", f"silver.{contract.table}"
+    source = tables.version(bronze)
+    keys = batch.events(contract).select(contract.key).distinct().persist()
+    try:
+        changes = tables.read(bronze, source).join(sf.broadcast(keys), contract.key, "left_semi")
+        rows = tables.spark.sql(ROWS, changes=changes, key=sf.col(contract.key))
+        kept = tables.read(silver, tables.version(silver)).join(sf.broadcast(keys), contract.key, "left_anti")
+        columns = table(silver).column_names
+        content = kept.select(*columns).union(rows.select(*columns)).coalesce(1)
+        return tables.replace(silver, content, (), Commit(job, batch.batch_id, {bronze: source}))
+    finally:
+        keys.unpersist()
