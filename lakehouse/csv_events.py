@@ -4,6 +4,7 @@ import csv
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -101,8 +102,11 @@ def read_csv(path: Path, mapping: CsvMapping) -> Iterator[CsvRecord]:
     Raises:
         CsvError: the file is empty, a column is missing, a value can't be read.
     """
-    with _open(path) as stream:
-        content = hashlib.file_digest(stream, "sha256").hexdigest()[:16]  # type: ignore[arg-type]
+    try:
+        with _open(path) as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()[:16]  # type: ignore[arg-type]
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise CsvError(path, 1, f"broken gzip file ({error})") from error
     rows = _Rows(path, mapping, content).read()
     if mapping.by_time:
         yield from (row for _, row in sorted(rows, key=lambda dated: (dated[0], dated[1].line)))
@@ -164,8 +168,6 @@ class _Rows:
                 yield raw.decode("utf-8-sig" if self._line == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise self._error(f"not UTF-8 ({error.reason} at byte {error.start})") from error
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise CsvError(self._path, self._line + 1, f"broken gzip file ({error})") from error
 
     def _locate(self, names: Sequence[str]) -> dict[str, int]:
         positions = {}
