@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -75,7 +76,9 @@ def _show(views: list[JobView], output: Format) -> None:
     if output is Format.JSON:
         typer.echo(json.dumps([_as_json(v) for v in views], indent=2))
         return
-    table = Table("job", "engine", "wanted", "actual", "since (UTC)", "generation", "handle", "writes")
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("job", "engine", "wanted", "actual", "since (UTC)", "generation", "handle"):
+        table.add_column(heading, no_wrap=True)
     for v in views:
         since = datetime.fromtimestamp((v.actual.since_ms or 0) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(
@@ -85,10 +88,13 @@ def _show(views: list[JobView], output: Format) -> None:
             f"[{'green' if v.healthy else 'red'}]{v.actual.state}[/]",
             since if v.actual.since_ms else "-",
             str(v.wanted.generation),
-            v.actual.handle or v.actual.detail or "-",
-            ", ".join(v.spec.writes[:3]) + (" ..." if len(v.spec.writes) > 3 else ""),
+            v.actual.handle or "-",
         )
-    Console().print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    for v in views:
+        if v.actual.detail and not v.healthy:
+            console.print(f"{v.spec.name}: {v.actual.detail}", style="red", markup=False, soft_wrap=True)
 
 
 def _as_json(seen: JobView) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from infra.local import probes
 from infra.local.credentials import write_private
@@ -54,6 +54,9 @@ def environment(settings: Settings) -> dict[str, str]:
     )
     options = {
         "CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+            [_bundle("lakehouse", ROOT / "dags"), _bundle("own", own_dags(settings))]
+        ),
         "CORE__PLUGINS_FOLDER": str(ROOT / "infra" / "airflow" / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "LocalExecutor",
@@ -86,6 +89,16 @@ def environment(settings: Settings) -> dict[str, str]:
     return prefixed | {"AIRFLOW_HOME": str(home / "data" / "airflow")}
 
 
+def own_dags(settings: Settings) -> Path:
+    """Where an installation keeps DAGs of its own, beside the product's."""
+    return settings.home.absolute() / "dags"
+
+
+def _bundle(name: str, directory: Path) -> dict[str, Any]:
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return {"name": name, "classpath": classpath, "kwargs": {"path": str(directory)}}
+
+
 def _process(
     settings: Settings,
     name: str,
@@ -115,6 +128,7 @@ def _prepare(settings: Settings) -> None:
     """Write the password file and bring the metadata to this version's schema."""
     home = settings.home.absolute() / "data" / "airflow"
     home.mkdir(parents=True, exist_ok=True)
+    own_dags(settings).mkdir(parents=True, exist_ok=True)
     # Airflow would generate one that everybody may read.
     password = {settings.airflow_user: settings.airflow_password.get_secret_value()}
     write_private(_passwords(settings), json.dumps(password))

@@ -40,6 +40,11 @@ class Submission:
         return f"{_prefix(self.work)}{self.try_number}"
 
 
+def work_of(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    """The name of the work that an Airflow task submits."""
+    return f"{dag_id}/{run_id}/{task_id}/{map_index}"
+
+
 def submit(settings: Settings, submission: Submission, module: str, arguments: tuple[str, ...]) -> None:
     """Run ``python -m module arguments``, after ending what older tries left running.
 
@@ -91,6 +96,12 @@ def stop(settings: Settings, submission: Submission) -> None:
         for number in _tries(supervisor, submission.work):
             if number <= submission.try_number:
                 _end(settings, supervisor, Submission(submission.work, number))
+
+
+def stop_if_known(settings: Settings, submission: Submission) -> None:
+    """As `stop`, if the supervisor has a program of this work."""
+    if _tries(Supervisor(settings), submission.work):
+        stop(settings, submission)
 
 
 def stop_forgotten(settings: Settings) -> list[str]:

@@ -44,7 +44,9 @@ class JobView:
 
     @property
     def healthy(self) -> bool:
-        """Whether it runs exactly if it should."""
+        """Whether it runs exactly if it should; what may or may not run is not."""
+        if self.actual.state is State.UNKNOWN:
+            return False
         return (self.wanted.wanted is Wanted.RUNNING) == (self.actual.state is State.RUNNING)
 
 

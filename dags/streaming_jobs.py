@@ -1,0 +1,76 @@
+"""Keeps the streaming jobs as they are wanted."""
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable, Param, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from dags.assets import topic_asset
+from jobs.catalog import JOBS
+from lakehouse.runtime.spec import JobSpec
+from lakehouse.settings import load_settings
+
+
+def reconcile_job(job: JobSpec):
+    @task(
+        task_id=job.name,
+        doc_md=f"{job.guarantee}. Reads {', '.join(job.reads)}; writes {', '.join(job.writes)}.",
+        inlets=[topic_asset(name) for name in job.reads],
+    )
+    def reconcile_one(params: dict) -> str:
+        from lakehouse.runtime.reconcile import reconcile
+
+        if job.name not in params["jobs"]:
+            raise AirflowSkipException(f"{job.name} was left out by the parameter `jobs`")
+        (action,) = reconcile(load_settings(), [job])
+        return f"{action.step}: {action.reason}"
+
+    return reconcile_one()
+
+
+with DAG(
+    "streaming_jobs",
+    schedule=CronTriggerTimetable("* * * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(minutes=5),
+    is_paused_upon_creation=False,
+    tags=["control"],
+    params={
+        "jobs": Param(
+            list(JOBS),
+            type="array",
+            items={"type": "string", "enum": list(JOBS)},
+            title="Jobs",
+            description="Which jobs to reconcile; the schedule takes all.",
+        )
+    },
+    doc_md="""
+### Streaming jobs
+
+Each minute, each job of `jobs/catalog.py` is compared with its *wanted* state (PostgreSQL, `runtime.jobs`), one
+task per job, and made equal to it:
+
+| wanted | actual | what the task does |
+|---|---|---|
+| running | lost or failed | starts it; a Flink job from its newest complete checkpoint |
+| running | starting, restarting | waits for the next minute: its engine is at it |
+| stopped | running | stops it |
+
+Streams never run inside a task. To change what is wanted: `lakehouse job start NAME`, `lakehouse job stop NAME`.
+A stopped job stays stopped. The task's return value says what it did and why.
+
+The task `forgotten_work` ends batch work whose waiting task vanished more than a minute ago.
+""",
+):
+    for spec in JOBS.values():
+        reconcile_job(spec)
+
+    @task(doc_md="Ends submissions whose lease has run out: nobody waits for them any more.")
+    def forgotten_work() -> list[str]:
+        from infra.local.batch import stop_forgotten
+
+        return stop_forgotten(load_settings())
+
+    forgotten_work()
