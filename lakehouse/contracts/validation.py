@@ -206,13 +206,13 @@ def _plan(topic: str) -> tuple[str, tuple[tuple[str, bool, Check], ...]]:
 _ABSENT: Final = object()
 
 
-def validate(topic: str, key: bytes | None, value: bytes | None, arrival_ms: int) -> Valid | Invalid:
-    """The verdict on one record. `topic` is without namespace, `arrival_ms` the record's time in epoch milliseconds.
+def validate_value(topic: str, value: bytes | None, arrival_ms: int) -> Valid | Invalid:
+    """The verdict on a value alone, for data that have no record keys yet; `validate` judges whole records.
 
     Raises:
         UnknownTopicError: no contract declares the topic.
     """
-    key_field, checks = _plan(topic)
+    _, checks = _plan(topic)
     if value is None:
         return Invalid(Reason.NULL_VALUE)
     if len(value) > MAX_VALUE_BYTES:
@@ -238,7 +238,18 @@ def validate(topic: str, key: bytes | None, value: bytes | None, arrival_ms: int
         if type(result) is Reason:
             return Invalid(result, name)
         fields[name] = result
-    expected = fields[key_field]
-    if key is None or not isinstance(expected, str) or key != expected.encode():
-        return Invalid(Reason.KEY_MISMATCH)
     return Valid(fields)
+
+
+def validate(topic: str, key: bytes | None, value: bytes | None, arrival_ms: int) -> Valid | Invalid:
+    """The verdict on one record. `topic` is without namespace, `arrival_ms` the record's time in epoch milliseconds.
+
+    Raises:
+        UnknownTopicError: no contract declares the topic.
+    """
+    verdict = validate_value(topic, value, arrival_ms)
+    if isinstance(verdict, Valid):
+        expected = verdict.fields[_plan(topic)[0]]
+        if key is None or not isinstance(expected, str) or key != expected.encode():
+            return Invalid(Reason.KEY_MISMATCH)
+    return verdict
