@@ -1,0 +1,204 @@
+"""Posts alerts from ``shop.alerts`` to Slack and PagerDuty, at least once.
+
+Each receiver has its own thread and consumer group, so that one that is down holds up nothing but itself. An alert
+is committed after it was delivered: while its receiver is down it is tried again, and those behind it wait. What
+was delivered is remembered in Redis for as long as Kafka keeps alerts, so that a replay does not post it twice.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import redis
+from confluent_kafka import KafkaException, Message
+from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity.nap import sleep_using_event
+from tenacity.stop import stop_when_event_set
+
+from lakehouse.alerts import Alert, pagerduty_event, parse_alert, slack_message
+from lakehouse.kafka.consumer import build_consumer
+from lakehouse.kafka.topics import ALERTS
+from lakehouse.settings import Settings, load_settings
+
+GROUP: Final = "notifier"
+"""Followed by a dot and the receiver's name."""
+REMEMBERED_SECONDS: Final = 7 * 24 * 3600
+MAX_WAIT_SECONDS: Final = 30.0
+TIMEOUT_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 1.0
+_REFUSED: Final = frozenset({400, 413, 422})
+"""The receiver answers and refuses the alert itself: the same again would be refused again."""
+
+log = logging.getLogger(__name__)
+
+
+class NotDeliveredError(Exception):
+    """The receiver did not take the alert; the message carries no address, which would hold a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where alerts go. Without `url` they are only logged."""
+
+    name: str
+    url: str
+    body: Callable[[Alert], dict[str, Any]]
+
+
+def receivers(settings: Settings) -> list[Receiver]:
+    """The receivers that the settings name; one that only logs if they name none."""
+    routing_key = settings.pagerduty_routing_key.get_secret_value()
+    named = [
+        Receiver("slack", settings.slack_webhook_url.get_secret_value(), slack_message),
+        Receiver(
+            "pagerduty", settings.pagerduty_webhook_url.get_secret_value(), lambda a: pagerduty_event(a, routing_key)
+        ),
+    ]
+    return [r for r in named if r.url] or [Receiver("log", "", slack_message)]
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # At INFO it writes every address it posts to; a webhook's address is its password.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    run(load_settings(), stopping)
+
+
+def run(settings: Settings, stopping: threading.Event) -> None:
+    """Notify until `stopping` is set, through outages of Kafka, Redis and the receivers."""
+    threads = [
+        threading.Thread(target=_serve, args=(settings, receiver, stopping), name=receiver.name)
+        for receiver in receivers(settings)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _serve(settings: Settings, receiver: Receiver, stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        try:
+            _notify(settings, receiver, stopping)
+        except KafkaException as error:
+            log.warning("%s: %s; trying again in %.0f s", receiver.name, error, _PAUSE_SECONDS)
+            stopping.wait(_PAUSE_SECONDS)
+
+
+def _notify(settings: Settings, receiver: Receiver, stopping: threading.Event) -> None:
+    options: dict[str, str | int | bool] = {
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": False,
+        # A receiver may be down for hours while this thread keeps trying instead of polling.
+        "max.poll.interval.ms": 86_400_000,
+    }
+    consumer = build_consumer(settings, f"{GROUP}.{receiver.name}", **options)
+    delivered = Delivered(settings, receiver.name)
+    try:
+        consumer.subscribe([settings.prefixed(ALERTS)])
+        with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
+            while not stopping.is_set():
+                message = consumer.poll(0.5)
+                if message is None:
+                    continue
+                if error := message.error():
+                    log.warning("kafka: %s", error.str())
+                elif _deliver(client, receiver, delivered, message, stopping):
+                    consumer.commit(message=message, asynchronous=False)
+    finally:
+        consumer.close()
+        delivered.close()
+
+
+def _deliver(
+    client: httpx.Client, receiver: Receiver, delivered: "Delivered", message: Message, stopping: threading.Event
+) -> bool:
+    """Whether the message is done with; not if `stopping` was set before the receiver took it."""
+    try:
+        alert = parse_alert(message.value() or b"")
+    except ValueError as error:
+        log.error("partition %s offset %s: %s", message.partition(), message.offset(), error)
+        return True
+    if alert.dedup_key in delivered:
+        log.info("%s: %s was delivered before", receiver.name, alert.dedup_key)
+        return True
+
+    def report(state: RetryCallState) -> None:
+        log.warning(
+            "%s: %s not delivered, attempt %d: %s; again in %.1f s",
+            receiver.name,
+            alert.dedup_key,
+            state.attempt_number,
+            state.outcome.exception() if state.outcome else None,
+            state.upcoming_sleep,
+        )
+
+    attempts = Retrying(
+        retry=retry_if_exception_type(NotDeliveredError),
+        wait=wait_random_exponential(multiplier=0.5, max=MAX_WAIT_SECONDS),
+        stop=stop_when_event_set(stopping),
+        sleep=sleep_using_event(stopping),
+        before_sleep=report,
+    )
+    try:
+        attempts(_post, client, receiver, alert)
+    except RetryError:
+        return False
+    delivered.add(alert.dedup_key)
+    return True
+
+
+def _post(client: httpx.Client, receiver: Receiver, alert: Alert) -> None:
+    if not receiver.url:
+        log.info("%s: %s", alert.state, alert.summary)
+        return
+    try:
+        answer = client.post(receiver.url, json=receiver.body(alert))
+    except httpx.HTTPError as error:
+        raise NotDeliveredError(type(error).__name__) from None
+    if answer.status_code in _REFUSED:
+        log.error("%s: refused %s with status %d", receiver.name, alert.dedup_key, answer.status_code)
+    elif not answer.is_success:
+        raise NotDeliveredError(f"status {answer.status_code}")
+    else:
+        log.info("%s: delivered %s", receiver.name, alert.dedup_key)
+
+
+class Delivered:
+    """Remembers what a receiver took. While Redis is down nothing is remembered: an alert twice beats none."""
+
+    def __init__(self, settings: Settings, receiver: str) -> None:
+        self._prefix = settings.prefixed(f"notified:{receiver}:", ":")
+        self._redis = redis.Redis(
+            host=settings.host,
+            port=settings.redis_port,
+            password=settings.redis_password.get_secret_value(),
+            socket_timeout=5,
+        )
+
+    def __contains__(self, dedup_key: str) -> bool:
+        try:
+            return bool(self._redis.exists(self._prefix + dedup_key))
+        except redis.RedisError as error:
+            log.warning("redis: %s; %s may be delivered twice", type(error).__name__, dedup_key)
+            return False
+
+    def add(self, dedup_key: str) -> None:
+        try:
+            self._redis.set(self._prefix + dedup_key, 1, ex=REMEMBERED_SECONDS)
+        except redis.RedisError as error:
+            log.warning("redis: %s; %s may be delivered twice", type(error).__name__, dedup_key)
+
+    def close(self) -> None:
+        self._redis.close()
+
+
+if __name__ == "__main__":
+    main()

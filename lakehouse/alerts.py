@@ -1,0 +1,106 @@
+"""Alerts as ``shop.alerts`` carries them, and how Slack and PagerDuty want to hear of them."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.topics import ALERTS
+from lakehouse.settings import Settings
+
+OPENED: Final = "opened"
+WITHDRAWN: Final = "withdrawn"
+
+_PAGERDUTY_KEY_LENGTH: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A window's click-through rate became anomalous (`OPENED`) or no longer is (`WITHDRAWN`).
+
+    Times are epoch milliseconds; the counts are the window's at that moment. `dedup_key` names this one turn:
+    an alert may open again.
+    """
+
+    rule: str
+    product_id: str
+    window_start: int
+    window_end: int
+    state: str
+    impressions: int
+    clicks: int
+    events: int
+    dedup_key: str
+
+    @property
+    def incident(self) -> str:
+        """What opens and is withdrawn: rule, window and product."""
+        return f"{self.rule}/{self.window_start}/{self.product_id}"
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        start, end = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (self.window_start, self.window_end))
+        return (
+            f"Click-through rate of {self.product_id} {'is' if self.state == OPENED else 'no longer is'} anomalous: "
+            f"{self.clicks} clicks on {self.impressions} impressions, {start:%Y-%m-%d %H:%M}-{end:%H:%M} UTC"
+        )
+
+
+def parse_alert(message: bytes) -> Alert:
+    """The alert that a message of ``shop.alerts`` carries.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    try:
+        alert = Alert(**json.loads(message))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"not an alert: {error}") from error
+    if alert.state not in (OPENED, WITHDRAWN):
+        raise ValueError(f"not an alert: unknown state {alert.state!r}")
+    return alert
+
+
+def open_alerts(settings: Settings) -> dict[tuple[str, int], Alert]:
+    """Alerts open as of now, by (product, window start); see `read_partitions` for errors."""
+    latest: dict[tuple[str, int], Alert] = {}
+    for record in read_partitions(settings, ALERTS):
+        alert = parse_alert(record.value or b"")
+        latest[alert.product_id, alert.window_start] = alert
+    return {key: alert for key, alert in latest.items() if alert.state == OPENED}
+
+
+def slack_message(alert: Alert) -> dict[str, Any]:
+    """The body for a Slack incoming webhook."""
+    text = alert.summary.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    mark = ":rotating_light:" if alert.state == OPENED else ":white_check_mark:"
+    return {"text": f"{mark} {text}"}
+
+
+def pagerduty_event(alert: Alert, routing_key: str) -> dict[str, Any]:
+    """The body for PagerDuty's Events API v2: an incident per (rule, window, product), opened and resolved."""
+    key = alert.incident
+    if len(key) > _PAGERDUTY_KEY_LENGTH:
+        key = hashlib.sha256(key.encode()).hexdigest()
+    event: dict[str, Any] = {
+        "routing_key": routing_key,
+        "event_action": "trigger" if alert.state == OPENED else "resolve",
+        "dedup_key": key,
+    }
+    if alert.state == OPENED:
+        event["payload"] = {
+            "summary": alert.summary[:1024],
+            "source": alert.rule,
+            "severity": "warning",
+            "timestamp": datetime.fromtimestamp(alert.window_end / 1000, UTC).isoformat(),
+            "custom_details": {
+                "product_id": alert.product_id,
+                "impressions": alert.impressions,
+                "clicks": alert.clicks,
+                "events": alert.events,
+            },
+        }
+    return event

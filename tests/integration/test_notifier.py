@@ -1,0 +1,213 @@
+"""The notifier against a real receiver of webhooks, Kafka and Valkey."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from jobs.streaming import notifier
+from lakehouse.alerts import OPENED, WITHDRAWN, Alert, open_alerts
+from lakehouse.kafka.producer import build_producer
+from lakehouse.kafka.topics import ALERTS, create_topics
+from lakehouse.settings import Settings
+from tests.conftest import Stack
+
+pytestmark = pytest.mark.stack
+
+START = 1_709_280_000_000
+
+
+def alert(product: str = "mug", state: str = OPENED, events: int = 31) -> Alert:
+    key = f"ctr_anomaly/{START}/{product}/{state}/{events}"
+    return Alert("ctr_anomaly", product, START, START + 300_000, state, 20, 11, events, key)
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes webhooks; answers with the next of `answers`, then with 200."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: list[int] = []
+        self.taken: list[tuple[str, dict[str, Any]]] = []
+        """Path and body of what was answered with 200, in order."""
+        self.asked = 0
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+    def bodies(self, path: str) -> list[dict[str, Any]]:
+        return [body for taken, body in self.taken if taken == path]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked += 1
+        status = self.server.answers.pop(0) if self.server.answers else 200
+        if status == 200:
+            self.server.taken.append((self.path, body))
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def settings(stack: Stack, receiver: Receiver, request: pytest.FixtureRequest) -> Settings:
+    base = stack.ensure("kafka", "valkey")
+    mine = base.model_copy(
+        update={
+            "namespace": f"n{abs(hash(request.node.name)) % 10**8}",
+            "slack_webhook_url": SecretStr(receiver.url("/slack/T0/secret-token")),
+            "pagerduty_webhook_url": SecretStr(receiver.url("/v2/enqueue")),
+            "pagerduty_routing_key": SecretStr("secret-routing-key"),
+        }
+    )
+    create_topics(mine)
+    return mine
+
+
+@contextmanager
+def notifying(settings: Settings) -> Iterator[None]:
+    stopping = threading.Event()
+    thread = threading.Thread(target=notifier.run, args=(settings, stopping))
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def send(settings: Settings, *alerts: Alert) -> None:
+    producer = build_producer(settings, linger_ms=0)
+    for each in alerts:
+        value = json.dumps({name: getattr(each, name) for name in Alert.__slots__})
+        producer.produce(settings.prefixed(ALERTS), key=each.incident, value=value)
+    assert producer.flush(20) == 0
+
+
+def until(condition: Callable[[], bool], seconds: float = 45) -> None:
+    deadline = monotonic() + seconds
+    while not condition():
+        assert monotonic() < deadline, "not within the time"
+        sleep(0.05)
+
+
+def test_an_alert_reaches_both_receivers_in_their_shape(settings: Settings, receiver: Receiver) -> None:
+    with notifying(settings):
+        send(settings, alert("<mug>"), alert("<mug>", WITHDRAWN, 33))
+        until(lambda: len(receiver.taken) == 4)
+    opened, withdrawn = receiver.bodies("/slack/T0/secret-token")
+    assert "&lt;mug&gt; is anomalous: 11 clicks on 20 impressions, 2024-03-01 08:00-08:05 UTC" in opened["text"]
+    assert "no longer is anomalous" in withdrawn["text"]
+    trigger, resolve = receiver.bodies("/v2/enqueue")
+    assert trigger["routing_key"] == "secret-routing-key"
+    assert trigger["event_action"] == "trigger"
+    assert trigger["payload"]["severity"] == "warning"
+    assert trigger["payload"]["source"] == "ctr_anomaly"
+    assert trigger["payload"]["custom_details"] == {
+        "product_id": "<mug>",
+        "impressions": 20,
+        "clicks": 11,
+        "events": 31,
+    }
+    assert resolve == {
+        "routing_key": "secret-routing-key",
+        "event_action": "resolve",
+        "dedup_key": trigger["dedup_key"],
+    }
+    assert open_alerts(settings) == {}
+
+
+def test_alerts_wait_in_order_while_a_receiver_is_down(settings: Settings, receiver: Receiver) -> None:
+    only_slack = settings.model_copy(update={"pagerduty_webhook_url": SecretStr("")})
+    receiver.answers = [503, 503, 429]
+    with notifying(only_slack):
+        send(settings, alert("first"), alert("first", WITHDRAWN, 40))
+        until(lambda: len(receiver.taken) == 2)
+    texts = [body["text"] for body in receiver.bodies("/slack/T0/secret-token")]
+    assert "first is anomalous" in texts[0]
+    assert "first no longer is" in texts[1]
+    assert receiver.asked == 5
+
+
+def test_a_stop_while_a_receiver_is_down_loses_nothing(settings: Settings, receiver: Receiver) -> None:
+    only_slack = settings.model_copy(update={"pagerduty_webhook_url": SecretStr("")})
+    receiver.answers = [503] * 1000
+    with notifying(only_slack):
+        send(settings, alert())
+        until(lambda: receiver.asked >= 1)
+    assert receiver.taken == []
+    receiver.answers = []
+    with notifying(only_slack):
+        until(lambda: len(receiver.taken) == 1)
+
+
+def test_a_receiver_that_is_down_does_not_hold_up_the_other(settings: Settings, receiver: Receiver) -> None:
+    broken = settings.model_copy(update={"slack_webhook_url": SecretStr("http://127.0.0.1:9/nobody")})
+    with notifying(broken):
+        send(settings, alert())
+        until(lambda: len(receiver.bodies("/v2/enqueue")) == 1)
+
+
+def test_an_alert_delivered_before_is_not_posted_again(settings: Settings, receiver: Receiver) -> None:
+    only_slack = settings.model_copy(update={"pagerduty_webhook_url": SecretStr("")})
+    with notifying(only_slack):
+        send(settings, alert(), alert(), replace(alert(), events=99, dedup_key="another turn"))
+        until(lambda: len(receiver.taken) == 2)
+    assert receiver.asked == 2
+
+
+def test_an_alert_that_is_refused_or_broken_lets_the_next_one_through(settings: Settings, receiver: Receiver) -> None:
+    only_slack = settings.model_copy(update={"pagerduty_webhook_url": SecretStr("")})
+    receiver.answers = [400]
+    producer = build_producer(settings, linger_ms=0)
+    producer.produce(settings.prefixed(ALERTS), key=alert().incident, value=b'{"rule": "no')
+    producer.flush()
+    with notifying(only_slack):
+        send(settings, alert(), alert(state=WITHDRAWN, events=32))
+        until(lambda: len(receiver.taken) == 1)
+    assert "no longer" in receiver.taken[0][1]["text"]
+
+
+def test_secrets_stay_out_of_the_log(settings: Settings, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger=notifier.__name__)
+    receiver.answers = [503, 404]
+    with notifying(settings):
+        send(settings, alert())
+        until(lambda: len(receiver.taken) == 2)
+    messages = [r.getMessage() for r in caplog.records if r.name == notifier.__name__]
+    assert any("not delivered" in message for message in messages)
+    assert any("delivered ctr_anomaly" in message for message in messages)
+    assert not [m for m in messages if "secret" in m]
+
+
+def test_without_receivers_alerts_are_logged(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    settings = stack.ensure("kafka", "valkey").model_copy(update={"namespace": "nobody"})
+    create_topics(settings)
+    caplog.set_level(logging.INFO, logger=notifier.__name__)
+    with notifying(settings):
+        send(settings, alert("lamp"))
+        until(lambda: any("lamp is anomalous" in record.getMessage() for record in caplog.records))
