@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     """Downloads and builds; may be shared by several installations."""
 
     host: str = "127.0.0.1"
+    """Where everything finds everything else."""
+    bind_host: str = "127.0.0.1"
+    """Where the pages that people open listen; 0.0.0.0 only in a container, whose ports are published to 127.0.0.1."""
     port_base: int = Field(29000, ge=1024, le=65000)
     minio_port: int
     minio_console_port: int

@@ -68,7 +68,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.airflow_user}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords(settings)),
         "DATABASE__SQL_ALCHEMY_CONN": database,
-        "API__HOST": settings.host,
+        "API__HOST": settings.bind_host,
         "API__PORT": str(settings.airflow_port),
         "API__BASE_URL": url,
         "API__WORKERS": "1",
@@ -147,6 +147,7 @@ def _prepare(settings: Settings) -> None:
     )
     if done.returncode:
         raise StackError(f"Airflow's metadata could not be brought up to date: {done.stderr.strip()[-500:]}")
+    migrated.parent.mkdir(exist_ok=True)
     migrated.touch()
 
 

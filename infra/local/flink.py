@@ -105,7 +105,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "jobmanager.memory.process.size": settings.flink_jobmanager_memory,
         "blob.server.port": str(settings.flink_blob_port),
         "rest.address": host,
-        "rest.bind-address": host,
+        "rest.bind-address": settings.bind_host,
         "rest.port": settings.flink_port,
         "rest.bind-port": str(settings.flink_port),
         "taskmanager.host": host,
