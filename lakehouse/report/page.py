@@ -1,0 +1,17 @@
+"""Self-contained HTML pages: templates beside a package, one style sheet, nothing loaded from elsewhere."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_OWN_TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+def render_page(templates: Path, template: str, **values: Any) -> str:
+    """Renders `template` of the folder `templates`; `style` is the common style sheet, values are escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    style = (_OWN_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(style=style, **values)

@@ -1,0 +1,97 @@
+"""Counting the rows that break a table's rules, day by day, by Polars."""
+
+import time
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+
+from lakehouse.contracts.arrow import arrow_schema
+from lakehouse.contracts.tables import TableContract
+from lakehouse.delta.read import scan_opened
+from lakehouse.delta.tables import open_table
+from lakehouse.settings import Settings
+from quality.by_hand import BY_HAND
+from quality.generated import generated
+from quality.rules import RowRule, Rule
+
+SAMPLES: Final = 3
+"""How many broken rows are shown for each broken rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was seen of one table version: how many rows break each rule, in the order of `rules_of`."""
+
+    table: str
+    version: int
+    schema: str
+    """Columns and types as they are stored."""
+    rows: int
+    seconds: float
+    broken: dict[str, int]
+    samples: dict[str, list[dict[str, object]]]
+    """Some of the rows that break a rule (of a unique key: the repeated keys)."""
+
+
+def rules_of(contract: TableContract) -> list[Rule]:
+    """The table's rules: those of its contract, then those written by hand."""
+    return [*generated(contract), *BY_HAND.get(contract.name, ())]
+
+
+def declared_schema(contract: TableContract) -> str:
+    """Columns and types in the form of `Counts.schema`."""
+    return ", ".join(f"{field.name} {field.type}" for field in arrow_schema(contract))
+
+
+def count(settings: Settings, contract: TableContract, day: date | None) -> Counts:
+    """Checks the newest version: of a table partitioned by event date that day's rows, if one is given, else all.
+
+    One day at a time, which bounds the memory: a key holds its date, so no two days share one.
+
+    Raises what `lakehouse.delta.open_table` raises.
+    """
+    began = time.perf_counter()
+    opened = open_table(settings, contract.name)
+    stored = pa.schema(opened.schema().to_arrow())
+    schema = ", ".join(f"{field.name} {_plain(str(field.type))}" for field in stored)
+    totals = dict.fromkeys((rule.says for rule in rules_of(contract)), 0)
+    samples: dict[str, list[dict[str, object]]] = {}
+    checked = 0
+    if schema == declared_schema(contract):
+        for only in _days(opened.partitions(), day) if contract.partition_by else [None]:
+            rows = scan_opened(settings, contract.name, opened, (only, only) if only else None)
+            checked += _count_rows(rows, rules_of(contract), totals, samples)
+    return Counts(contract.name, int(opened.version()), schema, checked, time.perf_counter() - began, totals, samples)
+
+
+def _days(partitions: list[dict[str, str]], day: date | None) -> list[date]:
+    if day is not None:
+        return [day]
+    return sorted({date.fromisoformat(value) for partition in partitions for value in partition.values()})
+
+
+def _count_rows(
+    rows: pl.LazyFrame, rules: list[Rule], totals: dict[str, int], samples: dict[str, list[dict[str, object]]]
+) -> int:
+    """Adds what breaks each rule to `totals`, in one pass over the rows plus one for each `FrameRule`."""
+    row_rules = [rule for rule in rules if isinstance(rule, RowRule)]
+    sums = [rule.breaks.fill_null(False).sum().alias(rule.says) for rule in row_rules]
+    seen = rows.select(pl.len().alias(""), *sums).collect(engine="streaming").row(0, named=True)
+    for rule in rules:
+        if isinstance(rule, RowRule):
+            found = int(seen[rule.says])
+        else:
+            found = int(rule.broken(rows).select(pl.len()).collect(engine="streaming").item())
+        totals[rule.says] += found
+        missing = SAMPLES - len(samples.get(rule.says, ()))
+        if found and missing > 0:
+            samples.setdefault(rule.says, []).extend(rule.broken(rows).head(missing).collect().to_dicts())
+    return int(seen[""])
+
+
+def _plain(arrow_type: str) -> str:
+    """Without what engines differ in and Delta doesn't store: the width of string and binary offsets."""
+    return arrow_type.removeprefix("large_").removesuffix("_view")

@@ -1,0 +1,89 @@
+"""Great Expectations: one suite per table, and its validation of what Polars counted.
+
+Great Expectations holds the suites, validates and says what failed. It reads no table: pandas would need the rows
+in memory, one column operation at a time. It gets one row per table instead, with a column for each rule that says
+how many rows break it.
+"""
+
+import contextlib
+import io
+import logging
+import os
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+
+from lakehouse.contracts.tables import TableContract
+from quality.counting import Counts, declared_schema, rules_of
+from quality.rules import Severity
+
+SCHEMA_RULE = "columns and types are those of the contract"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One expectation, validated. `observed`: how many rows break it (of the schema: 1 if it differs)."""
+
+    says: str
+    severity: Severity
+    success: bool
+    observed: int
+
+
+def great_expectations() -> ModuleType:
+    """The library, imported quietly and only when needed (it takes seconds), and never calling home."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    # Under Airflow, whose root logger takes INFO, it would report each step of its own set-up.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        import great_expectations
+    return great_expectations
+
+
+def suite(contract: TableContract) -> Any:
+    """The table's `ExpectationSuite`: that no row breaks any of its rules, and that its schema is the contract's."""
+    gx = great_expectations()
+    expect = gx.expectations
+    expectations = [
+        expect.ExpectColumnDistinctValuesToBeInSet(
+            column=SCHEMA_RULE,
+            value_set=[declared_schema(contract)],
+            severity=Severity.CRITICAL.value,
+        )
+    ]
+    expectations += [
+        expect.ExpectColumnMaxToBeBetween(
+            column=rule.says, min_value=0, max_value=0, description=rule.says, severity=rule.severity.value
+        )
+        for rule in rules_of(contract)
+    ]
+    return gx.ExpectationSuite(name=contract.name, expectations=expectations)
+
+
+def validate(contract: TableContract, counts: Counts) -> list[Outcome]:
+    """Validates `counts` against the table's suite, by a checkpoint of an ephemeral context."""
+    gx = great_expectations()
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    batches = (
+        context.data_sources.add_pandas("counted by Polars")
+        .add_dataframe_asset(contract.name)
+        .add_batch_definition_whole_dataframe("newest version")
+    )
+    definition = context.validation_definitions.add(
+        gx.ValidationDefinition(name=contract.name, data=batches, suite=context.suites.add(suite(contract)))
+    )
+    checkpoint = context.checkpoints.add(gx.Checkpoint(name=contract.name, validation_definitions=[definition]))
+    frame = pd.DataFrame([{SCHEMA_RULE: counts.schema} | counts.broken])
+    (result,) = checkpoint.run(batch_parameters={"dataframe": frame}).run_results.values()
+    return [_outcome(one) for one in result.results]
+
+
+def _outcome(result: Any) -> Outcome:
+    config = result.expectation_config
+    says = config.kwargs["column"]
+    observed = result.result.get("observed_value")
+    count = int(not result.success) if says == SCHEMA_RULE else int(observed)
+    return Outcome(says, Severity(config.severity), bool(result.success), count)
