@@ -20,6 +20,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "table": ("cli.table", "List, show and read the Delta tables."),
     "job": ("cli.job", "List, start and stop the streaming jobs."),
     "lag": ("cli.lag", "Show how far each hop is behind Kafka."),
+    "quality": ("cli.quality", "Check the tables' expectations and renew the Data Docs."),
+    "mart": ("cli.mart", "Compute and publish the daily marts."),
     "compare": ("cli.compare", "Compare tables and Redis with the reference."),
     "demo": ("cli.demo", "Run the whole lakehouse on real and generated events."),
 }
