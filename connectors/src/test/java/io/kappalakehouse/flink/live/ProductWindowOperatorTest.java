@@ -1,0 +1,173 @@
+package io.kappalakehouse.flink.live;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.math.BigInteger;
+import java.util.List;
+import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.api.java.tuple.Tuple2;
+import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
+import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+class ProductWindowOperatorTest {
+
+  private static final long START = 1_709_280_000_000L;
+  private static final long HASH = (1L << 60) - 1;
+
+  private KeyedOneInputStreamOperatorTestHarness<Tuple2<String, Long>, ProductChange, ProductWindow> harness;
+
+  @BeforeEach
+  void open() throws Exception {
+    harness = harness(null);
+  }
+
+  @AfterEach
+  void close() throws Exception {
+    harness.close();
+  }
+
+  @Test
+  void aWindowIsEmittedOnceForAllThatCameMeanwhile() throws Exception {
+    send(LiveEvent.IMPRESSION, 10, 1);
+    send(LiveEvent.CLICK, 3, 1);
+    send(LiveEvent.PURCHASE, 2, 1);
+    flush();
+
+    List<ProductWindow> windows = harness.extractOutputValues();
+    assertEquals(1, windows.size());
+    ProductWindow window = windows.get(0);
+    assertEquals(START + 300_000, window.windowEnd);
+    assertEquals(10, window.impressions);
+    assertEquals(3, window.clicks);
+    assertEquals(2, window.conversions);
+    assertEquals(2 * 250, window.revenueCents);
+    assertEquals(15, window.events);
+    assertEquals(15, window.seq);
+    assertEquals(BigInteger.valueOf(HASH).multiply(BigInteger.valueOf(15)).toString(), window.fingerprint);
+  }
+
+  @Test
+  void whatIsTakenBackLeavesNoTraceButTheSequence() throws Exception {
+    send(LiveEvent.PURCHASE, 1, 1);
+    send(LiveEvent.PURCHASE, 1, -1);
+    flush();
+
+    ProductWindow window = harness.extractOutputValues().get(0);
+    assertEquals(0, window.events);
+    assertEquals(0, window.revenueCents);
+    assertEquals("0", window.fingerprint);
+    assertEquals(2, window.seq);
+  }
+
+  @Test
+  void anAlertOpensAboveHalfAndIsWithdrawnAtHalf() throws Exception {
+    send(LiveEvent.CLICK, 11, 1);
+    send(LiveEvent.IMPRESSION, 19, 1);
+    checkpoint(1);
+    assertTrue(alerts().isEmpty()); // one impression short
+
+    send(LiveEvent.IMPRESSION, 1, 1);
+    send(LiveEvent.IMPRESSION, 1, 1);
+    send(LiveEvent.IMPRESSION, 1, 1);
+    checkpoint(2);
+
+    assertEquals(List.of("opened 31", "withdrawn 33"), alerts());
+  }
+
+  @Test
+  void anAlertLeavesOnceItsCheckpointIsComplete() throws Exception {
+    anomaly();
+    flush();
+    harness.prepareSnapshotPreBarrier(1);
+    harness.snapshot(1, 0);
+    assertTrue(alerts().isEmpty());
+
+    harness.notifyOfCompletedCheckpoint(1);
+    assertEquals(List.of("opened 41"), alerts());
+
+    checkpoint(2);
+    assertEquals(1, alerts().size());
+  }
+
+  @Test
+  void anAlertWaitsForALaterCheckpointWhenItsOwnFails() throws Exception {
+    anomaly();
+    harness.prepareSnapshotPreBarrier(1);
+    harness.snapshot(1, 0);
+    checkpoint(2);
+
+    assertEquals(List.of("opened 41"), alerts());
+  }
+
+  @Test
+  void aRestoreDeliversWhatItsCheckpointHeldAndNothingSaidAfterIt() throws Exception {
+    anomaly();
+    harness.prepareSnapshotPreBarrier(1);
+    OperatorSubtaskState snapshot = harness.snapshot(1, 0);
+    send(LiveEvent.IMPRESSION, 40, 1); // would withdraw, but no checkpoint holds it
+    harness.close();
+
+    harness = harness(snapshot);
+    flush();
+    assertEquals(List.of("opened 41"), alerts());
+
+    send(LiveEvent.CLICK, 1, 1); // stays open, no second alert
+    checkpoint(2);
+    assertEquals(1, alerts().size());
+  }
+
+  private void anomaly() throws Exception {
+    send(LiveEvent.CLICK, 21, 1);
+    send(LiveEvent.IMPRESSION, 20, 1);
+  }
+
+  private void checkpoint(long id) throws Exception {
+    harness.prepareSnapshotPreBarrier(id);
+    harness.snapshot(id, 0);
+    harness.notifyOfCompletedCheckpoint(id);
+  }
+
+  private void flush() throws Exception {
+    harness.setProcessingTime(harness.getProcessingTime() + 1000);
+  }
+
+  private void send(int kind, int times, int sign) throws Exception {
+    for (int i = 0; i < times; i++) {
+      ProductChange change = new ProductChange();
+      change.productId = "mug";
+      change.windowStart = START;
+      change.sign = sign;
+      change.kind = kind;
+      change.amountCents = 250;
+      change.recordHash = HASH;
+      harness.processElement(new StreamRecord<>(change));
+    }
+  }
+
+  private List<String> alerts() {
+    var output = harness.getSideOutput(ProductWindowOperator.ALERTS);
+    return output == null
+        ? List.of()
+        : output.stream().map(r -> r.getValue().state + " " + r.getValue().events).toList();
+  }
+
+  private static KeyedOneInputStreamOperatorTestHarness<Tuple2<String, Long>, ProductChange, ProductWindow> harness(
+      OperatorSubtaskState snapshot) throws Exception {
+    KeyedOneInputStreamOperatorTestHarness<Tuple2<String, Long>, ProductChange, ProductWindow> harness =
+        new KeyedOneInputStreamOperatorTestHarness<>(
+            new ProductWindowOperator(),
+            change -> Tuple2.of(change.productId, change.windowStart),
+            Types.TUPLE(Types.STRING, Types.LONG));
+    harness.setup(Types.POJO(ProductWindow.class).createSerializer(harness.getExecutionConfig().getSerializerConfig()));
+    if (snapshot != null) {
+      harness.initializeState(snapshot);
+    }
+    harness.open();
+    return harness;
+  }
+}
