@@ -1,0 +1,92 @@
+"""``lakehouse compare``: everything against the reference, once all is drained."""
+
+import json
+from enum import StrEnum
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lakehouse.compare import LIVE, Comparison, TableComparison
+from lakehouse.compare import compare as compare_with_reference
+from lakehouse.drained import DrainState, wait_until_drained
+from lakehouse.settings import load_settings
+
+app = typer.Typer()
+_console: Final = Console(highlight=False)
+_progress: Final = Console(stderr=True, highlight=False)
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+@app.command(
+    epilog="Examples: lakehouse compare | lakehouse compare gold.user_totals silver.sessions | "
+    "lakehouse compare --format json > result.json"
+)
+def compare(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Tables, redis.* or shop.alerts; all without one.", metavar="[TABLE]...")
+    ] = None,
+    wait_seconds: Annotated[float, typer.Option(help="How long to wait until everything is drained.", min=0)] = 600,
+    format: Annotated[Format, typer.Option(help="For people or for programs.")] = Format.TABLE,
+) -> None:
+    """Wait until all that Kafka holds now has arrived everywhere, then compare once, row for row.
+
+    The reference reads Kafka and nothing that the pipeline wrote. Exit status 1 if anything differs, or if there
+    was nothing to compare.
+    """
+    settings = load_settings()
+    with _progress.status("waiting until drained") as spinner:
+
+        def waiting(state: DrainState) -> None:
+            hop = state.waiting_for
+            if hop:
+                spinner.update(f"waiting for {hop.name}: {hop.missing}")
+
+        live = not names or not set(names).isdisjoint(LIVE)
+        ends = wait_until_drained(settings, wait_seconds, waiting, live=live)
+        result = compare_with_reference(settings, names or (), ends, spinner.update)
+    if format is Format.JSON:
+        typer.echo(json.dumps(result.to_dict()))
+    else:
+        _show(result)
+    if not result.equal:
+        raise typer.Exit(1)
+
+
+def _show(result: Comparison) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("table")
+    for name in ("version", "rows", "missing", "unexpected", "different"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for each in result.tables:
+        counts = (each.missing, each.unexpected, each.different)
+        table.add_row(
+            each.table,
+            "-" if each.version is None else str(each.version),
+            f"{each.rows_compared:,}",
+            *(f"[red]{count:,}[/]" if count else "0" for count in counts),
+            _verdict(each),
+        )
+    _console.print(table)
+    for each in result.tables:
+        for example in each.examples:
+            _console.print(f"  {each.table}: {example}", markup=False, style="red", soft_wrap=True)
+    log = result.accounting.total
+    _console.print(
+        f"Kafka: {log.read:,} records = {log.used:,} used + {log.duplicate:,} duplicate + {log.dead_letters:,} dead; "
+        f"used = {log.on_time:,} on time + {log.late:,} late + {log.very_late:,} very late"
+    )
+    _console.print(f"Compared in {result.seconds:.1f} s; appended to ops.comparisons as {result.run_id}")
+
+
+def _verdict(each: TableComparison) -> str:
+    if each.equal:
+        return "[green]equal[/]"
+    differs = each.missing or each.unexpected or each.different
+    return "[red]differs[/]" if differs else "[red]no rows: nothing was compared[/]"

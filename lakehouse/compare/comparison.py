@@ -1,0 +1,94 @@
+"""Two frames of one table compared, row for row and column for column."""
+
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+from typing import Any, Final
+
+import polars as pl
+
+EXAMPLES: Final = 3
+"""So many rows of each kind of difference are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableComparison:
+    """A table (at a version of it) against the reference.
+
+    `missing` rows are only in the reference, `unexpected` only in the table (of a key that has several rows,
+    all but one), `different` in both with unlike values.
+    """
+
+    table: str
+    version: int | None
+    rows_compared: int
+    missing: int = 0
+    unexpected: int = 0
+    different: int = 0
+    examples: tuple[str, ...] = field(default=())
+
+    @property
+    def equal(self) -> bool:
+        """Rows were compared, and all are equal: nothing compared proves nothing."""
+        return self.rows_compared > 0 and not (self.missing or self.unexpected or self.different)
+
+    def __add__(self, other: "TableComparison") -> "TableComparison":
+        """Both slices of one table together."""
+        return TableComparison(
+            self.table,
+            self.version,
+            self.rows_compared + other.rows_compared,
+            self.missing + other.missing,
+            self.unexpected + other.unexpected,
+            self.different + other.different,
+            (self.examples + other.examples)[: 3 * EXAMPLES],
+        )
+
+
+def compare_frames(
+    name: str, version: int | None, expected: pl.DataFrame, actual: pl.DataFrame, key: tuple[str, ...]
+) -> TableComparison:
+    """Compares the columns of `expected` exactly: null equals null alone, and types must be the same.
+
+    `expected` has each key once.
+    """
+    actual = actual.select(expected.columns)
+    if actual.schema != expected.schema:
+        unlike = [f"{c}: {actual.schema[c]} for {t}" for c, t in expected.schema.items() if actual.schema[c] != t]
+        raise TypeError(f"{name} has other column types than its contract: {', '.join(unlike)}")
+    values = [c for c in expected.columns if c not in key]
+    first_of_key = pl.struct(key).is_first_distinct()
+    surplus = actual.filter(~first_of_key)
+    distinct = actual.filter(first_of_key) if surplus.height else actual
+    missing = expected.join(distinct, on=key, how="anti", nulls_equal=True)
+    unexpected = distinct.join(expected, on=key, how="anti", nulls_equal=True)
+    both = expected.join(distinct, on=key, how="inner", nulls_equal=True, suffix=_ACTUAL)
+    unlike_values = [pl.col(c).ne_missing(pl.col(c + _ACTUAL)) for c in values]
+    different = both.filter(reduce(or_, unlike_values)) if values else both.clear()
+    examples = (
+        *(f"missing: {_show(row)}" for row in missing.head(EXAMPLES).to_dicts()),
+        *(f"unexpected: {_show(row)}" for row in unexpected.head(EXAMPLES).to_dicts()),
+        *(f"one key twice: {_show(row)}" for row in surplus.head(EXAMPLES).to_dicts()),
+        *(_show_difference(row, key, values) for row in different.head(EXAMPLES).to_dicts()),
+    )
+    return TableComparison(
+        name, version, both.height, missing.height, unexpected.height + surplus.height, different.height, examples
+    )
+
+
+_ACTUAL: Final = ":in_table"
+
+
+def _show_difference(row: dict[str, Any], key: tuple[str, ...], values: list[str]) -> str:
+    unlike = [c for c in values if row[c] != row[c + _ACTUAL]]
+    changes = ", ".join(f"{c} is {_text(row[c + _ACTUAL])}, must be {_text(row[c])}" for c in unlike)
+    return f"different: {_show({k: row[k] for k in key})}: {changes}"
+
+
+def _show(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={_text(value)}" for name, value in row.items())
+
+
+def _text(value: Any) -> str:
+    text = repr(value) if isinstance(value, str | bytes) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

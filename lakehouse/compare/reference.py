@@ -1,0 +1,104 @@
+"""The reference's rows and Kafka's own records, as frames of the tables' contracts."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, Final
+
+import polars as pl
+
+from lakehouse.compare.segments import Offsets, Segment, events_of, read_segments
+from lakehouse.contracts.arrow import polars_schema
+from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.tables import TableContract, Type, table
+from lakehouse.semantics.log import EventLog, assemble
+from lakehouse.semantics.reference import METRICS, Row, ctr_anomalies, current_sessions
+from lakehouse.settings import Settings
+
+_CHUNK_ROWS: Final = 100_000
+
+
+@dataclass(slots=True)
+class Reference:
+    """What Kafka holds up to `ends`, and what follows from it."""
+
+    ends: Offsets
+    segments: list[Segment]
+    log: EventLog
+
+    @classmethod
+    def read(cls, settings: Settings, ends: Offsets, progress: Callable[[int], None] | None = None) -> "Reference":
+        """Reads Kafka up to `ends` and judges what an earlier call hasn't; raises what `read_segments` raises."""
+        segments = read_segments(settings, ends, progress)
+        return cls(ends, segments, assemble(chain.from_iterable(map(events_of, segments))))
+
+    def rows(self, name: str) -> Iterator[Row]:
+        """The rows of a silver, gold or mart table."""
+        return METRICS[name].compute(self.log.events)
+
+    def frame(self, name: str) -> pl.DataFrame:
+        """The same as a frame."""
+        return to_frame(table(name), self.rows(name))
+
+    def current_sessions(self) -> Iterator[Row]:
+        return current_sessions(self.log.events)
+
+    def anomalies(self) -> Iterator[Row]:
+        return ctr_anomalies(self.log.events)
+
+    def stored(self, name: str, partition: int) -> pl.DataFrame:
+        """What a bronze table must hold of a Kafka partition: the valid records of its topic, or, for
+        `bronze.dead_letters`, the invalid ones of all topics."""
+        if name == "bronze.dead_letters":
+            frames = [_dead_letters(s) for s in self.segments if s.partition == partition]
+        else:
+            (topic,) = (t for t, contract in EVENTS.items() if name == f"bronze.{contract.table}")
+            frames = [_valid(s) for s in self.segments if s.partition == partition and s.topic == topic]
+        schema = polars_schema(table(name))
+        if not frames:
+            return pl.DataFrame(schema=schema)
+        dated = pl.concat(frames).with_columns(arrival_date=_time("arrival").dt.date())
+        times = [c.name for c in table(name).columns if c.type is Type.TIMESTAMP]
+        return dated.with_columns(_time(column) for column in times).select(schema.names()).cast(schema)
+
+    @property
+    def partitions(self) -> list[int]:
+        return sorted({p for partitions in self.ends.values() for p in partitions})
+
+
+def _valid(segment: Segment) -> pl.DataFrame:
+    fields = [f.name for f in EVENTS[segment.topic].fields]
+    frame = segment.frame([*fields, "partition", "offset", "arrival", "value", "record_hash", "reason"])
+    return frame.filter(pl.col("reason").is_null()).drop("reason").with_columns(topic=pl.lit(segment.topic))
+
+
+def _dead_letters(segment: Segment) -> pl.DataFrame:
+    # By the small columns first: values of valid records need not be looked at.
+    frame = segment.frame(["partition", "offset", "arrival", "key", "value", "reason", "field", "record_hash"])
+    return frame.filter(pl.col("reason").is_not_null()).with_columns(topic=pl.lit(segment.topic))
+
+
+def _time(column: str) -> pl.Expr:
+    return pl.from_epoch(pl.col(column), "ms").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def to_frame(contract: TableContract, rows: Iterable[Row]) -> pl.DataFrame:
+    """Rows as a frame of the contract's compared columns; built in chunks, so that memory holds few rows as dicts."""
+    columns = [c for c in contract.columns if c.name in contract.compared_columns]
+    schema = polars_schema(contract)
+    remaining = iter(rows)
+    frames = [pl.DataFrame({c.name: pl.Series(c.name, [], schema[c.name]) for c in columns})]
+    while chunk := list(islice(remaining, _CHUNK_ROWS)):
+        frames.append(
+            pl.DataFrame([_series(c.name, [row[c.name] for row in chunk], c.type, schema[c.name]) for c in columns])
+        )
+    return pl.concat(frames)
+
+
+def _series(name: str, values: list[Any], kind: Type, dtype: pl.DataType) -> pl.Series:
+    if kind is Type.TIMESTAMP:
+        # In milliseconds here, in microseconds there: both whole.
+        return pl.Series(name, values, pl.Int64).cast(pl.Datetime("ms", "UTC")).cast(dtype)
+    if kind is Type.FINGERPRINT:
+        return pl.Series(name, values, pl.Int128).cast(dtype)
+    return pl.Series(name, values, dtype)

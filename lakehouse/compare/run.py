@@ -1,0 +1,146 @@
+"""One comparison of everything: bronze and dead letters with Kafka, the other tables, Redis and alerts with the
+reference, each once."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import reduce
+from operator import add
+from typing import Any, Final
+
+import polars as pl
+
+from lakehouse.compare.accounting import Accounting, account
+from lakehouse.compare.comparison import TableComparison, compare_frames
+from lakehouse.compare.live import REDIS_PRODUCTS, REDIS_SESSIONS, compare_alerts, compare_redis
+from lakehouse.compare.reference import Reference
+from lakehouse.compare.segments import Offsets
+from lakehouse.compare.tables import PinnedTable
+from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.tables import table
+from lakehouse.delta import append_ops
+from lakehouse.drained import kafka_ends
+from lakehouse.kafka.topics import ALERTS
+from lakehouse.semantics.events import EVENT_TYPES
+from lakehouse.semantics.reference import METRICS
+from lakehouse.settings import Settings
+
+BRONZE: Final = (*(f"bronze.{EVENTS[topic].table}" for topic in EVENT_TYPES), "bronze.dead_letters")
+LIVE: Final = (REDIS_PRODUCTS, REDIS_SESSIONS, ALERTS)
+COMPARED: Final = (*BRONZE, *METRICS, *LIVE)
+"""All that is compared, in this order."""
+
+Progress = Callable[[str], None]
+"""Told what is being done, in a few words."""
+
+
+class UnknownTargetError(LookupError):
+    """Asked to compare what has no reference."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"nothing to compare {name!r} with; comparable: {', '.join(COMPARED)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The result of one run. `offsets`: up to where Kafka was read, by topic and partition."""
+
+    run_id: str
+    compared_at: datetime
+    offsets: Offsets
+    tables: tuple[TableComparison, ...]
+    accounting: Accounting
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Every table has rows and equals the reference, and every record is accounted for."""
+        return bool(self.tables) and all(t.equal for t in self.tables) and self.accounting.balanced
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "run_id": self.run_id,
+            "compared_at": self.compared_at.isoformat(),
+            "equal": self.equal,
+            "seconds": round(self.seconds, 3),
+            "offsets": {topic: dict(partitions) for topic, partitions in self.offsets.items()},
+            "tables": [asdict(t) | {"equal": t.equal} for t in self.tables],
+            "accounting": self.accounting.to_dict(),
+        }
+
+
+def compare(
+    settings: Settings,
+    names: Sequence[str] = (),
+    ends: Offsets | None = None,
+    progress: Progress = lambda _doing: None,
+) -> Comparison:
+    """Compares `names` (of `COMPARED`; all by default) once, with Kafka up to `ends` (by default its end now).
+
+    Call it when the pipeline is drained up to `ends` and nothing more was sent. Every row is compared on every
+    run: what costs time is to judge records, and that is done once per record (see `segments`). The result is
+    also appended to `ops.comparisons`.
+
+    Raises:
+        UnknownTargetError: a name that is not in `COMPARED`.
+        ServiceDownError: Kafka, MinIO or Redis does not answer.
+        ReadError: retention has removed records that were never read.
+    """
+    for name in names:
+        if name not in COMPARED:
+            raise UnknownTargetError(name)
+    started, run_id = time.monotonic(), str(uuid.uuid4())
+    compared_at = datetime.now(UTC)
+    ends = kafka_ends(settings) if ends is None else ends
+    progress("reading Kafka")
+    reference = Reference.read(settings, ends)
+    tables = tuple(compare_each(settings, reference, names or COMPARED, progress))
+    progress("accounting")
+    accounting = account(reference.log)
+    result = Comparison(run_id, compared_at, ends, tables, accounting, time.monotonic() - started)
+    append_ops(
+        settings,
+        "ops.comparisons",
+        [
+            {"run_id": run_id, "compared_at": compared_at}
+            | {
+                column: getattr(t, column)
+                for column in ("table", "version", "rows_compared", "missing", "unexpected", "different")
+            }
+            for t in tables
+        ],
+    )
+    return result
+
+
+def compare_each(
+    settings: Settings, reference: Reference, names: Sequence[str], progress: Progress
+) -> Iterator[TableComparison]:
+    """One at a time, so that memory holds one table twice and no more."""
+    for name in names:
+        progress(f"comparing {name}")
+        if name in BRONZE:
+            yield compare_bronze(settings, reference, name)
+        elif name == ALERTS:
+            yield compare_alerts(settings, reference)
+        elif name in LIVE:
+            yield compare_redis(settings, reference, name)
+        else:
+            pinned = PinnedTable(settings, name)
+            yield compare_frames(name, pinned.version, reference.frame(name), pinned.frame(), table(name).key)
+
+
+def compare_bronze(settings: Settings, reference: Reference, name: str) -> TableComparison:
+    """Bronze with Kafka itself, a partition at a time: all records, raw bytes and hashes included."""
+    pinned, key = PinnedTable(settings, name), table(name).key
+    partition = pl.col("partition")
+    slices = [
+        compare_frames(name, pinned.version, reference.stored(name, p), pinned.frame(partition == p), key)
+        for p in reference.partitions
+    ]
+    elsewhere = pinned.frame(~partition.is_in(reference.partitions))
+    slices.append(compare_frames(name, pinned.version, elsewhere.clear(), elsewhere, key))
+    return reduce(add, slices)

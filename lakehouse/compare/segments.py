@@ -1,0 +1,218 @@
+"""Kafka's records, read and judged once, as Arrow files: one per stretch of a partition.
+
+A log never changes below its end, so a stretch that was judged is judged for good: a later comparison reads
+Kafka from where the last one ended. The files hold what the reference made of Kafka, nothing that the pipeline
+wrote. They are void when the topic was created anew (its id is part of the path), when the rules changed (a
+digest of contracts and semantics is), and when the log ends before them.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from lakehouse.contracts.events import EVENTS, EventContract, Kind
+from lakehouse.kafka.consumer import TIMEOUT_SECONDS, read_partitions
+from lakehouse.semantics.events import EVENT_TYPES, Event
+from lakehouse.semantics.log import DeadLetter, KafkaRecord, parse
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import ROOT, Settings
+
+CHUNK_RECORDS: Final = 50_000
+PROCESSES: Final = 2
+FEW_RECORDS: Final = 20_000
+"""Up to so many are read in this process: starting others takes longer."""
+
+Offsets = Mapping[str, Mapping[int, int]]
+"""End offsets (exclusive) by topic, without namespace, and partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The records of one partition with start <= offset < end."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    path: Path
+
+    def frame(self, columns: Iterable[str]) -> pl.DataFrame:
+        """Some columns: payload fields (times in ms), partition, offset, arrival, key, value, record_hash,
+        and reason and field, which are null for a valid record."""
+        return pl.read_ipc(self.path, columns=list(columns))
+
+
+def segment_schema(contract: EventContract) -> pa.Schema:
+    payload = [(f.name, pa.int64() if f.kind in (Kind.INTEGER, Kind.TIME) else pa.string()) for f in contract.fields]
+    record = [("partition", pa.int32()), ("offset", pa.int64()), ("arrival", pa.int64()), ("key", pa.binary())]
+    judged = [("value", pa.binary()), ("record_hash", pa.int64()), ("reason", pa.string()), ("field", pa.string())]
+    return pa.schema([*payload, *record, *judged])
+
+
+def write_segment(topic: str, records: Iterable[KafkaRecord], path: Path) -> None:
+    """Judges `records` and writes them; the file appears whole or not at all."""
+    schema = segment_schema(EVENTS[topic])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, schema, options=_COMPRESSED) as writer:
+        for rows in _chunks(judge(topic, records)):
+            columns = [
+                pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+    unfinished.rename(path)
+
+
+_COMPRESSED: Final = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+def judge(topic: str, records: Iterable[KafkaRecord]) -> Iterator[tuple[object, ...]]:
+    """Each record as a row of `segment_schema`."""
+    payload = len(EVENTS[topic].fields)
+    nothing = (None,) * payload
+    for record in records:
+        found = parse(record)
+        at = (record.partition, record.offset, record.arrival_ms, record.key, record.value, found.record_hash)
+        if isinstance(found, DeadLetter):
+            yield (*nothing, *at, str(found.reason), found.field)
+        else:
+            yield (*found[:payload], *at, None, None)
+
+
+def _chunks(rows: Iterator[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:
+    chunk = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == CHUNK_RECORDS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def events_of(segment: Segment) -> Iterator[Event | DeadLetter]:
+    """What the segment's records were judged to be."""
+    event_type = EVENT_TYPES[segment.topic]
+    # Strings repeat (ids, regions, pages): keeping one of each takes a third of the memory.
+    keep: dict[object, object] = {}
+    names = [name for name in event_type._fields if name != "topic"]
+    frame = segment.frame([*names, "reason", "field"])
+    dead = frame.filter(pl.col("reason").is_not_null())
+    for row in dead.select("partition", "offset", "arrival", "reason", "field", "record_hash").iter_rows():
+        yield DeadLetter(segment.topic, *row)
+    valid = frame.filter(pl.col("reason").is_null())
+    columns: list[list[object]] = []
+    for name in event_type._fields:
+        if name == "topic":
+            columns.append([segment.topic] * valid.height)
+        elif valid.schema[name] == pl.String and name != "event_id":
+            columns.append([keep.setdefault(value, value) for value in valid[name].to_list()])
+        else:
+            columns.append(valid[name].to_list())
+    yield from map(event_type._make, zip(*columns, strict=True))
+
+
+@lru_cache
+def rules_digest() -> str:
+    """Changes when the code that judges records does."""
+    digest = hashlib.sha256()
+    sources = [*ROOT.glob("lakehouse/contracts/*.py"), ROOT / "lakehouse/semantics/log.py", Path(__file__)]
+    for source in sorted(sources):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_directory(settings: Settings) -> Path:
+    return settings.home / "data" / "reference" / (settings.namespace or "main")
+
+
+def read_segments(settings: Settings, ends: Offsets, progress: Callable[[int], None] | None = None) -> list[Segment]:
+    """The records of every partition from its first offset, 0, to its end in `ends`.
+
+    `progress` is called with the number of records newly judged. Partitions are judged side by side in
+    `PROCESSES` processes when there is much to read.
+
+    Raises:
+        ReadError: retention has removed records that were never read: they can't be compared any more.
+        ServiceDownError: Kafka does not answer.
+    """
+    report = progress or (lambda _records: None)
+    root = cache_directory(settings) / rules_digest()
+    _remove_siblings(root)
+    known: list[Segment] = []
+    owed: list[Segment] = []
+    for topic, topic_id in topic_ids(settings, ends).items():
+        _remove_siblings(root / topic / topic_id)
+        for partition, end in ends[topic].items():
+            directory = root / topic / topic_id / str(partition)
+            segments = _chain(topic, partition, end, directory)
+            known += segments
+            reached = segments[-1].end if segments else 0
+            if reached < end:
+                owed.append(Segment(topic, partition, reached, end, directory / f"{reached}-{end}.arrow"))
+    owed.sort(key=lambda s: s.start - s.end)
+    if sum(s.end - s.start for s in owed) <= FEW_RECORDS:
+        for segment in owed:
+            _read(settings, segment)
+            report(segment.end - segment.start)
+    else:
+        with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
+            futures = {pool.submit(_read, settings, segment): segment for segment in owed}
+            for future in as_completed(futures):
+                future.result()
+                report(futures[future].end - futures[future].start)
+    return known + owed
+
+
+def _read(settings: Settings, segment: Segment) -> None:
+    records = read_partitions(
+        settings, segment.topic, {segment.partition: segment.start}, {segment.partition: segment.end}
+    )
+    write_segment(segment.topic, records, segment.path)
+
+
+def _chain(topic: str, partition: int, end: int, directory: Path) -> list[Segment]:
+    """The files that, joined, reach from offset 0 to at most `end`."""
+    by_start: dict[int, Segment] = {}
+    for path in directory.glob("*.arrow"):
+        first, last = (int(offset) for offset in path.stem.split("-"))
+        longest = by_start.get(first)
+        if last <= end and (longest is None or longest.end < last):
+            by_start[first] = Segment(topic, partition, first, last, path)
+    chain: list[Segment] = []
+    reached = 0
+    while reached in by_start:
+        chain.append(by_start[reached])
+        reached = by_start[reached].end
+    return chain
+
+
+def topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
+    """The id that Kafka gave each topic when it was created; a topic of the same name later has another."""
+    names = {settings.prefixed(topic): topic for topic in topics}
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
+    try:
+        described = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_SECONDS)
+        return {names[name]: str(future.result(TIMEOUT_SECONDS).topic_id) for name, future in described.items()}
+    except KafkaException as error:
+        raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
+
+
+def _remove_siblings(current: Path) -> None:
+    """Files made under other rules are of no use any more."""
+    if current.parent.is_dir():
+        for directory in current.parent.iterdir():
+            if directory != current:
+                shutil.rmtree(directory, ignore_errors=True)

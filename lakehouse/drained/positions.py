@@ -1,0 +1,160 @@
+"""How far each consumer of a topic is: Spark by its checkpoint, the others by their group's commits."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from minio import Minio
+from minio.error import S3Error
+from urllib3 import PoolManager, Retry
+from urllib3.exceptions import HTTPError
+
+from lakehouse.alerts import notifier_groups
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES
+from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.kafka.consumer import TIMEOUT_SECONDS, offset_range
+from lakehouse.kafka.topics import ALERTS, DASHBOARD
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings
+
+LIVE_DASHBOARD: Final = "live_dashboard"
+DASHBOARD_WRITER: Final = "dashboard_writer"
+NOTIFIER: Final = "notifier"
+
+CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = {
+    SPARK_INGEST: (CLICKS.topic, PURCHASES.topic, PRODUCTS.topic, PROFILES.topic),
+    LIVE_DASHBOARD: (CLICKS.topic, PURCHASES.topic),
+    DASHBOARD_WRITER: (DASHBOARD,),
+    NOTIFIER: (ALERTS,),
+}
+"""The topics that each consumer reads; all but Spark commit offsets under a group of their name, and the notifier
+under one per receiver."""
+
+Positions = Mapping[str, Mapping[int, int]]
+"""The next offset to read, by topic (without namespace) and partition; a partition never read is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """A consumer on one partition. `position`: the next offset that it owes; None: it has read nothing.
+
+    `lag` counts offsets from the position, or from the log's start, to its end. Where transactions leave control
+    records it may stay above 0 with nothing left to read; our producers use none.
+    """
+
+    consumer: str
+    topic: str
+    partition: int
+    start: int
+    end: int
+    position: int | None
+
+    @property
+    def lag(self) -> int:
+        return max(0, self.end - max(self.start, self.position or 0))
+
+
+def consumers() -> tuple[str, ...]:
+    """Those that have positions, upstream first."""
+    return tuple(CONSUMERS)
+
+
+def lags(settings: Settings, names: Iterable[str] = tuple(CONSUMERS), ends: Positions | None = None) -> list[Lag]:
+    """Each consumer's lag behind `ends`, or behind where its topics end now.
+
+    Raises:
+        ServiceDownError: Kafka, or for Spark MinIO, does not answer.
+        ReadError: a topic does not exist.
+    """
+    bounds: dict[str, tuple[Mapping[int, int], Mapping[int, int]]] = {}
+    found = []
+    for name in names:
+        positions = spark_positions(settings) if name == SPARK_INGEST else committed_positions(settings, name)
+        for topic in CONSUMERS[name]:
+            low, high = bounds.setdefault(topic, offset_range(settings, topic))
+            for partition, end in sorted((ends or {}).get(topic, high).items()):
+                position = positions.get(topic, {}).get(partition)
+                found.append(Lag(name, topic, partition, low[partition], end, position))
+    return found
+
+
+def committed_positions(settings: Settings, name: str) -> Positions:
+    """Where a consumer goes on: of several groups, what the slowest has committed."""
+    groups = [name] if name != NOTIFIER else notifier_groups(settings)
+    first, *others = (group_positions(settings, group) for group in groups)
+    return {
+        topic: {
+            partition: min(offset, *(other[topic][partition] for other in others)) if others else offset
+            for partition, offset in partitions.items()
+            if all(partition in other.get(topic, {}) for other in others)
+        }
+        for topic, partitions in first.items()
+    }
+
+
+def group_positions(settings: Settings, group: str) -> Positions:
+    """What a consumer group has committed; nothing for one that never did."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
+    name = settings.prefixed(group)
+    try:
+        # None asks for every partition that the group has committed.
+        asked = [ConsumerGroupTopicPartitions(name)]
+        answer = admin.list_consumer_group_offsets(asked, request_timeout=TIMEOUT_SECONDS)[name].result(TIMEOUT_SECONDS)
+    except KafkaException as error:
+        raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
+    committed: list[TopicPartition] = answer.topic_partitions
+    positions: dict[str, dict[int, int]] = {}
+    for entry in committed:
+        if entry.offset >= 0:
+            positions.setdefault(_without_namespace(settings, entry.topic), {})[entry.partition] = entry.offset
+    return positions
+
+
+def spark_positions(settings: Settings) -> Positions:
+    """Where the last micro-batch that Spark has committed ended: its tables hold all before that.
+
+    Spark writes ``offsets/N`` before it runs batch N and ``commits/N`` when all of it is done.
+    """
+    client = Minio(
+        f"{settings.host}:{settings.minio_port}",
+        access_key=settings.minio_access_key,
+        secret_key=settings.minio_secret_key.get_secret_value(),
+        secure=False,
+        http_client=PoolManager(timeout=10, retries=Retry(2, backoff_factor=0.2)),
+    )
+    checkpoint = settings.checkpoint_path(SPARK_INGEST, "s3").removeprefix(f"s3://{settings.bucket}/")
+    try:
+        names = [found.object_name or "" for found in client.list_objects(settings.bucket, f"{checkpoint}/commits/")]
+        committed = [int(name) for path in names if (name := path.rpartition("/")[2]).isdecimal()]
+        if not committed:
+            return {}
+        answer = client.get_object(settings.bucket, f"{checkpoint}/offsets/{max(committed)}")
+        try:
+            return parse_spark_offsets(settings, answer.read().decode())
+        finally:
+            answer.close()
+            answer.release_conn()
+    except HTTPError as error:
+        raise ServiceDownError("minio", settings.s3_endpoint) from error
+    except S3Error as error:
+        if error.code == "NoSuchBucket":
+            return {}
+        raise
+
+
+def parse_spark_offsets(settings: Settings, log: str) -> Positions:
+    """The positions in a file of Spark's offset log: a version, metadata, then each source's JSON or ``-``."""
+    positions: dict[str, dict[int, int]] = {}
+    for line in log.splitlines()[2:]:
+        if line.startswith("{"):
+            for topic, partitions in json.loads(line).items():
+                known = positions.setdefault(_without_namespace(settings, topic), {})
+                known.update({int(partition): offset for partition, offset in partitions.items()})
+    return positions
+
+
+def _without_namespace(settings: Settings, topic: str) -> str:
+    return topic.removeprefix(settings.prefixed(""))

@@ -1,0 +1,143 @@
+"""Each way in which one row can be wrong is found, and none is found where nothing is wrong."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from lakehouse.compare.comparison import TableComparison, compare_frames
+from lakehouse.compare.live import compare_open_alerts, open_alerts
+from lakehouse.compare.reference import to_frame
+from lakehouse.contracts.tables import table
+from lakehouse.kafka.consumer import Record
+from lakehouse.semantics import Events
+from lakehouse.semantics.reference import METRICS, ctr_anomalies
+from tests.strategies import at, click, impression, product, profile, purchase
+
+EVENTS = Events.of(
+    [
+        product("mug", "08:00"),
+        product("mug", "12:00"),
+        profile("ana", "07:00"),
+        profile("bo", "07:00"),
+        impression("ana", "10:00"),
+        click("ana", "10:01"),
+        purchase("ana", "10:02"),
+        click("bo", "13:00", "pan", region="süd"),
+        purchase("bo", "37:00", "pan", region="süd"),
+    ]
+)
+
+
+def reference(name: str) -> pl.DataFrame:
+    return to_frame(table(name), METRICS[name].compute(EVENTS))
+
+
+def compared(name: str, actual: pl.DataFrame) -> TableComparison:
+    return compare_frames(name, 7, reference(name), actual, table(name).key)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_same_rows_in_another_order_are_equal(name: str) -> None:
+    rows = reference(name)
+    result = compared(name, rows.reverse())
+    assert result == TableComparison(name, 7, rows.height)
+    assert result.equal
+    assert rows.height >= 2
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_dropped_row_is_missing(name: str) -> None:
+    result = compared(name, reference(name)[1:])
+    assert (result.missing, result.unexpected, result.different, result.equal) == (1, 0, 0, False)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_doubled_row_is_unexpected(name: str) -> None:
+    rows = reference(name)
+    result = compared(name, pl.concat([rows, rows[:1]]))
+    assert (result.missing, result.unexpected, result.different, result.equal) == (0, 1, 0, False)
+    assert result.rows_compared == rows.height
+
+
+def altered(value: Any, dtype: pl.DataType) -> Any:
+    """A value of the type that is as like as can be and not the same."""
+    if value is None:
+        return pl.lit("") if dtype == pl.String else pl.lit(0, pl.Int64).cast(dtype)
+    if dtype == pl.Boolean:
+        return pl.lit(not value)
+    if dtype == pl.String:
+        return pl.lit(value + " ")
+    if dtype == pl.Float64:
+        return pl.lit(value + 2**-40)
+    if dtype.is_temporal():
+        return (pl.lit(value, dtype).cast(pl.Int64) + 1).cast(dtype)
+    return pl.lit(int(value) + 1).cast(dtype)
+
+
+def every_value() -> list[tuple[str, str]]:
+    return [(name, c) for name in METRICS for c in table(name).compared_columns if c not in table(name).key]
+
+
+@pytest.mark.parametrize(("name", "column"), every_value())
+def test_one_altered_value_makes_one_row_different(name: str, column: str) -> None:
+    rows = reference(name)
+    other = altered(rows[column][0], rows.schema[column])
+    first = pl.int_range(pl.len()) == 0
+    result = compared(name, rows.with_columns(pl.when(first).then(other).otherwise(pl.col(column)).alias(column)))
+    assert (result.missing, result.unexpected, result.different, result.equal) == (0, 0, 1, False)
+    assert f"{column} is " in result.examples[0]
+
+
+def test_null_is_no_value() -> None:
+    rows = reference("silver.products")
+    result = compared("silver.products", rows.with_columns(valid_to=pl.lit(None, rows.schema["valid_to"])))
+    assert result.different == 1
+
+
+def test_nothing_compared_is_not_equal() -> None:
+    nothing = reference("gold.user_totals").clear()
+    assert not compare_frames("gold.user_totals", 0, nothing, nothing, ("user_id",)).equal
+
+
+def test_other_types_are_refused() -> None:
+    rows = reference("gold.user_totals")
+    with pytest.raises(TypeError, match="purchases: Int32 for Int64"):
+        compared("gold.user_totals", rows.with_columns(pl.col("purchases").cast(pl.Int32)))
+
+
+def test_fingerprints_of_many_records_exceed_64_bits_and_stay_exact() -> None:
+    name = "gold.user_totals"
+    rows = list(METRICS[name].compute(EVENTS))
+    rows[0]["fingerprint"] = 2**79 + 1
+    frame = to_frame(table(name), rows)
+    assert int(frame["fingerprint"][0]) == 2**79 + 1
+    rows[0]["fingerprint"] -= 1
+    assert compare_frames(name, 0, frame, to_frame(table(name), rows), ("user_id",)).different == 1
+
+
+ANOMALOUS = [impression("ana", "10:00") for _ in range(20)] + [click("bo", "10:01") for _ in range(11)]
+
+
+def alert(offset: int, state: str, product_id: str = "mug", start: str = "10:00") -> Record:
+    value = (
+        f'{{"rule":"ctr_anomaly","product_id":"{product_id}","window_start":{at(start)},'
+        f'"window_end":{at(start) + 300_000},"state":"{state}","impressions":20,"clicks":11,"events":31}}'
+    )
+    return Record("shop.alerts", 0, offset, 0, f"ctr_anomaly/{start}/{product_id}".encode(), value.encode())
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([alert(0, "opened")], (1, 0, 0)),
+        ([alert(0, "opened"), alert(1, "withdrawn"), alert(2, "opened")], (1, 0, 0)),
+        ([alert(0, "opened"), alert(1, "withdrawn")], (0, 1, 0)),
+        ([], (0, 1, 0)),
+        ([alert(0, "opened"), alert(1, "opened", "pan")], (1, 0, 1)),
+        ([alert(0, "opened", start="10:05")], (0, 1, 1)),
+    ],
+)
+def test_the_last_state_of_an_alert_is_compared(messages: list[Record], expected: tuple[int, int, int]) -> None:
+    result = compare_open_alerts(ctr_anomalies(Events.of(ANOMALOUS)), open_alerts(messages))
+    assert (result.rows_compared, result.missing, result.unexpected) == expected
