@@ -110,5 +110,6 @@ def _as_json(seen: JobView) -> dict[str, object]:
         "since_ms": seen.actual.since_ms,
         "detail": seen.actual.detail,
         "checkpoint": seen.actual.checkpoint,
+        "restored": seen.actual.restored,
         "healthy": seen.healthy,
     }

@@ -52,13 +52,15 @@ class FlinkAdapter:
             return JobStatus(State.STOPPED, detail="not on the cluster")
         newest = runs[0]
         state = STATES[newest["state"]]
-        checkpoint = self._call("GET", f"/jobs/{newest['jid']}/checkpoints")["latest"]["completed"]
+        latest = self._call("GET", f"/jobs/{newest['jid']}/checkpoints")["latest"]
+        completed, restored = latest["completed"], latest["restored"]
         return JobStatus(
             state,
             handle=newest["jid"],
             detail=newest["state"].lower(),
             since_ms=newest["start-time"] if state.alive else None,
-            checkpoint=checkpoint["external_path"] if checkpoint else None,
+            checkpoint=completed["external_path"] if completed else None,
+            restored=restored["external_path"] if restored else None,
         )
 
     def submit(self, job: JobSpec) -> str:
@@ -102,7 +104,7 @@ class FlinkAdapter:
         if not alive:
             return None
         handle = alive[0]["jid"]
-        directory = self._settings.checkpoint_path(job.name)
+        directory = self._settings.checkpoint_path(job.name, "s3")
         request = self._call("POST", f"/jobs/{handle}/stop", {"targetDirectory": directory, "drain": False})
         path = f"/jobs/{handle}/savepoints/{request['request-id']}"
         answer = self._until(lambda: self._finished_savepoint(path), f"{job.name} took no savepoint")

@@ -38,6 +38,8 @@ class JobStatus:
     since_ms: int | None = None
     checkpoint: str | None = None
     """The newest complete checkpoint of this run, where the engine knows of one."""
+    restored: str | None = None
+    """The checkpoint or savepoint that this run last went on from; None: it began from new state."""
 
 
 class SubmissionFailedError(RuntimeError):
