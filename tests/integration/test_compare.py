@@ -1,0 +1,235 @@
+"""The comparison on real Kafka, Delta and Redis: it holds when all is right, and sees one row broken anywhere."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from lakehouse.compare import COMPARED, Comparison, UnknownTargetError, compare
+from lakehouse.compare.live import REDIS_PRODUCTS, REDIS_SESSIONS
+from lakehouse.compare.reference import Reference
+from lakehouse.compare.run import BRONZE
+from lakehouse.contracts.tables import TABLES, table
+from lakehouse.delta import Once, append, scan
+from lakehouse.delta.write import to_arrow
+from lakehouse.drained import kafka_ends
+from lakehouse.kafka.sender import Outgoing, Sender
+from lakehouse.kafka.topics import ALERTS, create_topics
+from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValue, LiveValues
+from lakehouse.semantics.reference import METRICS, Row
+from lakehouse.settings import Settings
+from tests.conftest import Stack
+from tests.strategies import click, impression, product, profile, purchase
+
+pytestmark = pytest.mark.stack
+
+STREAM = [
+    product("mug", "08:00"),
+    product("pan", "08:00"),
+    profile("ana", "07:00"),
+    *(impression("ana", "10:00", event_id=f"i{i}") for i in range(20)),
+    *(click("bo", "10:01", event_id=f"c{i}") for i in range(11)),
+    click("bo", "10:01", event_id="c3"),
+    click("ana", "11:00", "pan"),
+    purchase("ana", "11:02", "pan"),
+    purchase("bo", "12:00", region="süd"),
+]
+BROKEN: list[Outgoing] = [
+    ("shop.clicks", b"ana", b"{"),
+    ("shop.purchases", b"ana", None),
+    ("shop.products", None, b"\xff"),
+]
+
+
+def encoded(event: object) -> Outgoing:
+    values: Row = event._asdict()  # type: ignore[attr-defined]
+    topic = values["topic"]
+    payload = {k: v for k, v in values.items() if k not in ("topic", "partition", "offset", "arrival", "record_hash")}
+    for name in ("event_time", "valid_from"):
+        if name in payload:
+            seconds = pl.Series([payload[name]]).cast(pl.Datetime("ms")).dt.to_string("%Y-%m-%dT%H:%M:%S%.3fZ")
+            payload[name] = seconds[0]
+    key = values["product_id"] if topic == "shop.products" else values["user_id"]
+    return topic, key.encode(), json.dumps(payload).encode()
+
+
+def live(table_name: str, row: Row) -> LiveValue:
+    sent = {k: v for k, v in row.items() if k != "event_date"} | {
+        "table": table_name,
+        "generation": 1,
+        "seq": row["events"],
+        "fingerprint": str(row["fingerprint"]),
+    }
+    window = row.get("window_start") if table_name == PRODUCT_METRICS else None
+    key = row["product_id"] if table_name == PRODUCT_METRICS else row["user_id"]
+    return LiveValue(table_name, key, window, 1, row["events"], json.dumps(sent).encode())
+
+
+def alert(anomaly: Row, state: str) -> Outgoing:
+    key = f"ctr_anomaly/{anomaly['window_start']}/{anomaly['product_id']}"
+    return ALERTS, key.encode(), json.dumps(anomaly | {"state": state}).encode()
+
+
+@pytest.fixture(scope="module")
+def settings(stack: Stack) -> Settings:
+    """A namespace in which everything is as the reference has it."""
+    own = stack.ensure("kafka", "minio", "valkey").model_copy(update={"namespace": "compared"})
+    create_topics(own)
+    with Sender(own) as sender:
+        sender.send([encoded(e) for e in STREAM] + BROKEN)
+    reference = Reference.read(own, kafka_ends(own))
+    for name in BRONZE:
+        for partition in reference.partitions:
+            append(own, name, to_arrow(name, reference.stored(name, partition)), Once.new("test"))
+    for name in METRICS:
+        rows = reference.frame(name).with_columns(pl.lit("test").alias(c) for c in table(name).not_compared)
+        append(own, name, to_arrow(name, rows), Once.new("test"))
+    values = LiveValues(own)
+    values.replace([live(PRODUCT_METRICS, r) for r in reference.rows("gold.product_metrics_5m")], {})
+    values.replace([live(CURRENT_SESSIONS, r) for r in reference.current_sessions()], {})
+    with Sender(own) as sender:
+        sender.send([alert(a, state) for a in reference.anomalies() for state in ("opened", "withdrawn", "opened")])
+    return own
+
+
+def failing(result: Comparison) -> dict[str, tuple[int, int, int]]:
+    return {t.table: (t.missing, t.unexpected, t.different) for t in result.tables if not t.equal}
+
+
+@contextmanager
+def changed(settings: Settings, name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Iterator[None]:
+    """The table with `change` applied to its rows, and afterwards as it was."""
+    options = settings.delta_storage_options()
+    opened = DeltaTable(settings.table_path(name), storage_options=options)
+    before = opened.version()
+    write_deltalake(opened, to_arrow(name, change(scan(settings, name).collect())), mode="overwrite")
+    try:
+        yield
+    finally:
+        DeltaTable(settings.table_path(name), storage_options=options).restore(before)
+
+
+def test_everything_equals_the_reference(settings: Settings) -> None:
+    result = compare(settings)
+    assert failing(result) == {}
+    assert result.equal
+    assert [t.table for t in result.tables] == list(COMPARED)
+    assert set(COMPARED) >= {name for name, t in TABLES.items() if t.layer in ("bronze", "silver", "gold", "marts")}
+
+
+def test_the_accounting_of_what_was_sent(settings: Settings) -> None:
+    accounting = compare(settings, ["gold.user_totals"]).accounting
+    clicks = accounting.topics["shop.clicks"]
+    assert (clicks.read, clicks.used, clicks.duplicate, dict(clicks.dead)) == (34, 32, 1, {"not_json": 1})
+    assert accounting.topics["shop.purchases"].dead == {"null_value": 1}
+    assert (accounting.purchases, accounting.attributed_purchases) == (2, 1)
+    assert accounting.enriched_share == 1
+    assert accounting.balanced
+
+
+def test_a_run_is_appended_to_ops_comparisons(settings: Settings) -> None:
+    result = compare(settings, ["gold.user_totals", REDIS_SESSIONS])
+    rows = scan(settings, "ops.comparisons").filter(pl.col("run_id") == result.run_id).sort("table").collect()
+    assert rows.select("table", "rows_compared", "missing", "unexpected", "different").rows() == [
+        ("gold.user_totals", 2, 0, 0, 0),
+        (REDIS_SESSIONS, 2, 0, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize("name", [*BRONZE, "silver.clicks", "gold.user_totals", "marts.region_daily"])
+def test_a_dropped_row_is_missing(settings: Settings, name: str) -> None:
+    with changed(settings, name, lambda rows: rows[1:]):
+        assert failing(compare(settings, [name])) == {name: (1, 0, 0)}
+
+
+@pytest.mark.parametrize("name", [*BRONZE, "silver.clicks", "gold.user_totals"])
+def test_a_doubled_row_is_unexpected(settings: Settings, name: str) -> None:
+    with changed(settings, name, lambda rows: pl.concat([rows, rows[:1]])):
+        assert failing(compare(settings, [name])) == {name: (0, 1, 0)}
+
+
+def test_a_row_from_a_partition_that_kafka_does_not_have_is_unexpected(settings: Settings) -> None:
+    stranger = pl.lit(17).cast(pl.Int32).alias("partition")
+    with changed(settings, "bronze.clicks", lambda rows: pl.concat([rows, rows[:1].with_columns(stranger)])):
+        assert failing(compare(settings, ["bronze.clicks"])) == {"bronze.clicks": (0, 1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("bronze.clicks", "value", pl.lit(b"{}")),
+        ("bronze.clicks", "record_hash", pl.col("record_hash") + 1),
+        ("bronze.dead_letters", "reason", pl.lit("missing")),
+        ("bronze.dead_letters", "key", pl.lit(b"")),
+        ("silver.purchases", "category", pl.lit(None, pl.String)),
+        ("gold.user_totals", "fingerprint", pl.col("fingerprint") + 1),
+    ],
+)
+def test_an_altered_value_is_different(settings: Settings, name: str, column: str, value: pl.Expr) -> None:
+    first = pl.int_range(pl.len()) == 0
+    altered = pl.when(first).then(value).otherwise(pl.col(column)).alias(column)
+
+    def alter(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(altered.cast(rows.schema[column]))
+
+    with changed(settings, name, alter):
+        assert failing(compare(settings, [name])) == {name: (0, 0, 1)}
+
+
+def test_a_table_without_rows_fails(settings: Settings) -> None:
+    with changed(settings, "silver.profiles", lambda rows: rows.clear()):
+        (result,) = compare(settings, ["silver.profiles"]).tables
+        assert (result.rows_compared, result.missing, result.equal) == (0, 1, False)
+
+
+@pytest.mark.parametrize("name", [PRODUCT_METRICS, CURRENT_SESSIONS])
+@pytest.mark.parametrize("field", ["fingerprint", "clicks", "events"])
+def test_an_altered_value_in_redis_is_different(settings: Settings, name: str, field: str) -> None:
+    reference = Reference.read(settings, kafka_ends(settings))
+    rows = reference.current_sessions() if name == CURRENT_SESSIONS else reference.rows("gold.product_metrics_5m")
+    row = next(iter(rows))
+    values = LiveValues(settings)
+    values.replace([live(name, row)._replace(row=live(name, row | {field: row[field] + 1}).row)], {})
+    try:
+        assert failing(compare(settings, [f"redis.{name}"])) == {f"redis.{name}": (0, 0, 1)}
+    finally:
+        values.replace([live(name, row)], {})
+
+
+def test_a_window_in_redis_that_has_no_events_is_unexpected(settings: Settings) -> None:
+    row = next(iter(Reference.read(settings, kafka_ends(settings)).rows("gold.product_metrics_5m")))
+    values = LiveValues(settings)
+    values.replace([live(PRODUCT_METRICS, row | {"product_id": "ghost"})], {})
+    try:
+        assert failing(compare(settings, [REDIS_PRODUCTS])) == {REDIS_PRODUCTS: (0, 1, 0)}
+    finally:
+        emptied = live(PRODUCT_METRICS, row | {"product_id": "ghost", "events": 0})
+        values.replace([emptied._replace(seq=row["events"] + 1)], {})
+
+
+def test_an_alert_that_was_withdrawn_and_is_due_is_missing(settings: Settings) -> None:
+    (anomaly,) = Reference.read(settings, kafka_ends(settings)).anomalies()
+    with Sender(settings) as sender:
+        sender.send([alert(anomaly, "withdrawn")])
+    try:
+        assert failing(compare(settings, [ALERTS])) == {ALERTS: (1, 0, 0)}
+    finally:
+        with Sender(settings) as sender:
+            sender.send([alert(anomaly, "opened")])
+
+
+def test_records_after_the_given_ends_are_not_the_references(settings: Settings) -> None:
+    ends = kafka_ends(settings)
+    with Sender(settings) as sender:
+        sender.send([encoded(profile("cem", "07:00"))])
+    with changed(settings, "silver.profiles", lambda rows: rows):
+        assert compare(settings, ["silver.profiles"], ends).equal
+        assert failing(compare(settings, ["silver.profiles"])) == {"silver.profiles": (1, 0, 0)}
+
+
+def test_what_has_no_reference_cannot_be_compared(settings: Settings) -> None:
+    with pytest.raises(UnknownTargetError, match="nothing to compare"):
+        compare(settings, ["ops.comparisons"])
