@@ -12,6 +12,7 @@ from lakehouse.report.result import (
     TableResult,
     TopicAccount,
 )
+from lakehouse.report.write import render_report, write_report
 
 __all__ = [
     "AlertCount",
@@ -24,4 +25,6 @@ __all__ = [
     "Step",
     "TableResult",
     "TopicAccount",
+    "render_report",
+    "write_report",
 ]
