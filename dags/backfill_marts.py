@@ -1,20 +1,20 @@
 """Builds the daily marts, one data interval per day."""
 
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
 
 from dags.assets import table_asset
 from infra.airflow.quality import QualityOperator
 
-READ = (
-    "silver.clicks",
-    "silver.purchases",
-    "silver.products",
-    "gold.product_metrics_5m",
-    "gold.region_revenue_daily",
-)
+READS = {
+    "product_daily": ("gold.product_metrics_5m", "silver.products"),
+    "region_daily": ("silver.clicks", "silver.purchases"),
+}
+"""Which tables must be as expected before a mart is built."""
+
+DAY = "{{ params.day or (data_interval_start | ds) }}"
 
 with DAG(
     "backfill_marts",
@@ -33,31 +33,41 @@ with DAG(
             enum=["polars", "datafusion"],
             title="Engine",
             description="Whose result is published. Both compute each mart, and they must agree.",
-        )
+        ),
+        "day": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Day",
+            description="For a run by hand: the UTC day to build. Empty: the day of the run's data interval.",
+        ),
     },
     doc_md="""
 ### Marts by day
 
-A run covers one UTC day, its data interval. It checks the tables that it reads (a failed suite blocks the marts), then
-computes `marts.product_daily` and `marts.region_daily` with Polars and with DataFusion, compares the two row for row,
-and publishes that day's rows in one commit. Repeating a day replaces it by the same rows.
+A run covers one UTC day, its data interval. It checks that day of the tables that it reads (a failed suite blocks the
+marts built from it), then computes `marts.product_daily` and `marts.region_daily` with Polars and with DataFusion,
+compares the two row for row, and publishes that day's rows in one commit. Repeating a day replaces it by the same rows.
 
-For past days use *Trigger -> Backfill* in the UI, or `POST /api/v2/backfills`; a manual run takes the day before its
-logical date. Unpause the DAG first: a paused one leaves its runs queued.
+For past days use *Trigger -> Backfill* in the UI, or `POST /api/v2/backfills`; for a single day trigger it with the
+parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
 """,
 ):
-    gates = [QualityOperator(table=name, inlets=[table_asset(name)]) for name in READ]
+    gates = {
+        name: QualityOperator(table=name, day=DAY, inlets=[table_asset(name)])
+        for name in dict.fromkeys(table for tables in READS.values() for table in tables)
+    }
 
     def publish(mart: str):
         @task(task_id=mart, outlets=[table_asset(f"marts.{mart}")], retries=1, retry_delay=timedelta(seconds=10))
-        def publish_mart(params: dict, data_interval_start: datetime) -> dict:
+        def publish_mart(day: str, params: dict) -> dict:
             from jobs.rust_engines.publish import publish_day
             from lakehouse.settings import load_settings
 
-            published = publish_day(load_settings(), mart, data_interval_start.date(), params["engine"])
-            return asdict(published) | {"day": published.day.isoformat()}
+            published = publish_day(load_settings(), mart, date.fromisoformat(day), params["engine"])
+            return asdict(published) | {"day": day}
 
-        return publish_mart()
+        return publish_mart(DAY)
 
-    gates >> publish("product_daily")  # the same gates hold back both
-    gates >> publish("region_daily")
+    for mart, tables in READS.items():
+        [gates[name] for name in tables] >> publish(mart)

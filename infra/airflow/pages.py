@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from lakehouse.settings import load_settings
 
 PREFIX: Final = "/reports"
-DATA_DOCS: Final = f"{PREFIX}/quality/index.html"
+DATA_DOCS: Final = f"{PREFIX}/data_docs"
 
 
 def report_file(reports: Path, path: str) -> Path | None:
@@ -39,12 +39,12 @@ def reports_app() -> FastAPI:
 
 
 class DataDocsLink(BaseOperatorLink):
-    """Button of a task to the Data Docs that it wrote."""
+    """Button of a `QualityOperator`'s task to the page of the table that it checked."""
 
     @property
     def name(self) -> str:
         return "Data Docs"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002  the docs are the same for all
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002  the page shows the newest result
         settings = load_settings()
-        return f"http://{settings.host}:{settings.airflow_port}{DATA_DOCS}"
+        return f"http://{settings.host}:{settings.airflow_port}{DATA_DOCS}/{operator.table}.html"

@@ -1,29 +1,42 @@
 """Airflow's task that checks a table."""
 
+from datetime import date, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from infra.airflow.pages import DataDocsLink
 
 
-def check_table(table: str) -> None:
-    """Run the expectations of `table`. Raises `quality.QualityFailedError`, which fails the task, if one fails."""
-    from lakehouse.settings import load_settings
-    from quality import run_quality
+def check_table(table: str, day: str | None) -> str:
+    """Run the suite of `table`, of its rows of `day` if given.
 
-    run_quality(load_settings(), [table])
+    A failed expectation fails the task without a retry, which would find the same.
+    """
+    from lakehouse.settings import load_settings
+    from quality import QualityFailedError, run_quality
+
+    try:
+        (checked,) = run_quality(load_settings(), [table], date.fromisoformat(day) if day else None).tables
+    except QualityFailedError as error:
+        raise AirflowFailException(str(error)) from error
+    return f"{checked.rows_checked:,} rows of version {checked.version}, {len(checked.outcomes)} expectations"
 
 
 class QualityOperator(PythonOperator):
-    """Checks one table; a failed expectation fails the task and so blocks what comes after it."""
+    """Checks one table; a failed expectation fails the task and so blocks what comes after it.
+
+    `day` (templated, as YYYY-MM-DD) restricts the check to the rows of that event date.
+    """
 
     operator_extra_links = (DataDocsLink(),)
 
-    def __init__(self, *, table: str, **kwargs: Any) -> None:
+    def __init__(self, *, table: str, day: str | None = None, **kwargs: Any) -> None:
         super().__init__(
+            **{"retries": 1, "retry_delay": timedelta(seconds=10)} | kwargs,
             task_id=f"check_{table.replace('.', '_')}",
             python_callable=check_table,
-            op_kwargs={"table": table},
-            **kwargs,
+            op_kwargs={"table": table, "day": day},
         )
+        self.table = table

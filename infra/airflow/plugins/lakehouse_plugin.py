@@ -11,5 +11,5 @@ class LakehousePlugin(AirflowPlugin):
     listeners = [listener]  # noqa: RUF012
     fastapi_apps = [{"app": reports_app(), "url_prefix": PREFIX, "name": "Lakehouse reports"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
-        {"name": "Data Docs", "href": DATA_DOCS, "destination": "nav", "url_route": "data-docs"}
+        {"name": "Data Docs", "href": f"{DATA_DOCS}/index.html", "destination": "nav", "url_route": "data-docs"}
     ]
