@@ -1,25 +1,28 @@
-"""Samples the memory of the whole stack: each process's proportional share (PSS), added up."""
+"""Samples the memory of the whole stack: each process's proportional share (PSS), added up by service."""
 
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
 import psutil
 
+from lakehouse.runtime.supervisor import Supervisor, SupervisorDownError
+
 _SAMPLE_SECONDS: Final = 5.0
 
 
 class MemoryPeak:
-    """Peak of the PSS of `root_pid` and all its descendants, in bytes; use as a context manager.
+    """Bytes of PSS by service at the moment of their highest sum; use as a context manager.
 
     PSS counts a page that several processes share once in all; RSS would count it in each.
     """
 
-    def __init__(self, root_pid: int) -> None:
-        self._root = root_pid
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
-        self.peak_bytes = 0
+        self.peak: Counter[str] = Counter()
 
     def __enter__(self) -> "MemoryPeak":
         self._thread.start()
@@ -31,25 +34,32 @@ class MemoryPeak:
 
     def _sample(self) -> None:
         while not self._stop.is_set():
-            self.peak_bytes = max(self.peak_bytes, stack_pss(self._root))
+            now = _by_service(self._supervisor)
+            if now.total() > self.peak.total():
+                self.peak = now
             self._stop.wait(_SAMPLE_SECONDS)
 
 
-def stack_pss(root_pid: int) -> int:
-    """Bytes of PSS of the process tree under `root_pid`, itself included."""
+def _by_service(supervisor: Supervisor) -> Counter[str]:
     try:
-        root = psutil.Process(root_pid)
-        processes = [root, *root.children(recursive=True)]
+        programs = supervisor.programs()
+    except SupervisorDownError:
+        return Counter()
+    return Counter({name: _tree(state.pid) for name, state in programs.items() if state.running and state.pid})
+
+
+def _tree(pid: int) -> int:
+    """Of a process and its descendants; 0 once it has ended."""
+    try:
+        root = psutil.Process(pid)
+        return sum(_pss(process.pid) for process in (root, *root.children(recursive=True)))
     except psutil.NoSuchProcess:
         return 0
-    return sum(_pss(process.pid) for process in processes)
 
 
 def _pss(pid: int) -> int:
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:  # it ended, or belongs to somebody else
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:  # it has ended
         return 0
-    return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

@@ -1,0 +1,112 @@
+"""What a demo run found, judged and put into the report's form."""
+
+import os
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cli.demo.run import Demo, batches_since
+from lakehouse.alerts import OPENED, WITHDRAWN, parse_alert
+from lakehouse.compare import Accounting, Comparison
+from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.topics import ALERTS
+from lakehouse.report import (
+    AlertCount,
+    Demand,
+    DemoResult,
+    Enrichment,
+    Link,
+    MicroBatch,
+    Step,
+    TableResult,
+    TopicAccount,
+)
+from lakehouse.settings import Settings
+
+ENRICHED_AT_LEAST: Final = 0.9
+_RULE: Final = "ctr_anomaly"
+
+
+def build_result(demo: Demo, comparison: Comparison, began: datetime) -> DemoResult:
+    """Everything the run found; `DemoResult.ok` is its verdict."""
+    accounting = comparison.accounting
+    alerts = _alerts(demo.settings, comparison)
+    batches = [_batch(entry) for entry in batches_since(demo.settings, began)]
+    return DemoResult(
+        title="Kappa Lakehouse demo",
+        started_at_ms=int(began.timestamp() * 1000),
+        seed=demo.day.seed,
+        parameters={"day": demo.day.day, "clicks": f"{demo.day.clicks:,}", "cores": str(os.cpu_count())},
+        steps=[Step(name, seconds) for name, seconds in demo.progress.seconds.items()],
+        demands=[*_data_demands(accounting, alerts, batches), *_enrichment_demand(accounting)],
+        tables=[
+            TableResult(t.table, t.rows_compared, t.missing, t.unexpected, t.different, t.version)
+            for t in comparison.tables
+        ],
+        accounts=[
+            TopicAccount(topic, a.read, a.used, a.duplicate, dict(a.dead), a.on_time, a.late, a.very_late)
+            for topic, a in accounting.topics.items()
+        ],
+        batches=batches,
+        enrichment=[Enrichment("silver events", accounting.events_with_product, accounting.enriched_events)],
+        alerts=[alerts],
+        facts={"merged sessions": accounting.merged_sessions, "attributed purchases": accounting.attributed_purchases},
+        peak_memory_bytes=dict(demo.memory.peak.most_common()),
+        links=links(demo.settings),
+    )
+
+
+def links(settings: Settings) -> list[Link]:
+    """Where to look after a run."""
+    login = f"user {settings.airflow_user}, password in {settings.credentials_file}"
+    return [
+        Link("Airflow", f"http://{settings.host}:{settings.airflow_port}", login),
+        Link("Flink", f"http://{settings.host}:{settings.flink_port}"),
+        Link("MinIO", f"http://{settings.host}:{settings.minio_console_port}", f"keys in {settings.credentials_file}"),
+    ]
+
+
+def _data_demands(accounting: Accounting, alerts: AlertCount, batches: list[MicroBatch]) -> list[Demand]:
+    """The data must hold what the checks are about: a comparison of easy data proves little."""
+    total = accounting.total
+    counts = {
+        "late records": total.late,
+        "very late records": total.very_late,
+        "duplicate records": total.duplicate,
+        "dead records": total.dead_letters,
+        "merged sessions": accounting.merged_sessions,
+        "attributed purchases": accounting.attributed_purchases,
+        "opened alerts": alerts.opened,
+        "withdrawn alerts": alerts.withdrawn,
+        "micro-batches of the running stream": len(batches),
+    }
+    return [Demand(f"The data hold {name}", count > 0, f"{count:,}") for name, count in counts.items()]
+
+
+def _enrichment_demand(accounting: Accounting) -> list[Demand]:
+    share = accounting.enriched_share
+    seen = f"{share:.1%} of {accounting.events_with_product:,}, at least {ENRICHED_AT_LEAST:.0%} wanted"
+    return [Demand("Events with a product are enriched", share >= ENRICHED_AT_LEAST, seen)]
+
+
+def _alerts(settings: Settings, comparison: Comparison) -> AlertCount:
+    turns: Counter[str] = Counter()
+    last: dict[str, str] = {}
+    for record in read_partitions(settings, ALERTS):
+        alert = parse_alert(record.value or b"")
+        turns[alert.state] += 1
+        last[alert.incident] = alert.state
+    (compared,) = (t for t in comparison.tables if t.table == ALERTS)
+    still_open = sum(state == OPENED for state in last.values())
+    return AlertCount(_RULE, turns[OPENED], turns[WITHDRAWN], still_open, compared.rows_compared + compared.missing)
+
+
+def _batch(entry: dict[str, Any]) -> MicroBatch:
+    started = datetime.fromisoformat(entry["started_at"]).astimezone(UTC)
+    return MicroBatch(
+        entry["batch_id"],
+        int(started.timestamp() * 1000),
+        entry["input_rows"],
+        entry["total_seconds"],
+        entry["seconds"],
+    )
