@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from infra.local.java import java as java_program
 from lakehouse.contracts.conformance import cases
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.identity import record_hash
@@ -37,9 +38,17 @@ class JavaValidator:
     """The Java validator in a process of its own, a line in and a line out."""
 
     def __init__(self) -> None:
-        jar = load_settings().cache / "jars" / "connectors" / "kappa-lakehouse-connectors.jar"
-        assert jar.is_file(), f"{jar} is missing: build it with make build"
-        command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", str(jar), "io.kappalakehouse.validator.Cli"]
+        settings = load_settings()
+        jar = settings.cache / "jars" / "connectors" / "kappa-lakehouse-connectors.jar"
+        assert jar.is_file(), f"{jar} is missing: run `make install`"
+        command = [
+            java_program(settings),
+            "-Xmx256m",
+            "-XX:+UseSerialGC",
+            "-cp",
+            str(jar),
+            "io.kappalakehouse.validator.Cli",
+        ]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, *columns: str) -> str:
@@ -106,9 +115,7 @@ def _mutated(draw: random.Random, value: bytes) -> bytes:
     return value
 
 
-def test_mutated_and_random_bytes_get_one_verdict(java: JavaValidator) -> None:
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+def test_mutated_and_random_bytes_get_one_verdict(java: JavaValidator, seed: int) -> None:
     draw = random.Random(seed)
     seen: Counter[str] = Counter()
     for _ in range(RECORDS):
@@ -129,7 +136,6 @@ def test_mutated_and_random_bytes_get_one_verdict(java: JavaValidator) -> None:
         expected = _line(validate(topic, key, value, arrival))
         assert java.verdict(topic, key, value, arrival) == expected, (seed, topic, key, value, arrival)
         seen[expected.split("\t")[0]] += 1
-    print(dict(seen))
     assert set(seen) == {"valid", *Reason}
 
 
