@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from lakehouse.kafka.consumer import read_partitions
-from lakehouse.kafka.topics import ALERTS
 from lakehouse.settings import Settings
 
 OPENED: Final = "opened"
@@ -64,13 +62,15 @@ def parse_alert(message: bytes) -> Alert:
     return alert
 
 
-def open_alerts(settings: Settings) -> dict[tuple[str, int], Alert]:
-    """Alerts open as of now, by (product, window start); see `read_partitions` for errors."""
-    latest: dict[tuple[str, int], Alert] = {}
-    for record in read_partitions(settings, ALERTS):
-        alert = parse_alert(record.value or b"")
-        latest[alert.product_id, alert.window_start] = alert
-    return {key: alert for key, alert in latest.items() if alert.state == OPENED}
+def notifier_receivers(settings: Settings) -> list[str]:
+    """The receivers that the settings name, ``log`` if they name none."""
+    urls = {"slack": settings.slack_webhook_url, "pagerduty": settings.pagerduty_webhook_url}
+    return [name for name, url in urls.items() if url.get_secret_value()] or ["log"]
+
+
+def notifier_groups(settings: Settings) -> list[str]:
+    """The notifier's consumer groups, without namespace: each receiver goes at its own pace."""
+    return [f"notifier.{receiver}" for receiver in notifier_receivers(settings)]
 
 
 def slack_message(alert: Alert) -> dict[str, Any]:

@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     flink_jobmanager_memory: str = "1024m"
     flink_taskmanager_memory: str = "1728m"
     spark_driver_memory: str = "1536m"
+    flink_checkpoint_seconds: int = Field(10, ge=1)
+    """Seconds between checkpoints of Flink's jobs: alerts leave with them, and a restart repeats as much."""
     parallelism: int = 2
     spark_trigger_seconds: int = 60
     """Seconds between the starts of two micro-batches while live."""

@@ -19,13 +19,11 @@ from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_ty
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
-from lakehouse.alerts import Alert, pagerduty_event, parse_alert, slack_message
+from lakehouse.alerts import Alert, notifier_receivers, pagerduty_event, parse_alert, slack_message
 from lakehouse.kafka.consumer import build_consumer
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.settings import Settings, load_settings
 
-GROUP: Final = "notifier"
-"""Followed by a dot and the receiver's name."""
 REMEMBERED_SECONDS: Final = 7 * 24 * 3600
 MAX_WAIT_SECONDS: Final = 30.0
 TIMEOUT_SECONDS: Final = 10.0
@@ -52,13 +50,14 @@ class Receiver:
 def receivers(settings: Settings) -> list[Receiver]:
     """The receivers that the settings name; one that only logs if they name none."""
     routing_key = settings.pagerduty_routing_key.get_secret_value()
-    named = [
-        Receiver("slack", settings.slack_webhook_url.get_secret_value(), slack_message),
-        Receiver(
+    known = {
+        "slack": Receiver("slack", settings.slack_webhook_url.get_secret_value(), slack_message),
+        "pagerduty": Receiver(
             "pagerduty", settings.pagerduty_webhook_url.get_secret_value(), lambda a: pagerduty_event(a, routing_key)
         ),
-    ]
-    return [r for r in named if r.url] or [Receiver("log", "", slack_message)]
+        "log": Receiver("log", "", slack_message),
+    }
+    return [known[name] for name in notifier_receivers(settings)]
 
 
 def main() -> None:
@@ -99,7 +98,7 @@ def _notify(settings: Settings, receiver: Receiver, stopping: threading.Event) -
         # A receiver may be down for hours while this thread keeps trying instead of polling.
         "max.poll.interval.ms": 86_400_000,
     }
-    consumer = build_consumer(settings, f"{GROUP}.{receiver.name}", **options)
+    consumer = build_consumer(settings, f"notifier.{receiver.name}", **options)
     delivered = Delivered(settings, receiver.name)
     try:
         consumer.subscribe([settings.prefixed(ALERTS)])

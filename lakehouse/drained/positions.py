@@ -87,7 +87,7 @@ def committed_positions(settings: Settings, name: str) -> Positions:
     first, *others = (group_positions(settings, group) for group in groups)
     return {
         topic: {
-            partition: min(offset, *(other[topic][partition] for other in others)) if others else offset
+            partition: min([offset, *(other[topic][partition] for other in others)])
             for partition, offset in partitions.items()
             if all(partition in other.get(topic, {}) for other in others)
         }

@@ -14,7 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from jobs.streaming import notifier
-from lakehouse.alerts import OPENED, WITHDRAWN, Alert, open_alerts
+from lakehouse.alerts import OPENED, WITHDRAWN, Alert
+from lakehouse.drained import lags
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.settings import Settings
@@ -138,7 +139,7 @@ def test_an_alert_reaches_both_receivers_in_their_shape(settings: Settings, rece
         "event_action": "resolve",
         "dedup_key": trigger["dedup_key"],
     }
-    assert open_alerts(settings) == {}
+    assert [lag.lag for lag in lags(settings, ["notifier"])] == [0] * 6
 
 
 def test_alerts_wait_in_order_while_a_receiver_is_down(settings: Settings, receiver: Receiver) -> None:

@@ -190,7 +190,7 @@ def job_configuration(settings: Settings, restore: str | None = None) -> dict[st
         "table.local-time-zone": "UTC",
         "state.backend.type": "rocksdb",
         "execution.checkpointing.dir": settings.checkpoint_path(JOB, "s3"),
-        "execution.checkpointing.interval": "10 s",
+        "execution.checkpointing.interval": f"{settings.flink_checkpoint_seconds} s",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
         "execution.checkpointing.incremental": "true",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
