@@ -1,0 +1,49 @@
+# The two commands are `make demo` and `make test`; `make help` lists the rest.
+PYTHON ?= python3.11
+export LAKEHOUSE_CACHE ?= $(CURDIR)/.lakehouse/cache
+BIN := $(LAKEHOUSE_CACHE)/venv/main/bin
+HERE := JAVA_HOME=$(LAKEHOUSE_CACHE)/java-home PYTHONPATH=$(CURDIR)
+UV := $(LAKEHOUSE_CACHE)/tools/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-tests demo test lint check-java format lock up down
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+install: ## Install everything this checkout runs on; what is there already is skipped.
+	@$(PYTHON) infra/bootstrap.py
+
+install-tests:
+	@$(PYTHON) infra/bootstrap.py --with-tests
+
+demo: install ## Run the whole lakehouse on real and generated events, and check the result.
+	@bin/lakehouse demo
+
+test: install-tests lint check-java ## Install what is needed and run all tests; PYTEST_ARGS is passed on.
+	$(HERE) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: ## Style, types and the direction of imports.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(HERE) $(BIN)/lint-imports
+
+check-java: ## The tests of the Java connectors.
+	$(HERE) mvn -q -B -f connectors/pom.xml test -Dlakehouse.python=$(BIN)/python
+
+format: ## Format the Python code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Lock the dependencies of pyproject.toml, with hashes, into requirements/.
+	$(COMPILE) pyproject.toml --extra main --extra dev -o requirements/main.txt
+	$(COMPILE) pyproject.toml --extra flink -o requirements/flink.txt
+	$(COMPILE) pyproject.toml --extra build -o requirements/build.txt
+
+up: install ## Start the local stack.
+	@bin/lakehouse up
+
+down: ## Stop the local stack.
+	@bin/lakehouse down
