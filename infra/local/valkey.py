@@ -35,6 +35,8 @@ def _prepare(settings: Settings, configuration: Path) -> None:
         f'dir "{data}"',
         "appendonly yes",
         'save ""',
+        # A title would be written over the environment, and with it the mark by which its processes are known.
+        "set-proc-title no",
     )
     write_private(configuration, "\n".join(lines) + "\n")
 

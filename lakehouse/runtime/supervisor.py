@@ -2,17 +2,23 @@
 
 import hashlib
 import os
+import socket
 import tempfile
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault, ServerProxy, Transport
 
 from lakehouse.settings import Settings
 
 LONGEST_SOCKET_PATH: Final = 90
 """A socket's path may have 107 bytes; the supervisor makes it under a longer temporary name first."""
+
+CALL_SECONDS: Final = 120.0
+"""A call that waits for a program to stop takes as long as that program's patience."""
+
+ALIVE_SECONDS: Final = 5.0
 
 _BAD_NAME, _NOT_RUNNING, _ALREADY_STARTED = 10, 70, 60
 
@@ -76,10 +82,8 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self.socket = socket_path(settings)
 
-    def _call(self, method: str, *arguments: Any) -> Any:
-        from supervisor.xmlrpc import SupervisorTransport  # main environment only
-
-        proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{self.socket}"))
+    def _call(self, method: str, *arguments: Any, seconds: float = CALL_SECONDS) -> Any:
+        proxy = ServerProxy("http://localhost", transport=_UnixTransport(self.socket, seconds))
         try:
             return getattr(proxy, method)(*arguments)
         except Fault as fault:
@@ -92,8 +96,9 @@ class Supervisor:
             proxy("close")()
 
     def alive(self) -> bool:
+        """Whether it answers; one that is frozen does not."""
         try:
-            self._call("supervisor.getState")
+            self._call("supervisor.getState", seconds=ALIVE_SECONDS)
         except SupervisorDownError:
             return False
         return True
@@ -151,3 +156,28 @@ def _state(info: dict[str, Any]) -> ProgramState:
         exit_status=info["exitstatus"],
         spawn_error=info["spawnerr"],
     )
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _UnixTransport(Transport):
+    """XML-RPC over a unix socket, giving up after some seconds: the supervisor's own waits for ever."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__()
+        self._path = path
+        self._seconds = seconds
+
+    def make_connection(self, host: Any) -> HTTPConnection:  # noqa: ARG002
+        return _UnixConnection(self._path, self._seconds)

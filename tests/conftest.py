@@ -1,0 +1,116 @@
+"""What every test shares: a seed drawn per run, and one private stack, its services started when first asked for.
+
+The stack lies in a home and on ports of its own, so that it never meets one that somebody uses. The installation
+(`LAKEHOUSE_CACHE`) is the one that ran the tests.
+"""
+
+import os
+import random
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.stack import LocalStack
+from lakehouse.settings import PORT_DISTANCES, ROOT, Settings, load_settings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=None, help="Seed of all generated data; drawn if not given.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.seed is None:
+        config.option.seed = random.SystemRandom().randrange(2**31)
+    # Set for the whole run, not by the fixture: no test may reach the stack that a user has running.
+    environment = isolated_environment(Path(tempfile.mkdtemp(prefix="lakehouse-")))
+    os.environ.update(environment)
+    load_settings.cache_clear()
+    config.add_cleanup(lambda: _remove_unless_kept(Path(environment["LAKEHOUSE_HOME"])))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        (Path(os.environ["LAKEHOUSE_HOME"]) / "keep").touch()
+
+
+def isolated_environment(home: Path) -> dict[str, str]:
+    """Environment of an installation in `home` on free ports. Keep `home` short: a socket's path has an end."""
+    return {
+        "LAKEHOUSE_HOME": str(home),
+        "LAKEHOUSE_PORT_BASE": str(free_port_base()),
+        "LAKEHOUSE_CACHE": str(load_settings().cache.absolute()),
+        "JAVA_HOME": str(load_settings().cache.absolute() / "java-home"),
+        "PYTHONPATH": str(ROOT),
+        # Tests wait for micro-batches; a minute between two would be most of their time.
+        "LAKEHOUSE_SPARK_TRIGGER_SECONDS": "3",
+    }
+
+
+def free_port_base() -> int:
+    """A base whose ports are all free now; below the range from which the kernel takes clients' ports."""
+    while True:
+        base = random.SystemRandom().randrange(10_000, 32_000, 100)
+        if all(_is_free(base + distance) for distance in PORT_DISTANCES.values()):
+            return base
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """Seed of this run, printed in its header."""
+    return int(request.config.option.seed)
+
+
+class Stack:
+    """The session's own stack; `ensure` starts what a test needs."""
+
+    def __init__(self) -> None:
+        self._local = LocalStack(load_settings())
+
+    @property
+    def settings(self) -> Settings:
+        """With credentials, once something was started."""
+        return self._local.settings
+
+    @property
+    def local(self) -> LocalStack:
+        return self._local
+
+    def ensure(self, *services: str) -> Settings:
+        """Start the services, and those they depend on, unless they run."""
+        self._local.up(services)
+        return self._local.settings
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    running = Stack()
+    yield running
+    running.local.down()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _remove_unless_kept(home: Path) -> None:
+    """After a failure the logs are worth a look."""
+    logs = home / "logs"
+    if (home / "keep").exists() and logs.exists():
+        print(f"\nlogs of the failed run: {logs}")
+        shutil.rmtree(home / "data", ignore_errors=True)
+    else:
+        shutil.rmtree(home, ignore_errors=True)
