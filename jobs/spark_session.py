@@ -27,11 +27,17 @@ _SMALL_MACHINE: Final = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.autoBroadcastJoinThreshold": "32m",
     "spark.ui.showConsoleProgress": "false",
+    # Every execution's plan is written out for the UI: a fifth of the driver's work unless kept short.
+    "spark.sql.ui.explainMode": "simple",
+    "spark.sql.maxPlanStringLength": "4096",
+    "spark.sql.debug.maxToStringFields": "8",
     "spark.ui.retainedJobs": "100",
     "spark.ui.retainedStages": "100",
     "spark.ui.retainedTasks": "500",
     "spark.sql.ui.retainedExecutions": "30",
     "spark.sql.streaming.numRecentProgressUpdates": "5",
+    # Each look at an idle topic asks Kafka for its ends: by default a hundred times a second.
+    "spark.sql.streaming.pollingDelay": "500ms",
 }
 
 _S3A: Final = {

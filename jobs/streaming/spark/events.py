@@ -11,7 +11,7 @@ from pyspark.sql import functions as sf
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.micro_batch import MicroBatch
 from jobs.streaming.spark.refresh import only
-from lakehouse.contracts.events import PRODUCTS, EventContract
+from lakehouse.contracts.events import EventContract
 from lakehouse.contracts.tables import table
 
 VERSIONS: Final = "silver.products"
@@ -45,6 +45,15 @@ WHERE NOT (
 )
 """
 
+KNOWN: Final = """
+SELECT /*+ BROADCAST(i) */
+    s.*, struct(s.partition, s.offset) > struct(i.partition, i.offset) AS higher
+FROM {held} s
+JOIN {incoming} i ON s.user_id = i.user_id AND s.event_id = i.event_id AND s.event_time = i.event_time
+"""
+"""Silver's rows of the incoming identities: the day joined with the broadcast batch. The other way round, as an
+anti-join of the batch, it would shuffle the day."""
+
 _ATTRIBUTES: Final = ("category", "brand", "price_cents", "product_valid_from")
 
 
@@ -68,36 +77,33 @@ class SilverEvents:
     def _enrich(self, events: DataFrame) -> DataFrame:
         return self.tables.spark.sql(ENRICHED, events=events, versions=self.tables.read(VERSIONS, self.versions))
 
-    def insert(self, incoming: DataFrame, dates: Collection[date]) -> int | None:
+    def insert(self, incoming: DataFrame, dates: Collection[date]) -> tuple[int, DataFrame | None]:
         """Adds those of `incoming` (one row per identity, with `event_date`, cached) that silver lacks.
 
         A repeated batch finds its events known and adds nothing; a kill before the commit leaves nothing.
+        Returns the version, and silver's rows that hold a higher (partition, offset) than the incoming record of
+        the same event, if any: `displace` them.
         """
-        known = self._known(incoming, dates)
-        fresh = incoming.join(sf.broadcast(known.select(*IDENTITY)), list(IDENTITY), "left_anti")
-        return self.tables.append(self.name, self._enrich(fresh), self._commit())
+        known = self.tables.spark.sql(KNOWN, held=self._current(dates), incoming=sf.broadcast(incoming)).persist()
+        try:
+            higher = only(known.agg(sf.count_if("higher")))[0]
+            displaced = known.where("higher").drop("higher").localCheckpoint() if higher else None
+            fresh = incoming.join(sf.broadcast(known.select(*IDENTITY)), list(IDENTITY), "left_anti")
+            return self.tables.append(self.name, self._enrich(fresh), self._commit()), displaced
+        finally:
+            known.unpersist()
 
-    def displace(self, incoming: DataFrame, dates: Collection[date]) -> DataFrame:
+    def displace(self, displaced: DataFrame, incoming: DataFrame) -> int:
         """Gives events that silver holds from a higher (partition, offset) the incoming record instead.
 
-        Happens only when a foreign producer spreads a key over partitions, as a key's own offsets only grow.
-        Returns the displaced rows: what they affected is to be refreshed like what the new ones affect.
+        Happens only when a foreign producer spreads a key over partitions, as a key's own offsets only grow. What
+        the displaced rows affected is to be refreshed like what the new ones affect.
         """
-        held = self._known(incoming, dates)
-        lower = incoming.select(*IDENTITY, sf.struct("partition", "offset").alias("position"))
-        displaced = (
-            held.join(sf.broadcast(lower), list(IDENTITY))
-            .where(sf.col("position") < sf.struct("partition", "offset"))
-            .drop("position")
-            .localCheckpoint()
-        )
         stale = {row[0] for row in displaced.select("event_date").distinct().collect()}
-        if stale:
-            keys = sf.broadcast(displaced.select(*IDENTITY))
-            kept = self._current(stale).join(keys, list(IDENTITY), "left_anti")
-            new = self._enrich(incoming.join(keys, list(IDENTITY), "left_semi"))
-            self._replace(kept, new, stale, "lower_position")
-        return displaced
+        keys = sf.broadcast(displaced.select(*IDENTITY))
+        kept = self._current(stale).join(keys, list(IDENTITY), "left_anti")
+        new = self._enrich(incoming.join(keys, list(IDENTITY), "left_semi"))
+        return self._replace(kept, new, stale, "lower_position")
 
     def reenrich(self, products: DataFrame) -> int | None:
         """Corrects what a product version of the batch, learnt late, is valid for.
@@ -124,12 +130,6 @@ class SilverEvents:
         rows = self._enrich(self._current(stale).drop(*_ATTRIBUTES))
         return self._replace(None, rows, stale, "late_product_version")
 
-    def _known(self, incoming: DataFrame, dates: Collection[date]) -> DataFrame:
-        """Silver's rows of the incoming identities: the day semi-joined with the batch, not the other way
-        round, which would shuffle the day."""
-        keys = sf.broadcast(incoming.select(*IDENTITY))
-        return self._current(dates).join(keys, list(IDENTITY), "left_semi")
-
     def _current(self, dates: Collection[date]) -> DataFrame:
         return self.tables.read(self.name, self.tables.version(self.name), dates)
 
@@ -148,7 +148,3 @@ def first_of_each(tables: DeltaTables, batch: MicroBatch, contract: EventContrac
     """One record of each event in the batch, the one with the lowest (partition, offset)."""
     events = batch.events(contract).drop("value").withColumn("event_date", sf.to_date("event_time"))
     return tables.spark.sql(FIRST_OF_EACH, events=events).drop("copy")
-
-
-def changes_products(batch: MicroBatch) -> bool:
-    return batch.counts[PRODUCTS.topic] > 0

@@ -9,7 +9,6 @@ finds its work done and adds nothing, or does it.
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 
 from pyspark.sql import DataFrame
 
@@ -33,6 +32,7 @@ from lakehouse.settings import Settings
 THREADS = 3
 """Steps of one stage run side by side: most of a small commit is waiting for the store."""
 
+CORRECTED = " corrected"
 PINNED = ("silver.clicks", "silver.purchases")
 
 CHAINS: tuple[tuple[Metric, ...], ...] = (
@@ -114,29 +114,36 @@ class BatchRun:
     def _silver_and_refreshes(self, incoming: dict[EventContract, DataFrame]) -> None:
         catalog = self.tables.version(events.VERSIONS)
         silver = {c: events.SilverEvents(self.tables, c, catalog, SPARK_INGEST, self.batch.batch_id) for c in incoming}
-        dates: dict[EventContract, set[date]] = {}
-        touched = dict(incoming)
+        displaced: dict[EventContract, DataFrame] = {}
 
         def insert(contract: EventContract) -> int | None:
             if not self.batch.counts[contract.topic]:
                 return None
-            dates[contract] = {row[0] for row in incoming[contract].select("event_date").distinct().collect()}
-            return silver[contract].insert(incoming[contract], dates[contract])
+            dates = {row[0] for row in incoming[contract].select("event_date").distinct().collect()}
+            version, rows = silver[contract].insert(incoming[contract], dates)
+            if rows is not None:
+                displaced[contract] = rows
+            return version
 
         def correct(contract: EventContract) -> int | None:
-            if contract in dates:
-                displaced = silver[contract].displace(incoming[contract], dates[contract])
-                touched[contract] = touched[contract].unionByName(displaced.select(*incoming[contract].columns))
-            if events.changes_products(self.batch):
-                return silver[contract].reenrich(self.batch.events(PRODUCTS))
-            return None
+            version = None
+            if contract in displaced:
+                version = silver[contract].displace(displaced[contract], incoming[contract])
+            if self.batch.counts[PRODUCTS.topic]:
+                version = silver[contract].reenrich(self.batch.events(PRODUCTS)) or version
+            return version
+
+        def touched(contract: EventContract) -> DataFrame:
+            columns = incoming[contract].columns
+            rows = displaced.get(contract)
+            return incoming[contract] if rows is None else incoming[contract].unionByName(rows.select(*columns))
 
         with self.journal.step("silver"):
             self._together(*((silver[c].name, lambda c=c: insert(c)) for c in incoming))
         with self.journal.step("corrections"):
-            self._together(*((silver[c].name, lambda c=c: correct(c)) for c in incoming))
+            self._together(*((silver[c].name + CORRECTED, lambda c=c: correct(c)) for c in incoming))
         with self.journal.step("refresh"):
-            self._refresh(touched[CLICKS], touched[PURCHASES])
+            self._refresh(touched(CLICKS), touched(PURCHASES))
 
     def _refresh(self, clicks: DataFrame, purchases: DataFrame) -> None:
         cycle = refresh.Cycle(
@@ -168,7 +175,7 @@ class BatchRun:
 
         def timed(name: str, step: Callable[[], int | None]) -> None:
             with self.journal.step(name):
-                self.journal.wrote(name, step())
+                self.journal.wrote(name.removesuffix(CORRECTED), step())
 
         with ThreadPoolExecutor(THREADS) as pool:
             _raise_first(pool.map(lambda step: timed(*step), steps))
