@@ -1,0 +1,16 @@
+"""Tables of one test, on the session's MinIO."""
+
+import itertools
+from typing import Final
+
+import pytest
+
+from lakehouse.settings import Settings
+
+_serial: Final = itertools.count()
+
+
+@pytest.fixture
+def lake(stack) -> Settings:
+    """Settings of a namespace that no other test uses, so that every table starts missing."""
+    return stack.ensure("minio").model_copy(update={"namespace": f"tables{next(_serial)}"})

@@ -1,0 +1,73 @@
+"""A store whose answer gets lost: what was asked for is done, and the one who asked never learns it.
+
+Run as a process of its own (``python -m``): delta-rs holds Python's lock while it waits for an answer.
+"""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from typing import IO, Self
+
+
+class LosingProxy:
+    """Forwards connections to MinIO; cuts the first one on which the writing of `path` is answered."""
+
+    def __init__(self, upstream: tuple[str, int], path: str) -> None:
+        self._command = [sys.executable, "-m", __name__, upstream[0], str(upstream[1]), path]
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        self.port = int(self._said.readline())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Afterwards `lost` says how many answers were lost."""
+        self._process.terminate()
+        self.lost = len(self._said.readlines())
+        self._process.wait()
+
+    @property
+    def _said(self) -> IO[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+
+def serve(upstream: tuple[str, int], path: bytes) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    lost = threading.Event()
+    while True:
+        client, _ = listener.accept()
+        threading.Thread(target=forward, args=(client, upstream, path, lost), daemon=True).start()
+
+
+def forward(client: socket.socket, upstream: tuple[str, int], path: bytes, lost: threading.Event) -> None:
+    server = socket.create_connection(upstream)
+    asked = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65_536):
+                if data.startswith(b"PUT ") and path in data.split(b"\r\n", 1)[0]:
+                    asked.set()
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
+
+    threading.Thread(target=ask, daemon=True).start()
+    with contextlib.suppress(OSError):
+        while data := server.recv(65_536):
+            if asked.is_set() and not lost.is_set():
+                lost.set()
+                print("lost", flush=True)
+                break
+            client.sendall(data)
+    for side in (client, server):
+        with contextlib.suppress(OSError):
+            side.shutdown(socket.SHUT_RDWR)
+        side.close()
+
+
+if __name__ == "__main__":
+    serve((sys.argv[1], int(sys.argv[2])), sys.argv[3].encode())

@@ -1,0 +1,110 @@
+"""Reads: at any kept version, only the days asked for, by other engines too, and errors that say what to do."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from urllib.parse import unquote
+
+import duckdb
+import duckdb_extension_delta
+import pytest
+from minio import Minio
+
+from lakehouse.contracts.tables import UnknownTableError
+from lakehouse.delta import TableMissingError, VersionMissingError, create_table, open_table, scan, table_exists
+from lakehouse.delta.tables import committed_at
+from lakehouse.semantics import Events
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings
+from tests.lake import expected, fill, stored
+from tests.strategies import click, positioned, purchase
+
+EVENTS = Events.of(
+    positioned(
+        [click("ana", "10:00"), click("émile", "34:00", None), purchase("ana", "10:01"), purchase("bo", "40:00")]
+    )
+)
+FIRST, SECOND = date(2024, 3, 1), date(2024, 3, 2)
+
+
+def test_rows_come_back_as_they_were_written(lake):
+    fill(lake, EVENTS, "silver.clicks", "gold.user_totals")
+    for name in ("silver.clicks", "gold.user_totals"):
+        assert stored(lake, name).equals(expected(name, EVENTS))
+
+
+def test_only_the_files_of_the_days_asked_for_are_read(lake):
+    fill(lake, EVENTS, "silver.clicks")
+    plan = scan(lake, "silver.clicks", dates=(SECOND, SECOND)).explain()
+    assert f"event_date={SECOND}" in plan
+    assert f"event_date={FIRST}" not in plan
+    assert stored(lake, "silver.clicks", SECOND).equals(expected("silver.clicks", EVENTS, SECOND))
+
+
+def test_days_of_an_unpartitioned_table_are_an_error(lake):
+    fill(lake, EVENTS, "gold.user_totals")
+    with pytest.raises(ValueError, match=r"gold\.user_totals is not partitioned by date"):
+        scan(lake, "gold.user_totals", dates=(FIRST, FIRST))
+
+
+def test_an_earlier_version_by_number_and_by_time(lake):
+    create_table(lake, "silver.clicks")
+    fill(lake, EVENTS, "silver.clicks")
+    assert stored(lake, "silver.clicks", version=0).is_empty()
+    between = committed_at(open_table(lake, "silver.clicks", version=0))
+    assert scan(lake, "silver.clicks", timestamp=between).collect().is_empty()
+    assert scan(lake, "silver.clicks", timestamp=datetime.now(UTC)).collect().height == 2
+
+
+def test_a_version_that_is_not_there(lake):
+    create_table(lake, "silver.clicks")
+    with pytest.raises(VersionMissingError, match=r"silver\.clicks has no version 5; its newest version is 0"):
+        open_table(lake, "silver.clicks", version=5)
+
+
+def test_a_time_before_the_table_existed(lake):
+    created = committed_at(create_table(lake, "silver.clicks"))
+    with pytest.raises(VersionMissingError, match="has no version as of"):
+        open_table(lake, "silver.clicks", timestamp=created - timedelta(milliseconds=1))
+
+
+def test_a_table_that_nobody_wrote_says_who_writes_it(lake):
+    assert not table_exists(lake, "silver.clicks")
+    with pytest.raises(TableMissingError, match=r"silver\.clicks has not been written yet; spark_lakehouse writes it"):
+        open_table(lake, "silver.clicks")
+
+
+def test_a_table_that_no_contract_declares_lists_those_that_exist(lake):
+    with pytest.raises(UnknownTableError, match=r"unknown table 'silver\.nope'; known tables: .*silver\.clicks"):
+        open_table(lake, "silver.nope")
+
+
+def test_a_store_that_is_down_is_named_with_the_command_that_starts_it(lake):
+    down = lake.model_copy(update={"minio_port": 9})
+    with pytest.raises(ServiceDownError, match=r"minio does not answer .*; start it with: lakehouse up minio"):
+        open_table(down, "silver.clicks")
+
+
+def test_duckdb_reads_what_was_written(lake, tmp_path):
+    names = ("silver.clicks", "gold.product_metrics_5m")
+    fill(lake, EVENTS, *names)
+    (extension,) = Path(duckdb_extension_delta.__file__).parent.glob("extensions/*/delta.duckdb_extension")
+    engine = duckdb.connect()
+    engine.load_extension(str(extension))
+    engine.execute("SET TimeZone = 'UTC'")
+    for name in names:
+        # DuckDB's S3 support is another extension, which no package carries: it gets a copy of the files.
+        copied = download(lake, name, tmp_path)
+        rows = expected(name, EVENTS)
+        read = engine.sql(f"FROM delta_scan('{copied}')").pl().select(rows.columns)
+        assert sorted(map(str, read.rows())) == sorted(map(str, rows.rows()))
+
+
+def download(lake: Settings, name: str, to: Path) -> Path:
+    """A copy of the table's files; returns its folder."""
+    store = Minio(
+        f"{lake.host}:{lake.minio_port}", lake.minio_access_key, lake.minio_secret_key.get_secret_value(), secure=False
+    )
+    prefix = lake.table_path(name).removeprefix(f"s3://{lake.bucket}/")
+    for found in store.list_objects(lake.bucket, prefix + "/", recursive=True):
+        store.fget_object(lake.bucket, found.object_name, str(to / unquote(found.object_name)))
+    return to / prefix

@@ -1,0 +1,45 @@
+"""Delta tables filled with what the reference computes, for tests of what reads them."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from lakehouse.contracts.arrow import polars_schema
+from lakehouse.contracts.tables import Type, table
+from lakehouse.delta import Once, append, scan
+from lakehouse.delta.write import to_arrow
+from lakehouse.semantics import Events
+from lakehouse.semantics.reference import METRICS
+from lakehouse.settings import Settings
+
+
+def frame(name: str, rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """The reference's rows (times in milliseconds) by the table's contract, in the order of its key."""
+    contract = table(name)
+    schema = polars_schema(contract)
+    times = [c.name for c in contract.columns if c.type is Type.TIMESTAMP]
+    plain = pl.Schema({n: pl.Int64() if n in times else t for n, t in schema.items()})
+    filled = [dict.fromkeys(contract.not_compared, "reference") | dict(row) for row in rows]
+    read = pl.DataFrame(filled, schema=plain, orient="row")
+    milliseconds = [pl.from_epoch(pl.col(n), "ms").dt.cast_time_unit("us").dt.replace_time_zone("UTC") for n in times]
+    return read.with_columns(milliseconds).sort(contract.key)
+
+
+def expected(name: str, events: Events, day: date | None = None) -> pl.DataFrame:
+    """The reference's rows of a table, of one day where given."""
+    rows = frame(name, METRICS[name].compute(events))
+    return rows if day is None else rows.filter(pl.col("event_date") == day)
+
+
+def fill(settings: Settings, events: Events, *names: str) -> None:
+    """Appends the reference's rows of these tables."""
+    for name in names:
+        append(settings, name, to_arrow(name, expected(name, events)), Once.new("test"))
+
+
+def stored(settings: Settings, name: str, day: date | None = None, version: int | None = None) -> pl.DataFrame:
+    """A table's rows, in the order of its key."""
+    days = (day, day) if day else None
+    return scan(settings, name, version=version, dates=days).sort(table(name).key).collect()
