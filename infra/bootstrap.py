@@ -8,6 +8,7 @@ import argparse
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -223,11 +224,20 @@ def _copy_jars(pom: Path) -> Callable[[], None]:
         work = _empty(CACHE / "build" / f"jars-{name}")
         run("mvn", "-q", "-B", "-C", "-f", str(pom), COPY_JARS, "-DincludeScope=runtime", f"-DoutputDirectory={work}")
         if name == "spark":
-            for jar in (MAIN / "lib" / "python3.11" / "site-packages" / "pyspark" / "jars").glob("*.jar"):
-                (work / jar.name).unlink(missing_ok=True)
+            # What PySpark ships, in whatever version, is what Spark was built with.
+            shipped = (MAIN / "lib" / "python3.11" / "site-packages" / "pyspark" / "jars").glob("*.jar")
+            names = {_artifact(jar) for jar in shipped}
+            for jar in work.glob("*.jar"):
+                if _artifact(jar) in names:
+                    jar.unlink()
         _replace(CACHE / "jars" / name, work)
 
     return copy
+
+
+def _artifact(jar: Path) -> str:
+    """A jar's name without its version."""
+    return re.split(r"-\d", jar.name, maxsplit=1)[0]
 
 
 def connectors() -> None:
