@@ -58,7 +58,7 @@ def _carry(settings: Settings, stopping: threading.Event) -> None:
         held = values.positions()
         for partition in partitions:
             partition.offset = held.get(partition.partition, OFFSET_BEGINNING)
-        log.info("carrying on from %s", {p.partition: p.offset for p in partitions})
+        log.info("carrying on from %s", dict(sorted((p.partition, p.offset) for p in partitions)))
         consumer.assign(partitions)
 
     try:

@@ -1,0 +1,135 @@
+"""The writer on real Kafka and Valkey, through what happens to it."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+
+from jobs.streaming import dashboard_writer
+from lakehouse.drained import lags
+from lakehouse.kafka.consumer import end_offsets
+from lakehouse.kafka.producer import build_producer
+from lakehouse.kafka.topics import DASHBOARD, create_topics
+from lakehouse.redis_values import PRODUCT_METRICS, LiveValues
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import ROOT, Settings
+from tests.conftest import Stack
+
+pytestmark = pytest.mark.stack
+
+START = 1_709_280_000_000
+
+
+@pytest.fixture
+def settings(stack: Stack, request: pytest.FixtureRequest) -> Settings:
+    name = f"w{abs(hash(request.node.name)) % 10**8}"
+    settings = stack.ensure("kafka", "valkey").model_copy(update={"namespace": name})
+    create_topics(settings)
+    return settings
+
+
+@pytest.fixture
+def writer(settings: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with running(settings, tmp_path / "log") as process:
+        yield process
+
+
+@contextmanager
+def running(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The writer as a process; in the end it must stop when asked."""
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "jobs.streaming.dashboard_writer"],
+            env=os.environ | {"LAKEHOUSE_NAMESPACE": settings.namespace},
+            cwd=ROOT,
+            stderr=stderr,
+        ) as process,
+    ):
+        yield process
+        process.terminate()
+        assert process.wait(15) == 0
+
+
+def send(settings: Settings, seqs: range, *, products: int = 40, broken: bytes | None = None) -> None:
+    """Each sequence for each product; `broken` goes between them."""
+    producer = build_producer(settings, linger_ms=0)
+    for seq in seqs:
+        for product in range(products):
+            row = {"table": PRODUCT_METRICS, "generation": 1, "seq": seq, "product_id": f"p{product}"}
+            row |= {"window_start": START, "events": seq, "fingerprint": "1"}
+            producer.produce(settings.prefixed(DASHBOARD), key=f"p{product}", value=json.dumps(row))
+            if broken is not None:
+                producer.produce(settings.prefixed(DASHBOARD), key=f"p{product}", value=broken)
+    assert producer.flush(30) == 0
+
+
+def arrived(settings: Settings) -> dict[str, int]:
+    """The sequence of each product, once the writer has committed all that Kafka holds."""
+    until(lambda: end_offsets(settings, DASHBOARD) == LiveValues(settings).positions())
+    until(lambda: not any(lag.lag for lag in lags(settings, ["dashboard_writer"])))
+    return {row["product_id"]: row["events"] for row in LiveValues(settings).rows(PRODUCT_METRICS)}
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except ServiceDownError:
+            pass  # on its way back
+        assert monotonic() < deadline, "not within the time"
+        sleep(0.05)
+
+
+def test_the_newest_of_each_value_arrives_and_broken_messages_hold_up_nothing(
+    settings: Settings, writer: subprocess.Popen[bytes]
+) -> None:
+    send(settings, range(1, 30), broken=b"{")
+    assert arrived(settings) == {f"p{n}": 29 for n in range(40)}
+
+
+def test_it_goes_on_where_it_was_stopped(settings: Settings, tmp_path: Path) -> None:
+    with running(settings, tmp_path / "first"):
+        send(settings, range(1, 5))
+        assert arrived(settings) == {f"p{n}": 4 for n in range(40)}
+    positions = LiveValues(settings).positions()
+    send(settings, range(5, 8))
+    with running(settings, tmp_path / "second"):
+        assert arrived(settings) == {f"p{n}": 7 for n in range(40)}
+    assert f"carrying on from {dict(sorted(positions.items()))}" in (tmp_path / "second").read_text()
+
+
+def test_a_redis_that_is_killed_while_values_flow_has_them_all_in_the_end(
+    settings: Settings, stack: Stack, writer: subprocess.Popen[bytes]
+) -> None:
+    send(settings, range(1, 20))
+    until(lambda: bool(LiveValues(settings).positions()))
+    (valkey,) = (row for row in stack.local.status() if row.name == "valkey")
+    assert valkey.pid
+    os.kill(valkey.pid, signal.SIGKILL)
+    send(settings, range(20, 40))
+    assert arrived(settings) == {f"p{n}": 39 for n in range(40)}
+    assert writer.poll() is None
+
+
+def test_a_batch_keeps_one_value_per_row(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    send(settings, range(1, 4), products=2, broken=b"[]")
+    consumer = dashboard_writer.build_consumer(settings, "looker", **{"auto.offset.reset": "earliest"})
+    consumer.subscribe([settings.prefixed(DASHBOARD)])
+    messages = []
+    until(lambda: len(messages) == 12 or bool(messages.extend(m for m in consumer.consume(12, 1) if not m.error())))
+    consumer.close()
+    with caplog.at_level(logging.ERROR):
+        kept = dashboard_writer.newest(messages)
+    assert sorted((value.key, value.seq) for value in kept) == [("p0", 3), ("p1", 3)]
+    assert len(caplog.records) == 6
