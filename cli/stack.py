@@ -28,17 +28,30 @@ def up(
     begun = time.monotonic()
     with _console.status("starting") as spinner:
         waiting: dict[str, float] = {}
+        ready: set[str] = set()
 
         def report(name: str, event: str) -> None:
             if event == "ready":
+                ready.add(name)
                 seconds = time.monotonic() - waiting.pop(name, time.monotonic())
                 _console.print(f"[green]✓[/] {name} ready" + (f" in {seconds:.1f} s" if seconds > 0.05 else ""))
             else:
                 waiting.setdefault(name, time.monotonic())
             spinner.update(f"starting {', '.join(sorted(waiting))}" if waiting else "starting")
 
-        LocalStack(load_settings()).up(services or (), report)
+        stack = LocalStack(load_settings())
+        stack.up(services or (), report)
+    settings = stack.settings
     _console.print(f"Up after {time.monotonic() - begun:.1f} s. Next: lakehouse status, lakehouse down")
+    pages = {
+        "airflow-api-server": ("Airflow", settings.airflow_port),
+        "flink-jobmanager": ("Flink", settings.flink_port),
+        "minio": ("MinIO", settings.minio_console_port),
+    }
+    for service, (title, port) in pages.items():
+        if service in ready:
+            _console.print(f"{title}: http://{settings.host}:{port}")
+    _console.print(f"Names and passwords: {settings.credentials_file}", soft_wrap=True)
 
 
 @app.command(epilog="Example: lakehouse down")

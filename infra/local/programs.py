@@ -63,8 +63,12 @@ def job_programs(settings: Settings) -> list[Program]:
 
 
 def base_environment(settings: Settings) -> dict[str, str]:
-    """What every program gets on top of the environment that the supervisor was started in."""
-    return {
+    """What every program gets on top of the environment that the supervisor was started in.
+
+    Settings that were given by environment go on to the programs, as they are now.
+    """
+    given = {n: v for n, v in os.environ.items() if n.startswith("LAKEHOUSE_") and n != launch.MARKER}
+    return given | {
         "LAKEHOUSE_HOME": str(settings.home.absolute()),
         "LAKEHOUSE_CACHE": str(settings.cache.absolute()),
         "LAKEHOUSE_PORT_BASE": str(settings.port_base),
