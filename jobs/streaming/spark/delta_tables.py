@@ -11,9 +11,8 @@ from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 
 from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import table
+from lakehouse.delta.tables import PROPERTIES
 from lakehouse.settings import Settings
-
-_RETENTION = "interval 7 days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +61,12 @@ class DeltaTables:
     def create(self, name: str) -> None:
         """Creates the table by its contract unless it exists: reader 1, writer 2, no table features."""
         contract = table(name)
-        builder = (
-            DeltaTable.createIfNotExists(self.spark)
-            .location(self.path(name))
-            .addColumns(schema(contract))
-            .property("delta.minReaderVersion", "1")
-            .property("delta.minWriterVersion", "2")
-            .property("delta.logRetentionDuration", _RETENTION)
-            .property("delta.deletedFileRetentionDuration", _RETENTION)
-        )
+        builder = DeltaTable.createIfNotExists(self.spark).location(self.path(name)).addColumns(schema(contract))
+        for key, value in PROPERTIES.items():
+            builder = builder.property(key, value)
         if contract.partition_by:
             builder = builder.partitionedBy(*contract.partition_by)
         builder.execute()
-
-    def exists(self, name: str) -> bool:
-        return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
 
     def version(self, name: str) -> int:
         """The newest version, looked up in the store."""
@@ -113,6 +103,11 @@ class DeltaTables:
         if partitions:
             writer = writer.option("replaceWhere", in_dates(partitions[0], dates))
         writer.save(self.path(name))
+        return self.version(name)
+
+    def overwrite(self, name: str, rows: DataFrame, commit: Commit) -> int:
+        """Makes `rows` the whole content of the table."""
+        self._writer(name, rows, commit).mode("overwrite").save(self.path(name))
         return self.version(name)
 
     def last_commit(self, name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ the batch, repeated by the next driver, finds its steps done or does them.
 """
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -14,28 +15,29 @@ from pyspark.errors import StreamingQueryException
 
 from jobs.catalog import JOBS
 from jobs.spark_session import MissingJarsError, build_session
-from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.micro_batch import kafka_stream
 from jobs.streaming.spark.pipeline import Pipeline
 from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.delta import create_table
+from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
 
 log = logging.getLogger(SPARK_INGEST)
 
 
 def _stop(signum: int, _frame: FrameType | None) -> None:
-    # At any point: the JVM ends with this process, and a batch that is cut off is repeated.
+    # Not sys.exit: it would wait for the steps under way. The JVM ends with this process, and a batch that is
+    # cut off at any point is repeated.
     log.info("%s: stopping", signal.Signals(signum).name)
-    sys.exit(0)
+    logging.shutdown()
+    os._exit(0)
 
 
 def run(settings: Settings) -> int:
     """Runs the query until it fails; returns the exit status."""
-    spark = build_session(settings, settings.prefixed(SPARK_INGEST), ui=True)
-    tables = DeltaTables(spark, settings)
     for name in JOBS[SPARK_INGEST].writes:
-        if not tables.exists(name):
-            tables.create(name)
+        create_table(settings, name)
+    spark = build_session(settings, settings.prefixed(SPARK_INGEST), ui=True)
     started = threading.Event()
     query_id = ""
 
@@ -71,7 +73,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, _stop)
     try:
         return run(load_settings())
-    except MissingJarsError as error:
+    except (MissingJarsError, ServiceDownError) as error:
         log.error("%s", error)
         return 1
 

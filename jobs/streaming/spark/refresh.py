@@ -19,7 +19,7 @@ from pyspark.sql import functions as sf
 
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.metrics import purchase_clicks, sessions
-from jobs.streaming.spark.metrics.windowed import FINGERPRINT, Metric
+from jobs.streaming.spark.metrics.windowed import Metric, expanded
 from lakehouse.contracts.tables import table
 
 CLICKS = "silver.clicks"
@@ -53,8 +53,7 @@ class Cycle:
 
     def sql(self, query: str, **frames: DataFrame) -> DataFrame:
         """Runs a metric's SQL over `frames`, its names in braces."""
-        expanded = query.replace("fingerprint(record_hash)", FINGERPRINT)
-        return self.tables.spark.sql(expanded, args=None, **frames)
+        return self.tables.spark.sql(expanded(query), args=None, **frames)
 
 
 def union(frames: Collection[DataFrame]) -> DataFrame:

@@ -34,3 +34,8 @@ class Metric:
     rows: str
     window_minutes: int = 0
     rollup_of: str = ""
+
+
+def expanded(query: str) -> str:
+    """A metric's SQL with ``fingerprint(record_hash)`` written out."""
+    return query.replace("fingerprint(record_hash)", FINGERPRINT)

@@ -1,0 +1,265 @@
+"""Rebuilds silver and gold of a range of event dates from bronze, beside the real tables.
+
+Run as ``python -m jobs.batch.rebuild --from 2026-03-01 --to 2026-03-02``. Results lie in staging tables
+(``staging/<layer>__<name>``) and equal what the stream made of the same records. It uses the stream's SQL with
+another scope, everything in the range, and reads the real tables only beyond the range's edges: for a session
+or a window that crosses one, and for the other days of a user's total.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as sf
+
+from jobs.spark_session import MissingJarsError, build_session
+from jobs.streaming.spark import events, versions
+from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.metrics import purchase_clicks, sessions
+from jobs.streaming.spark.metrics.windowed import Metric, expanded
+from jobs.streaming.spark.pipeline import CHAINS
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
+from lakehouse.contracts.tables import UnknownTableError, table
+from lakehouse.delta import TableMissingError, open_table
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings, load_settings
+
+JOB: Final = "rebuild"
+METRICS: Final = {metric.table: metric for chain in CHAINS for metric in chain}
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "silver.products": (),
+    "silver.profiles": (),
+    "silver.clicks": ("silver.products",),
+    "silver.purchases": ("silver.products",),
+    sessions.PARTS: ("silver.clicks",),
+    sessions.SESSIONS: (sessions.PARTS,),
+    purchase_clicks.TABLE: ("silver.clicks", "silver.purchases"),
+    **{name: tuple(metric.keyed) for name, metric in METRICS.items()},
+}
+"""What can be rebuilt, in an order in which each table follows those that it is computed from."""
+
+log = logging.getLogger(JOB)
+
+
+class NothingToRebuildError(RuntimeError):
+    """No valid event of the range is in bronze."""
+
+
+def with_needs(names: Sequence[str]) -> list[str]:
+    """`names` and what they are computed from, in order.
+
+    Raises:
+        UnknownTableError: a name that can't be rebuilt, of no contract.
+        ValueError: a table that this job doesn't make.
+    """
+    wanted: set[str] = set()
+
+    def add(name: str) -> None:
+        if name not in NEEDS:
+            table(name)
+            raise ValueError(f"{name} is not rebuilt from bronze; those that are: {', '.join(NEEDS)}")
+        wanted.add(name)
+        for needed in NEEDS[name]:
+            add(needed)
+
+    for name in names:
+        add(name)
+    return [name for name in NEEDS if name in wanted]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """One rebuild of the event dates `first` to `last`, both included."""
+
+    spark: SparkSession
+    live: DeltaTables
+    staging: DeltaTables
+    first: date
+    last: date
+
+    @property
+    def label(self) -> str:
+        return f"rebuild {self.first} to {self.last}"
+
+    def run(self, names: Sequence[str]) -> dict[str, int]:
+        """Rebuilds `names` in order; returns the rows of each.
+
+        Raises:
+            NothingToRebuildError: bronze has no event in the range.
+        """
+        self._check_range()
+        counts = {}
+        for number, name in enumerate(names, 1):
+            started = time.monotonic()
+            log.info("%d of %d: %s ...", number, len(names), name)
+            self.staging.create(name)
+            self.staging.overwrite(name, self._rows(name), Commit(JOB, 0, {}, {"scope": self.label}))
+            counts[name] = self._staged(name).count()
+            log.info("%s: %s rows in %.1f s", name, f"{counts[name]:,}", time.monotonic() - started)
+        return counts
+
+    def _rows(self, name: str) -> DataFrame:
+        special: dict[str, Callable[[], DataFrame]] = {
+            "silver.products": lambda: self._versions(PRODUCTS),
+            "silver.profiles": lambda: self._versions(PROFILES),
+            "silver.clicks": lambda: self._events(CLICKS),
+            "silver.purchases": lambda: self._events(PURCHASES),
+            sessions.PARTS: self._session_parts,
+            sessions.SESSIONS: lambda: self._sql(sessions.SESSION_ROWS, parts=self._staged(sessions.PARTS)),
+            purchase_clicks.TABLE: self._purchase_clicks,
+        }
+        return special[name]() if name in special else self._metric(METRICS[name])
+
+    def _versions(self, contract: EventContract) -> DataFrame:
+        """All of them: an old version may be valid in the range."""
+        return self.spark.sql(
+            versions.ROWS, args=None, changes=self._live(f"bronze.{contract.table}"), key=sf.col(contract.key)
+        )
+
+    def _events(self, contract: EventContract) -> DataFrame:
+        bronze = self._bronze(contract).drop("value", "arrival_date")
+        unique = self.spark.sql(events.FIRST_OF_EACH, args=None, events=bronze)
+        return self.spark.sql(events.ENRICHED, args=None, events=unique, versions=self._staged("silver.products"))
+
+    def _session_parts(self) -> DataFrame:
+        start, end = sf.lit(self.first).cast("timestamp"), sf.lit(self.last + timedelta(days=1)).cast("timestamp")
+        gap = sf.expr(f"INTERVAL {sessions.GAP_MINUTES} MINUTES")
+        begins, ends = sf.col("session_start"), sf.col("session_end")
+        crossing = self._live(sessions.SESSIONS).where(
+            ((begins < start) & (ends > start - gap)) | ((ends >= end - gap) & (begins < end + gap))
+        )
+        islands = self._sql(sessions.ISLANDS, points=self._staged("silver.clicks"), known=crossing).where(
+            (sf.col("island_start") >= start) & (sf.col("island_start") < end)
+        )
+        # An island may reach beyond the next day; what lies past its end does not matter.
+        clicks = self._staged("silver.clicks").unionByName(
+            self._live("silver.clicks").where(sf.col("event_date") > sf.lit(self.last))
+        )
+        return self._sql(sessions.PART_ROWS, clicks=clicks, islands=islands)
+
+    def _purchase_clicks(self) -> DataFrame:
+        return self._sql(
+            purchase_clicks.ROWS,
+            clicks=self._with_neighbours("silver.clicks"),
+            affected=self._staged("silver.purchases"),
+        )
+
+    def _metric(self, metric: Metric) -> DataFrame:
+        keyed = None
+        for source, sql in metric.keyed.items():
+            if not metric.rollup_of:
+                inputs = self._with_neighbours(source)
+            elif "event_date" in metric.key:
+                inputs = self._staged(source)
+            else:
+                inputs = self._staged(source).unionByName(self._live(source).where(~self._in_range("event_date")))
+            rows = self._sql(sql, events=inputs)
+            keyed = rows if keyed is None else keyed.unionByName(rows)
+        if keyed is not None and "event_date" in metric.key:
+            keyed = keyed.where(self._in_range("event_date"))
+        return self._sql(metric.rows, keyed=keyed).withColumn("changed_by", sf.lit(self.label))
+
+    def _with_neighbours(self, name: str) -> DataFrame:
+        """The rebuilt days, and the real table's day before and after."""
+        beside = [self.first - timedelta(days=1), self.last + timedelta(days=1)]
+        return self._staged(name).unionByName(self._live(name).where(sf.col("event_date").isin(beside)))
+
+    def _check_range(self) -> None:
+        held = [self._bronze(contract).limit(1).count() for contract in (CLICKS, PURCHASES)]
+        if any(held):
+            return
+        times = self._live("bronze.clicks").agg(sf.min("event_time").alias("low"), sf.max("event_time").alias("high"))
+        known = times.collect()[0]
+        held_range = (
+            f"its clicks lie from {known['low']} to {known['high']} UTC" if known["low"] else "it has no clicks"
+        )
+        raise NothingToRebuildError(f"bronze has no event from {self.first} to {self.last}: {held_range}")
+
+    def _bronze(self, contract: EventContract) -> DataFrame:
+        """Events of the range. An event arrives at most 5 minutes before its own time."""
+        dated = self._live(f"bronze.{contract.table}").withColumn("event_date", sf.to_date("event_time"))
+        earliest = self.first - timedelta(days=1)
+        return dated.where((sf.col("arrival_date") >= sf.lit(earliest)) & self._in_range("event_date"))
+
+    def _in_range(self, column: str) -> Column:
+        return sf.col(column).between(sf.lit(self.first), sf.lit(self.last))
+
+    def _live(self, name: str) -> DataFrame:
+        return self.live.read(name, self.live.version(name))
+
+    def _staged(self, name: str) -> DataFrame:
+        return self.staging.read(name, self.staging.version(name))
+
+    def _sql(self, query: str, **frames: DataFrame | None) -> DataFrame:
+        return self.spark.sql(expanded(query), args=None, **frames)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.batch.rebuild",
+        description="Rebuild silver and gold of a range of event dates from bronze, into staging tables.",
+        epilog="Example: python -m jobs.batch.rebuild --from 2026-03-01 --to 2026-03-02 --tables silver.sessions",
+    )
+    parser.add_argument("--from", dest="first", required=True, type=_day, metavar="DATE", help="first event date, UTC")
+    parser.add_argument("--to", dest="last", required=True, type=_day, metavar="DATE", help="last event date, included")
+    parser.add_argument(
+        "--tables",
+        nargs="+",
+        default=list(NEEDS),
+        metavar="TABLE",
+        help="what to rebuild with what it needs; default: all",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.first > arguments.last:
+        parser.error(f"--from {arguments.first} lies after --to {arguments.last}")
+    try:
+        arguments.tables = with_needs(arguments.tables)
+    except (UnknownTableError, ValueError) as error:
+        parser.error(str(error))
+    return arguments
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-03-01") from None
+
+
+def rebuild(settings: Settings, first: date, last: date, names: Sequence[str] = tuple(NEEDS)) -> dict[str, int]:
+    """Rebuilds `names` (see `with_needs`) for the dates; returns the rows of each staging table.
+
+    Raises:
+        TableMissingError: bronze does not exist yet.
+        ServiceDownError: MinIO does not answer.
+        NothingToRebuildError: bronze has no event in the range.
+    """
+    open_table(settings, f"bronze.{CLICKS.table}")
+    spark = build_session(settings, settings.prefixed(JOB))
+    try:
+        live, staging = DeltaTables(spark, settings), DeltaTables(spark, settings, staging=True)
+        return Rebuild(spark, live, staging, first, last).run(names)
+    finally:
+        spark.stop()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _arguments(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    try:
+        rebuild(load_settings(), arguments.first, arguments.last, arguments.tables)
+    except (TableMissingError, ServiceDownError, NothingToRebuildError, MissingJarsError) as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
