@@ -96,7 +96,8 @@ def show(
 ) -> None:
     """One table's columns, key, size and last commits, with what each commit says of itself."""
     contract = table(name)
-    opened = open_table(load_settings(), name, version, _time(version, timestamp))
+    settings = load_settings()
+    opened = open_table(settings, name, version, _time(version, timestamp))
     size = extent(opened)
     rows = "unknown" if size.rows is None else f"{size.rows:,}"
     _console.print(
@@ -110,7 +111,7 @@ def show(
     _console.print(columns)
     if newest:
         history = Table("version", "committed (UTC)", "operation", "says", box=None, pad_edge=False)
-        for commit in commits(opened, newest):
+        for commit in commits(open_table(settings, name), newest, until=size.version):
             said = ", ".join(f"{key}={value}" for key, value in commit.said.items())
             history.add_row(str(commit.version), f"{commit.at:%Y-%m-%d %H:%M:%S}", commit.operation, said)
         _console.print()

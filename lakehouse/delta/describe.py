@@ -1,8 +1,10 @@
 """What a Delta table holds, from its log alone: no data file is read."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -39,17 +41,29 @@ def extent(opened: DeltaTable) -> Extent:
     return Extent(int(opened.version()), actions.num_rows, size, rows)
 
 
-def commits(opened: DeltaTable, limit: int | None = None) -> list[Commit]:
-    """The newest commits up to the open version, newest first."""
-    return [
-        Commit(
-            entry["version"],
-            datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
-            entry.get("operation", ""),
-            _said(entry.get("userMetadata")),
-        )
-        for entry in opened.history(limit)
-    ]
+def commits(newest: DeltaTable, limit: int | None = None, until: int | None = None) -> list[Commit]:
+    """Commits, newest first, from version `until` on. `newest` must be open at its newest version.
+
+    delta-rs reads its history from the newest commit on, whatever version is open, and counts down from that one.
+    """
+    first = int(newest.version()) if until is None else until
+    return list(islice((commit for commit in newest_first(newest) if commit.version <= first), limit))
+
+
+def newest_first(newest: DeltaTable) -> Iterator[Commit]:
+    """All commits that are kept, lazily: most callers want one of the last. `newest` as for `commits`."""
+    seen, read = 0, 16
+    while True:
+        history = newest.history(read)
+        yield from map(_commit, history[seen:])
+        if len(history) < read:
+            return
+        seen, read = read, read * 4
+
+
+def _commit(entry: dict[str, Any]) -> Commit:
+    at = datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)
+    return Commit(int(entry["version"]), at, entry.get("operation", ""), _said(entry.get("userMetadata")))
 
 
 def _said(user_metadata: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from minio import Minio
 
 from lakehouse.contracts.tables import UnknownTableError
 from lakehouse.delta import TableMissingError, VersionMissingError, create_table, open_table, scan, table_exists
-from lakehouse.delta.tables import committed_at
+from lakehouse.delta.describe import commits
 from lakehouse.semantics import Events
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -46,13 +46,24 @@ def test_days_of_an_unpartitioned_table_are_an_error(lake):
         scan(lake, "gold.user_totals", dates=(FIRST, FIRST))
 
 
-def test_an_earlier_version_by_number_and_by_time(lake):
+def test_an_earlier_version_by_number(lake):
     create_table(lake, "silver.clicks")
     fill(lake, EVENTS, "silver.clicks")
     assert stored(lake, "silver.clicks", version=0).is_empty()
-    between = committed_at(open_table(lake, "silver.clicks", version=0))
-    assert scan(lake, "silver.clicks", timestamp=between).collect().is_empty()
-    assert scan(lake, "silver.clicks", timestamp=datetime.now(UTC)).collect().height == 2
+    assert stored(lake, "silver.clicks", version=1).height == 2
+
+
+def test_the_version_of_a_time_is_the_newest_that_was_committed_by_then(lake):
+    create_table(lake, "silver.clicks")
+    for _ in range(20):
+        fill(lake, EVENTS, "silver.clicks")
+    known = commits(open_table(lake, "silver.clicks"))
+    assert [commit.version for commit in known] == list(range(20, -1, -1))
+    for commit in known:
+        before = commit.at - timedelta(milliseconds=1)
+        assert open_table(lake, "silver.clicks", timestamp=commit.at).version() == commit.version
+        assert not commit.version or open_table(lake, "silver.clicks", timestamp=before).version() == commit.version - 1
+    assert open_table(lake, "silver.clicks", timestamp=datetime.now(UTC)).version() == 20
 
 
 def test_a_version_that_is_not_there(lake):
@@ -62,9 +73,9 @@ def test_a_version_that_is_not_there(lake):
 
 
 def test_a_time_before_the_table_existed(lake):
-    created = committed_at(create_table(lake, "silver.clicks"))
+    (created,) = commits(create_table(lake, "silver.clicks"))
     with pytest.raises(VersionMissingError, match="has no version as of"):
-        open_table(lake, "silver.clicks", timestamp=created - timedelta(milliseconds=1))
+        open_table(lake, "silver.clicks", timestamp=created.at - timedelta(milliseconds=1))
 
 
 def test_a_table_that_nobody_wrote_says_who_writes_it(lake):

@@ -1,0 +1,152 @@
+"""Daily marts: both engines equal the reference, one commit per day, repeatable, from pinned sources."""
+
+import random
+from dataclasses import replace
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+
+from jobs.rust_engines import MARTS, EnginesDisagreeError, publish_day
+from jobs.rust_engines import publish as publishing
+from jobs.rust_engines.sources import Sources
+from lakehouse.contracts.tables import UnknownTableError
+from lakehouse.delta import TableMissingError, open_table
+from lakehouse.delta.describe import commits
+from lakehouse.semantics import Event, Events
+from lakehouse.semantics.windows import DAY
+from tests.lake import expected, fill, stored
+from tests.strategies import MORNING, click, positioned, product, purchase
+
+SOURCES = ("silver.clicks", "silver.purchases", "silver.products", "gold.product_metrics_5m")
+DAYS = [date(2024, 3, 1) + timedelta(days=n) for n in range(3)]
+FIRST, SECOND, _ = DAYS
+
+AROUND_MIDNIGHT = [
+    product("mug", "08:00", "morning"),
+    product("mug", MORNING + DAY - 1, "last millisecond"),
+    product("mug", MORNING + DAY, "next day"),
+    click("ana", "00:00"),
+    click("ana", MORNING + DAY - 1, None),
+    click("ana", MORNING + DAY),
+    purchase("ana", MORNING + DAY - 1),
+]
+
+
+def shop(seed: int, size: int = 400) -> Events:
+    """Random events of three days that few users, products and regions share; products change over time."""
+    draw = random.Random(seed)
+    products, regions = ["mug", "pan", "pot", "käse"], ["north", "süd", ""]
+    events: list[Event] = [
+        product(draw.choice(products), MORNING + draw.randrange(-DAY, 3 * DAY), draw.choice(["a", "b", ""]))
+        for _ in range(12)
+    ]
+    for _ in range(size):
+        user, moment, region = draw.choice("abcdefgh"), MORNING + draw.randrange(3 * DAY), draw.choice(regions)
+        if draw.random() < 0.2:
+            cents = draw.choice([0, 1, 999_999_999_999])
+            events.append(purchase(user, moment, draw.choice(products), cents=cents, region=region))
+        else:
+            action = draw.choice(["impression", "click"])
+            events.append(click(user, moment, draw.choice([None, *products]), action=action, region=region))
+    return Events.of(positioned(events))
+
+
+@pytest.mark.parametrize("engine", ["polars", "datafusion"])
+@pytest.mark.parametrize("mart", MARTS)
+def test_published_days_equal_the_reference(lake, seed, mart, engine):
+    events = shop(seed)
+    fill(lake, events, *SOURCES)
+    published = [publish_day(lake, mart, day, engine) for day in DAYS]
+    assert stored(lake, mart).equals(expected(mart, events))
+    assert sum(p.rows for p in published) == stored(lake, mart).height > 0
+
+
+def test_attributes_are_those_of_the_days_last_millisecond(lake):
+    events = Events.of(positioned(AROUND_MIDNIGHT))
+    fill(lake, events, *SOURCES)
+    for day in (FIRST, SECOND):
+        publish_day(lake, "product_daily", day)
+    assert stored(lake, "marts.product_daily")["category"].to_list() == ["last millisecond", "next day"]
+    assert stored(lake, "marts.product_daily").equals(expected("marts.product_daily", events))
+
+
+def test_sums_beyond_64_bits_are_exact(lake):
+    """A fingerprint has up to 38 digits; a few 60-bit hashes overflow a 64-bit sum."""
+    events = Events.of(
+        e._replace(record_hash=(1 << 60) - 1 - n) for n, e in enumerate(click("ana", "10:00") for _ in range(40))
+    )
+    fill(lake, events, *SOURCES)
+    for mart in MARTS:
+        publish_day(lake, mart, FIRST)
+        assert stored(lake, mart)["fingerprint"].to_list() == [40 * ((1 << 60) - 1) - sum(range(40))]
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_publishing_again_changes_no_row_and_no_other_day(lake, seed, mart):
+    fill(lake, shop(seed), *SOURCES)
+    for day in DAYS:
+        publish_day(lake, mart, day)
+    before = stored(lake, mart)
+    again = publish_day(lake, mart, SECOND, "datafusion")
+    assert again.version == 4
+    assert stored(lake, mart).equals(before)
+
+
+def test_a_day_whose_rows_are_gone_is_emptied(lake):
+    fill(lake, Events.of([click("ana", "10:00"), click("ana", "34:00")]), *SOURCES)
+    for day in (FIRST, SECOND):
+        publish_day(lake, "region_daily", day)
+    open_table(lake, "silver.clicks").delete(f"event_date = '{FIRST}'")
+    assert publish_day(lake, "region_daily", FIRST).rows == 0
+    assert stored(lake, "marts.region_daily")["event_date"].to_list() == [SECOND]
+
+
+def test_the_commit_names_its_day_engine_and_source_versions(lake):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    published = publish_day(lake, "product_daily", FIRST, "datafusion")
+    assert published.sources == {"gold.product_metrics_5m": 1, "silver.products": 1}
+    assert commits(open_table(lake, "marts.product_daily"), 1)[0].said == {
+        "job": "backfill_marts",
+        "day": "2024-03-01",
+        "engine": "datafusion",
+        "read_versions": published.sources,
+    }
+
+
+def test_sources_are_pinned_when_the_computation_begins(lake):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    pinned = Sources.pin(lake, MARTS["marts.region_daily"].reads)
+    fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
+    for engine in ("polars", "datafusion"):
+        assert MARTS["marts.region_daily"].compute(engine, pinned, FIRST)["clicks"].to_list() == [1]
+
+
+def test_as_of_computes_from_the_tables_of_that_time(lake):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    then = commits(open_table(lake, "gold.product_metrics_5m"), 1)[0].at
+    fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
+    publish_day(lake, "region_daily", FIRST, as_of=then)
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+
+
+def test_engines_that_disagree_publish_nothing(lake, monkeypatch):
+    """One engine is made to see one click more."""
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    honest = MARTS["marts.region_daily"]
+    wrong = replace(honest, by_polars=lambda *a: honest.by_polars(*a).with_columns(pl.col("clicks") + 1))
+    monkeypatch.setitem(publishing.MARTS, "marts.region_daily", wrong)
+    with pytest.raises(EnginesDisagreeError, match="1 rows by Polars alone, 1 by DataFusion alone"):
+        publish_day(lake, "region_daily", FIRST)
+    with pytest.raises(TableMissingError):
+        open_table(lake, "marts.region_daily")
+
+
+def test_a_mart_that_does_not_exist(lake):
+    with pytest.raises(UnknownTableError, match=r"unknown table 'marts\.nope'"):
+        publish_day(lake, "nope", FIRST)
+
+
+def test_a_source_that_nobody_wrote(lake):
+    with pytest.raises(TableMissingError, match=r"gold\.product_metrics_5m has not been written yet"):
+        publish_day(lake, "product_daily", FIRST)
