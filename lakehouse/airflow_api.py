@@ -3,7 +3,7 @@
 Calls follow Airflow 3.3's public API (`/api/v2`), authenticated by the simple auth manager's token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
 from time import monotonic, sleep
@@ -63,6 +63,19 @@ class AirflowClient:
 
     def has_dag(self, dag_id: str) -> bool:
         return self._http.get(f"/api/v2/dags/{dag_id}").is_success
+
+    def wait_for_dags(self, dag_ids: Collection[str], timeout: float = 120.0) -> None:
+        """Return when Airflow has read the files of all `dag_ids`: on a fresh installation it takes a while.
+
+        Raises:
+            TimeoutError: some are still unknown after `timeout` seconds, with Airflow's import errors.
+        """
+        deadline = monotonic() + timeout
+        while missing := sorted(dag_id for dag_id in dag_ids if not self.has_dag(dag_id)):
+            if monotonic() > deadline:
+                errors = [e["stack_trace"] for e in self.call("GET", "/importErrors")["import_errors"]]
+                raise TimeoutError(f"Airflow knows no {', '.join(missing)} after {timeout:.0f} s; {errors or ''}")
+            sleep(_POLL_SECONDS)
 
     def unpause(self, dag_id: str) -> None:
         """Let the DAG's runs start: a paused DAG leaves them queued without a word."""

@@ -11,6 +11,7 @@ from cli.demo.progress import console
 from cli.demo.report import build_result, links
 from cli.demo.run import Demo
 from lakehouse.report import DemoResult, write_report
+from lakehouse.report.write import failures
 from lakehouse.settings import ROOT
 
 app = typer.Typer()
@@ -49,14 +50,7 @@ def demo(
 
 
 def _tell(result: DemoResult) -> None:
-    failed = [f"{d.name}: {d.detail}" for d in result.demands if not d.held]
-    failed += [
-        f"{t.table}: {t.rows_compared:,} rows compared, {t.missing:,} missing, {t.unexpected:,} unexpected, "
-        f"{t.different:,} different"
-        for t in result.tables
-        if not t.equal
-    ]
-    failed += [f"{a.topic}: {a.read:,} records read, not all accounted for" for a in result.accounts if not a.balanced]
+    failed = failures(result)
     for text in failed:
         console.print(f"[red]✗[/] {text}")
     memory = sum(result.peak_memory_bytes.values()) / 2**30

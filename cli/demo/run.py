@@ -39,6 +39,7 @@ MARTS: Final = "build the marts"
 COMPARE: Final = "compare with the reference"
 PLAN: Final = (START, CATALOGUE, JOBS_STEP, SAMPLE, GENERATED, LEARNT_LATE, DRAIN, MARTS, COMPARE)
 
+DAGS: Final = ("catalog_refresh", "streaming_jobs", BACKFILL)
 SAMPLE_DAYS: Final = (date(2024, 3, 13), date(2024, 3, 14))
 """Days of the sample whose marts the demo builds; an operator may backfill the others as well."""
 _DAG_SECONDS: Final = 300.0
@@ -65,6 +66,7 @@ class Demo:
         with self.memory:
             self._start()
             with AirflowClient(self.settings) as airflow:
+                airflow.wait_for_dags(DAGS)
                 self._record_catalogue(airflow)
                 self._start_jobs(airflow)
                 self._send_sample()
