@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Final
 
 from cli.demo.memory import MemoryPeak
@@ -24,6 +25,7 @@ from lakehouse.drained import DrainState, wait_until_drained
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_csv, send_day
+from lakehouse.runtime.reconcile import view
 from lakehouse.runtime.wanted import Wanted, migrate, set_wanted
 from lakehouse.sample import demo_sample
 from lakehouse.settings import Settings, load_settings
@@ -105,7 +107,9 @@ class Demo:
         with self.progress.step(JOBS_STEP) as step:
             for job in JOBS:
                 set_wanted(self.settings, job, Wanted.RUNNING, "demo")
-            _run_dag(airflow, "streaming_jobs", step)
+            airflow.unpause("streaming_jobs")
+            airflow.trigger("streaming_jobs")
+            _wait_for_jobs(self.settings, step)
             step.say(", ".join(JOBS))
 
     def _send_sample(self) -> None:
@@ -184,6 +188,16 @@ def _run_dag(airflow: AirflowClient, dag_id: str, step: Step) -> None:
     airflow.unpause(dag_id)
     step.say(f"DAG {dag_id}")
     airflow.wait(airflow.trigger(dag_id), _DAG_SECONDS, lambda tasks: step.say(_told(dag_id, tasks)))
+
+
+def _wait_for_jobs(settings: Settings, step: Step) -> None:
+    """Until the DAG has brought every job to run: the run that we triggered, or a scheduled one before it."""
+    deadline = monotonic() + _DAG_SECONDS
+    while missing := [job.name for job in JOBS.values() if not view(settings, job).healthy]:
+        if monotonic() > deadline:
+            raise TimeoutError(f"not running after {_DAG_SECONDS:.0f} s: {', '.join(missing)}; see: lakehouse job list")
+        step.say(f"waiting for {', '.join(missing)}")
+        sleep(1)
 
 
 def _told(dag_id: str, tasks: dict[str, str]) -> str:
