@@ -100,7 +100,8 @@ def build_session(settings: Settings, app_name: str, *, ui: bool = False) -> Spa
             "spark.driver.memory": settings.spark_driver_memory,
             "spark.driver.extraClassPath": class_path,
             "spark.driver.extraJavaOptions": (
-                f"-XX:+UseSerialGC -Duser.timezone=UTC -Dlog4j2.configurationFile={LOG_CONFIG.as_uri()}"
+                f"-XX:+UseSerialGC {settings.spark_jvm_options} -Duser.timezone=UTC"
+                f" -Dlog4j2.configurationFile={LOG_CONFIG.as_uri()}"
             ),
             "spark.driver.host": settings.host,
             "spark.driver.bindAddress": settings.host,

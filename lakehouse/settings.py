@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     flink_jobmanager_memory: str = "1024m"
     flink_taskmanager_memory: str = "1728m"
     spark_driver_memory: str = "1536m"
+    spark_jvm_options: str = "-XX:TieredStopAtLevel=1"
+    """The quick compiler alone: on two cores the optimising one costs a driver's first minutes more than it gains.
+    Empty where a driver is to run at full load for hours."""
     flink_checkpoint_seconds: int = Field(10, ge=1)
     """Seconds between checkpoints of Flink's jobs: alerts leave with them, and a restart repeats as much."""
     parallelism: int = 2
