@@ -7,15 +7,20 @@ The stack lies in a home and on ports of its own, so that it never meets one tha
 import os
 import random
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from infra.local import leftovers
 from infra.local.stack import LocalStack
 from lakehouse.settings import PORT_DISTANCES, ROOT, Settings, load_settings
+
+HOME_PREFIX = "lakehouse-test-"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,8 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(2**31)
+    # A run that is told to end (by `timeout`, by a CI) still takes its stack down; one that was killed can't.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_abandoned()
     # Set for the whole run, not by the fixture: no test may reach the stack that a user has running.
-    environment = isolated_environment(Path(tempfile.mkdtemp(prefix="lakehouse-")))
+    environment = isolated_environment(new_home())
     os.environ.update(environment)
     load_settings.cache_clear()
     config.add_cleanup(lambda: _remove_unless_kept(Path(environment["LAKEHOUSE_HOME"])))
@@ -40,6 +48,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if exitstatus == pytest.ExitCode.TESTS_FAILED:
         (Path(os.environ["LAKEHOUSE_HOME"]) / "keep").touch()
+
+
+def new_home() -> Path:
+    """An empty directory whose name says which run it belongs to."""
+    return Path(tempfile.mkdtemp(prefix=f"{HOME_PREFIX}{os.getpid()}-"))
 
 
 def isolated_environment(home: Path) -> dict[str, str]:
@@ -97,6 +110,15 @@ def stack() -> Iterator[Stack]:
     running.local.down()
 
 
+def _end_abandoned() -> None:
+    """End the stacks of runs that were killed."""
+    for home in Path(tempfile.gettempdir()).glob(f"{HOME_PREFIX}*-*"):
+        run = int(home.name.removeprefix(HOME_PREFIX).partition("-")[0])
+        if not psutil.pid_exists(run):
+            leftovers.end(load_settings().model_copy(update={"home": home}))
+            _remove_unless_kept(home)
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:
@@ -110,7 +132,7 @@ def _remove_unless_kept(home: Path) -> None:
     """After a failure the logs are worth a look."""
     logs = home / "logs"
     if (home / "keep").exists() and logs.exists():
-        print(f"\nlogs of the failed run: {logs}")
+        print(f"logs of a failed run: {logs}")
         shutil.rmtree(home / "data", ignore_errors=True)
     else:
         shutil.rmtree(home, ignore_errors=True)

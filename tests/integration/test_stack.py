@@ -3,12 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import pytest
 from infra.local import launch
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import ROOT, Settings
-from tests.conftest import isolated_environment
+from tests.conftest import isolated_environment, new_home
 
 RECOVERY_SECONDS = 10
 
@@ -74,10 +74,10 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def _new_installation() -> Iterator[Installation]:
-    with tempfile.TemporaryDirectory(prefix="lakehouse-", ignore_cleanup_errors=True) as home:
-        made = Installation(isolated_environment(Path(home)))
-        yield made
-        made.run("down")
+    made = Installation(isolated_environment(new_home()))
+    yield made
+    made.run("down")
+    shutil.rmtree(made.home)
 
 
 @pytest.fixture
