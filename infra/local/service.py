@@ -36,4 +36,5 @@ class Service:
     initialise: Callable[[], None] = nothing
     stop_signal: str = "TERM"
     stop_seconds: int = 10
-    ready_seconds: int = 90
+    ready_seconds: int = 300
+    """A crash is seen at once; this is for one that runs and never answers, on a machine under load too."""
