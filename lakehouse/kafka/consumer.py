@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from lakehouse.services import ServiceDownError
+from lakehouse.kafka.offsets import EARLIEST, LATEST, list_offsets, partition_counts
+from lakehouse.kafka.offsets import TIMEOUT_SECONDS as TIMEOUT_SECONDS
 from lakehouse.settings import Settings
 
-TIMEOUT_SECONDS: Final = 20.0
 STALL_SECONDS: Final = 60.0
 """Without a record for so long, a read gives up."""
 _BATCH: Final = 10_000
@@ -58,19 +58,12 @@ def offset_range(settings: Settings, topic: str) -> tuple[dict[int, int], dict[i
         ServiceDownError: Kafka does not answer.
     """
     name = settings.prefixed(topic)
-    consumer = build_consumer(settings)
-    try:
-        partitions = consumer.list_topics(name, timeout=TIMEOUT_SECONDS).topics[name].partitions
-        if not partitions:
-            raise ReadError(f"no topic {name}; create the topics with: lakehouse up kafka")
-        bounds = {
-            p: consumer.get_watermark_offsets(TopicPartition(name, p), timeout=TIMEOUT_SECONDS) for p in partitions
-        }
-    except KafkaException as error:
-        raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
-    finally:
-        consumer.close()
-    return {p: low for p, (low, _) in bounds.items()}, {p: high for p, (_, high) in bounds.items()}
+    partitions = [TopicPartition(name, p) for p in range(partition_counts(settings).get(name, 0))]
+    if not partitions:
+        raise ReadError(f"there is no topic {name}; lakehouse produce and lakehouse catalog refresh create it")
+    first = list_offsets(settings, partitions, EARLIEST)
+    end = list_offsets(settings, partitions, LATEST)
+    return {p: offset for (_, p), offset in first.items()}, {p: offset for (_, p), offset in end.items()}
 
 
 def end_offsets(settings: Settings, topic: str) -> dict[int, int]:

@@ -8,8 +8,8 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaError, Message
 
+from lakehouse.kafka.offsets import check_listening
 from lakehouse.kafka.producer import build_producer
-from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
 Outgoing = tuple[str, bytes | None, bytes | None]
@@ -40,10 +40,7 @@ class Sender:
         self.sent: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
-        try:
-            self._producer.list_topics(timeout=10)
-        except Exception as error:
-            raise ServiceDownError("kafka", self._settings.kafka_bootstrap) from error
+        check_listening(self._settings)
         return self
 
     def __exit__(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -15,14 +15,12 @@ from confluent_kafka.admin import (
 )
 
 from lakehouse.contracts.events import EVENTS, PARTITIONS
-from lakehouse.services import ServiceDownError
+from lakehouse.kafka.offsets import LATEST, TIMEOUT_SECONDS, admin_client, list_offsets, partition_counts
 from lakehouse.settings import Settings
 
 DASHBOARD: Final = "shop.dashboard"
 """Upserts of the live values, keyed by row; a writer carries them into Redis."""
 ALERTS: Final = "shop.alerts"
-
-TIMEOUT_SECONDS: Final = 20.0
 
 _DAY_MS: Final = 24 * 3_600_000
 _COMMON: Final = {
@@ -67,47 +65,48 @@ class PartitionCountError(RuntimeError):
 def create_topics(settings: Settings) -> list[str]:
     """Create what is missing and correct the configuration of what exists; returns the names created.
 
+    The topics can be written and read when this returns.
+
     Raises:
         PartitionCountError: a topic exists with another partition count; nothing was created then.
         ServiceDownError: Kafka does not answer.
     """
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
+    admin = admin_client(settings)
     wanted = {settings.prefixed(topic.name): topic for topic in TOPICS.values()}
-    existing = _partition_counts(admin, settings)
+    existing = partition_counts(settings)
+    _check_partitions(wanted, existing)
+    created = _create(admin, {name: topic for name, topic in wanted.items() if name not in existing})
+    every = [TopicPartition(name, p) for name, topic in wanted.items() for p in range(topic.partitions)]
+    list_offsets(settings, every, LATEST)
+    if len(created) < len(wanted):
+        # Those that somebody else created in the meantime too: nobody says that it was by this declaration.
+        _check_partitions(wanted, partition_counts(settings))
+        _correct_configs(admin, {name: topic for name, topic in wanted.items() if topic.name not in created})
+    return created
+
+
+def _check_partitions(wanted: Mapping[str, Topic], existing: Mapping[str, int]) -> None:
     for name, topic in wanted.items():
         actual = existing.get(name, topic.partitions)
         if actual != topic.partitions:
             raise PartitionCountError(name, actual, topic.partitions)
 
-    _correct_configs(admin, {name: topic for name, topic in wanted.items() if name in existing})
-    missing = {name: topic for name, topic in wanted.items() if name not in existing}
-    if not missing:
-        return []
+
+def _create(admin: AdminClient, topics: Mapping[str, Topic]) -> list[str]:
     created = []
-    new = [NewTopic(n, t.partitions, replication_factor=1, config=dict(t.config)) for n, t in missing.items()]
-    for name, future in admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS).items():
+    new = [NewTopic(n, t.partitions, replication_factor=1, config=dict(t.config)) for n, t in topics.items()]
+    for name, future in (admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS) if new else {}).items():
         try:
-            future.result(TIMEOUT_SECONDS)
+            future.result()
         except KafkaException as error:
-            # Somebody created it since we looked: theirs comes from the same declaration.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
         else:
-            created.append(missing[name].name)
+            created.append(topics[name].name)
     return created
 
 
-def _partition_counts(admin: AdminClient, settings: Settings) -> dict[str, int]:
-    try:
-        metadata = admin.list_topics(timeout=TIMEOUT_SECONDS)
-    except KafkaException as error:
-        raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
-    return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
-
-
 def _correct_configs(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
-    if not topics:
-        return
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
     changes = []
     for resource, future in admin.describe_configs(resources).items():

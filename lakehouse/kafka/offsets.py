@@ -1,0 +1,90 @@
+"""Where partitions begin and end."""
+
+import socket
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings
+
+TIMEOUT_SECONDS: Final = 20.0
+SETTLING_SECONDS: Final = 60.0
+_ATTEMPT_SECONDS: Final = 3.0
+EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+# A broker confirms a topic's creation, and knows its leader, before it serves it; and a leader moves.
+_SETTLING: Final = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._TIMED_OUT,
+    KafkaError._NOENT,  # what it says where a partition has no leader yet
+)
+_DOWN: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
+
+
+def admin_client(settings: Settings) -> AdminClient:
+    """Keep it while its answers are awaited: they end with it."""
+    return AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
+
+
+def check_listening(settings: Settings) -> None:
+    """Find out at once whether anybody listens; the client would try for as long as its timeout.
+
+    Raises:
+        ServiceDownError: nobody does.
+    """
+    try:
+        socket.create_connection((settings.host, settings.kafka_port), timeout=TIMEOUT_SECONDS).close()
+    except OSError as error:
+        raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
+
+
+def partition_counts(settings: Settings) -> dict[str, int]:
+    """Partitions of each topic, by its full name.
+
+    Raises:
+        ServiceDownError: Kafka does not answer.
+    """
+    check_listening(settings)
+    try:
+        topics = admin_client(settings).list_topics(timeout=TIMEOUT_SECONDS).topics
+    except KafkaException as error:
+        raise explained(error, settings) from error
+    return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def list_offsets(
+    settings: Settings, partitions: Sequence[TopicPartition], spec: OffsetSpec
+) -> dict[tuple[str, int], int]:
+    """The offset that `spec` means in each partition; waits for those that aren't served yet.
+
+    Raises:
+        ServiceDownError: Kafka does not answer.
+        KafkaException: a partition isn't served within `SETTLING_SECONDS`.
+    """
+    asked = dict.fromkeys(partitions, spec)
+    deadline = time.monotonic() + SETTLING_SECONDS
+    while True:
+        # A client of its own for each attempt: one that has met a topic without a leader remembers that for long.
+        admin = admin_client(settings)
+        try:
+            futures = admin.list_offsets(asked, request_timeout=_ATTEMPT_SECONDS)
+            return {(p.topic, p.partition): future.result().offset for p, future in futures.items()}
+        except KafkaException as error:
+            if error.args[0].code() not in _SETTLING or time.monotonic() > deadline:
+                raise explained(error, settings) from error
+        time.sleep(0.05)
+
+
+def explained(error: KafkaException, settings: Settings) -> Exception:
+    """`error`, or what it means where Kafka doesn't answer."""
+    if error.args[0].code() in _DOWN:
+        return ServiceDownError("kafka", settings.kafka_bootstrap)
+    return error
