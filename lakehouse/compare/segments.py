@@ -205,9 +205,11 @@ def topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
     try:
         described = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_SECONDS)
-        return {names[name]: str(future.result(TIMEOUT_SECONDS).topic_id) for name, future in described.items()}
+        ids = {names[name]: str(future.result(TIMEOUT_SECONDS).topic_id) for name, future in described.items()}
     except KafkaException as error:
         raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
+    # Base64, which has slashes: here it names a directory.
+    return {topic: topic_id.replace("/", "_") for topic, topic_id in ids.items()}
 
 
 def _remove_siblings(current: Path) -> None:
