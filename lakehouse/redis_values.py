@@ -5,6 +5,7 @@ A value lies in a hash, so that a reader gets what belongs together with one com
     live:product_metrics_5m:<window_start>   product_id -> "<generation> <seq> <row as JSON>"
     live:current_sessions                    user_id    -> the same
     live:positions                           partition  -> offset of shop.dashboard that comes next
+    live:cleared_below                       (a string) the generation below which no value is left
 """
 
 import json
@@ -129,7 +130,10 @@ class LiveValues:
                     yield _compared(row)
 
     def delete_older_generations(self, generation: int) -> int:
-        """Delete the values of generations below `generation`; returns how many. Call it once that one is drained."""
+        """Delete the values of generations below `generation`; returns how many. Call it once that one is drained.
+
+        It can be repeated, and is remembered when done: see `cleared_below`.
+        """
         deleted = 0
         for table in TABLES:
             for name in self._hashes(table):
@@ -139,7 +143,12 @@ class LiveValues:
                     deleted += self._ask(
                         lambda name=name, chunk=chunk: self._redis.eval(_DELETE_OLDER, 1, name, generation, *chunk)
                     )
+        self._ask(lambda: self._redis.set(self._cleared_key, generation))
         return deleted
+
+    def cleared_below(self) -> int:
+        """No value of a generation below this one is left; 0 if nothing was ever cleared."""
+        return int(self._ask(lambda: self._redis.get(self._cleared_key)) or 0)
 
     def close(self) -> None:
         self._redis.close()
@@ -147,6 +156,10 @@ class LiveValues:
     @property
     def _positions_key(self) -> str:
         return self._settings.prefixed("live:positions", ":")
+
+    @property
+    def _cleared_key(self) -> str:
+        return self._settings.prefixed("live:cleared_below", ":")
 
     def _hash(self, table: str, window_start: int | None = None) -> str:
         name = f"live:{table}" if window_start is None else f"live:{table}:{window_start}"

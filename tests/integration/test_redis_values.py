@@ -111,7 +111,10 @@ def test_a_window_that_lost_its_events_is_no_row(values: LiveValues) -> None:
 def test_older_generations_are_deleted(values: LiveValues) -> None:
     values.replace([window(1, product=f"p{n}") for n in range(1200)], {})
     values.replace([window(2, product="p7", generation=2)], {})
+    assert values.cleared_below() == 0
     assert values.delete_older_generations(2) == 1199
+    assert values.cleared_below() == 2
+    assert values.delete_older_generations(2) == 0
     assert kept(values) == [("p7", 2)]
 
 
