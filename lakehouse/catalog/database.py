@@ -1,5 +1,6 @@
 """The catalogue's tables in PostgreSQL."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,15 +52,36 @@ def connect(settings: Settings) -> psycopg.Connection:
         connection = psycopg.connect(settings.postgres_dsn, connect_timeout=10)
     except psycopg.OperationalError as error:
         raise ServiceDownError("postgres", f"{settings.host}:{settings.postgres_port}") from error
-    schema = sql.Identifier(schema_name(settings))
+    schema = schema_name(settings)
     with connection.transaction():
-        connection.execute(sql.SQL("SET search_path TO {}").format(schema))
+        connection.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(schema)))
         connection.execute("SET TIME ZONE 'UTC'")
-        connection.execute("SET client_min_messages TO warning")
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
-        connection.execute(_SCHEMA.read_bytes())
+    # Only when there is something to do: replacing a trigger waits for every open transaction on its table.
+    if not _is_current(connection, schema):
+        _migrate(connection, schema)
     return connection
+
+
+def _is_current(connection: psycopg.Connection, schema: str) -> bool:
+    with connection.transaction():
+        row = connection.execute(
+            "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", (schema,)
+        ).fetchone()
+    return row is not None and row[0] == _revision()
+
+
+def _migrate(connection: psycopg.Connection, schema: str) -> None:
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("SET LOCAL client_min_messages TO warning")
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        connection.execute(_SCHEMA.read_bytes())
+        connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), _revision()))
+
+
+def _revision() -> str:
+    """Names the content of the schema file."""
+    return f"schema.sql {hashlib.sha256(_SCHEMA.read_bytes()).hexdigest()[:16]}"
 
 
 def lock_refresh(connection: psycopg.Connection) -> None:
