@@ -116,7 +116,8 @@ def _end_abandoned() -> None:
         run = int(home.name.removeprefix(HOME_PREFIX).partition("-")[0])
         if not psutil.pid_exists(run):
             leftovers.end(load_settings().model_copy(update={"home": home}))
-            _remove_unless_kept(home)
+            if not (home / "keep").exists():
+                shutil.rmtree(home, ignore_errors=True)
 
 
 def _is_free(port: int) -> bool:
