@@ -74,6 +74,8 @@ def as_ordinary_user() -> tuple[str, ...]:
         "--clear-groups",
         f"--inh-caps={_CAPABILITIES}",
         f"--ambient-caps={_CAPABILITIES}",
+        # Else access(2), by which initdb looks for postgres, leaves the capability out of account.
+        "--securebits=+no_setuid_fixup",
     )
 
 
