@@ -61,7 +61,8 @@ task per job, and made equal to it:
 Streams never run inside a task. To change what is wanted: `lakehouse job start NAME`, `lakehouse job stop NAME`.
 A stopped job stays stopped. The task's return value says what it did and why.
 
-The task `forgotten_work` ends batch work whose waiting task vanished more than a minute ago.
+The task `forgotten_work` ends batch work whose waiting task vanished more than a minute ago. `superseded_values`
+deletes from Redis what an earlier generation of the live dashboard left, once the present one has arrived.
 """,
 ):
     for spec in JOBS.values():
@@ -74,3 +75,16 @@ The task `forgotten_work` ends batch work whose waiting task vanished more than 
         return stop_forgotten(load_settings())
 
     forgotten_work()
+
+    @task(doc_md="Deletes the live values of earlier generations; skipped until the present one has arrived.")
+    def superseded_values() -> int:
+        from lakehouse.drained import NotDrainedError
+        from lakehouse.live_generations import delete_superseded
+
+        try:
+            # Briefly: the next run reconciles again, and may not come too late.
+            return delete_superseded(load_settings(), timeout_seconds=25)
+        except NotDrainedError as error:
+            raise AirflowSkipException(str(error)) from error
+
+    superseded_values()

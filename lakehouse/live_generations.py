@@ -4,7 +4,7 @@ from typing import Final
 
 from lakehouse.drained import wait_until_drained
 from lakehouse.redis_values import LiveValues
-from lakehouse.runtime.wanted import wanted_state
+from lakehouse.runtime.wanted import migrate, wanted_state
 from lakehouse.settings import Settings
 
 JOB: Final = "live_dashboard"
@@ -19,6 +19,7 @@ def delete_superseded(settings: Settings, timeout_seconds: float = 60) -> int:
         NotDrainedError: the job's own generation had not arrived within `timeout_seconds`; ask again later.
         ServiceDownError: PostgreSQL, Kafka, Flink or Redis does not answer.
     """
+    migrate(settings)
     generation = wanted_state(settings, JOB).generation
     values = LiveValues(settings)
     try:

@@ -71,7 +71,7 @@ def test_every_dag_and_parameter_is_described_and_none_catches_up(parsed: dict[s
 
 
 def test_a_task_per_job(parsed: dict[str, Any]) -> None:
-    assert set(parsed["dags"]["streaming_jobs"]["tasks"]) == {*JOBS, "forgotten_work"}
+    assert set(parsed["dags"]["streaming_jobs"]["tasks"]) == {*JOBS, "forgotten_work", "superseded_values"}
 
 
 def test_a_mart_waits_for_the_suites_of_all_that_it_reads(parsed: dict[str, Any]) -> None:
