@@ -43,8 +43,8 @@ lakehouse produce --generator --broken 0.001 --unsafe
 
 lakehouse produce --csv visits.csv.gz --map user_id=visitor,event_time=at,page=url --set action=click --set region=de
 
-lakehouse produce --csv orders.txt --topic shop.purchases --delimiter whitespace --no-header
---map user_id=1,event_time=2,quantity=3,amount_cents=4 --scale amount_cents=100 --time-format %Y%m%d
+lakehouse produce --csv orders.txt --topic shop.purchases --delimiter whitespace --time-format %Y%m%d
+--map user_id=customer,event_time=date,quantity=items,amount_cents=value --scale amount_cents=100
 --set product_id=cd --set currency=EUR --set region=us
 """
 

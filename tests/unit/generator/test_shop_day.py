@@ -16,7 +16,12 @@ from lakehouse.generator.broken import BROKEN, Record
 from lakehouse.generator.render import records
 from lakehouse.generator.scenes import MINUTE, alert_is_withdrawn, alert_opens_again, alert_stays_open
 from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.consumer import Record as KafkaRecord
 from lakehouse.kafka.partitioner import partition_of
+from lakehouse.semantics.lateness import Lateness
+from lakehouse.semantics.log import read_events
+from lakehouse.semantics.reference import METRICS
+from lakehouse.semantics.reference.sessions import merges
 
 NOW_MS = int(time.time() * 1000)
 
@@ -169,6 +174,27 @@ def test_alerts_open_stay_open_are_withdrawn_and_open_again(valid: list[tuple[st
             states[window].append(anomalous)
     histories = {tuple(history) for history in states.values()}
     assert {(False, True), (False, True, False), (False, True, False, True)} <= histories
+
+
+@pytest.mark.parametrize("clicks", [1_000, 20_000])
+def test_even_a_small_day_holds_what_a_pipeline_must_get_right(day: ShopDay, clicks: int) -> None:
+    offsets: Counter[tuple[str, int]] = Counter()
+    log = []
+    for topic, key, value in flat(replace(day, clicks=clicks, purchases=max(10, clicks // 100), broken=0.001)):
+        partition = partition_of(key) if key else 0
+        log.append(KafkaRecord(topic, partition, offsets[topic, partition], NOW_MS, key, value))
+        offsets[topic, partition] += 1
+    read = read_events(log)
+    account, events = read.accounts["shop.clicks"], read.events
+    assert (account.used, account.read) == (clicks, account.used + account.duplicate + account.dead.total())
+    assert min(account.duplicate, *account.lateness.values()) > 0
+    assert set(account.lateness) == set(Lateness)
+
+    assert merges(events.clicks) >= 2
+    assert any(row["anomalous"] for row in METRICS["silver.sessions"].compute(events))
+    assert any(row["part"] > 0 for row in METRICS["silver.session_parts"].compute(events))
+    clicked = {row["click_event_id"] is not None for row in METRICS["silver.purchase_clicks"].compute(events)}
+    assert clicked == {True, False}
 
 
 @pytest.mark.parametrize("scene", [alert_stays_open, alert_is_withdrawn, alert_opens_again])
