@@ -21,8 +21,8 @@ install-tests:
 demo: install ## Run the whole lakehouse on real and generated events, and check the result.
 	@bin/lakehouse demo
 
-test: install-tests lint check-java ## Install what is needed and run all tests; PYTEST_ARGS is passed on.
-	$(HERE) $(BIN)/python -m pytest $(PYTEST_ARGS)
+test: install-tests lint check-java ## Install what is needed and run all tests; SEED=n repeats a run's, PYTEST_ARGS is passed on.
+	$(HERE) $(BIN)/python -m pytest $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
 
 lint: ## Style, types and the direction of imports.
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -45,7 +46,7 @@ def postgres(settings: Settings) -> Service:
             *("-c", "shared_buffers=64MB"),
             *("-c", "log_min_messages=warning"),
         ),
-        ready=probes.succeeds(str(binaries() / "pg_isready"), "-q", *address),
+        ready=probes.succeeds(str(binaries() / "pg_isready"), "-q", *address, "-U", settings.postgres_user),
         memory_mb=300,
         ports={"postgres_port": settings.postgres_port},
         prepare=partial(_prepare, settings, data),
@@ -57,15 +58,16 @@ def postgres(settings: Settings) -> Service:
 
 
 def as_ordinary_user() -> tuple[str, ...]:
-    """What goes before a command of PostgreSQL, which refuses to run as root.
+    """What goes before a command of PostgreSQL, which refuses to run as root or as a user without a name.
 
-    A user namespace keeps the pid, and the files stay root's. Where namespaces are forbidden, `_NOBODY` runs it,
-    allowed to pass through root's directories.
+    A user namespace keeps the pid, and the files stay their owner's. Where namespaces are forbidden to root,
+    `_NOBODY` runs it, allowed to pass through root's directories.
     """
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and _has_name(os.geteuid()):
         return ()
-    namespace = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-    if probes.succeeds(*namespace, "true")():
+    # As nobody, since that user exists everywhere.
+    namespace = ("unshare", "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}")
+    if os.geteuid() != 0 or probes.succeeds(*namespace, "true")():
         return namespace
     return (
         "setpriv",
@@ -77,6 +79,14 @@ def as_ordinary_user() -> tuple[str, ...]:
         # Else access(2), by which initdb looks for postgres, leaves the capability out of account.
         "--securebits=+no_setuid_fixup",
     )
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _prepare(settings: Settings, data: Path) -> None:
