@@ -15,7 +15,7 @@ from lakehouse.settings import Settings
 Outgoing = tuple[str, bytes | None, bytes | None]
 """(topic without namespace, key, value)."""
 
-FLUSH_SECONDS: Final = 120.0
+FLUSH_SECONDS: Final = 300.0
 _MAX_IN_FLIGHT: Final = 300_000
 
 

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.kafka.consumer import ReadError, Record, end_offsets, offset_range, read_partitions
 from lakehouse.kafka.partitioner import partition_of
-from lakehouse.kafka.sender import Sender
+from lakehouse.kafka.sender import DeliveryError, Sender
 from lakehouse.kafka.topics import TOPICS, PartitionCountError, create_topics
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -94,6 +94,11 @@ def test_null_keys_and_values_arrive_as_null(tenant: Settings) -> None:
         sender.send([("shop.clicks", None, b"a"), ("shop.clicks", b"k", None), ("shop.clicks", b"", b"")])
     read = {(r.key, r.value) for r in read_partitions(tenant, "shop.clicks")}
     assert read == {(None, b"a"), (b"k", None), (b"", b"")}
+
+
+def test_a_record_that_kafka_takes_nowhere_is_an_error(tenant: Settings) -> None:
+    with pytest.raises(DeliveryError, match=r"shop\.clicks"), Sender(tenant) as sender:
+        sender.send([("shop.clicks", b"k", b"x" * 3 * 2**20)])
 
 
 def test_arrival_is_the_brokers_time(tenant: Settings) -> None:
