@@ -34,7 +34,7 @@ _HOURLY: Final = (3, 2, 1, 1, 1, 2, 4, 6, 8, 9, 10, 11, 12, 11, 10, 10, 11, 13, 
 _HOT_USERS: Final = 10
 _EVENTS_PER_SESSION: Final = 10
 _ODD_FORMS: Final = 0.004
-_LISTED_LATE: Final = 0.003
+_UNLISTED: Final = 0.003
 """Share of clicks on products that stand in no catalogue."""
 
 
@@ -115,14 +115,17 @@ class Columns:
 def build(day: ShopDay) -> Columns:
     """All records of `day` in the order in which they are sent."""
     random = rng(day.seed, day.number, 10)
-    staged, users = _staged(day, random)
+    users = _users(day)
+    staged, repeats = _staged(day, random, users)
     browsing = _browsing(day, random, day.clicks - int(np.sum(staged.kind != PURCHASE)), users)
     shopping = _shopping(day, random, day.purchases - int(np.sum(staged.kind == PURCHASE)), browsing)
     scattered = Columns.join([browsing, shopping])
     _delay(day, random, scattered)
     events = Columns.join([scattered, staged])
     _describe(day, random, events)
-    records = Columns.join([events, _duplicates(day, random, events), _broken(day, random, events)])
+    repeated = np.repeat(np.arange(len(scattered), len(events)), repeats)
+    _write_oddly(random, events)
+    records = Columns.join([events, _duplicates(day, random, events, repeated), _broken(day, random, events)])
     return records.take(np.argsort(records.sent, kind="stable"))
 
 
@@ -132,13 +135,14 @@ def _empty(count: int) -> Columns:
     return Columns(**columns)
 
 
-def _staged(day: ShopDay, random: np.random.Generator) -> tuple[Columns, int]:
-    """The scenes' events, with repeats, and how many users the rest of the day has.
-
-    Users are as many as make pauses of several hours between the sessions of one.
-    """
+def _users(day: ShopDay) -> int:
+    """As many as make pauses of several hours between the sessions of one."""
     sessions = day.clicks / _EVENTS_PER_SESSION
-    users = max(_HOT_USERS + 1, round(sessions / max(1.0, day.span_hours / 8)))
+    return max(_HOT_USERS + 1, round(sessions / max(1.0, day.span_hours / 8)))
+
+
+def _staged(day: ShopDay, random: np.random.Generator, users: int) -> tuple[Columns, Ints]:
+    """The scenes' events, and how often each is repeated. Their users come after the first `users`."""
     tail = iter((PRODUCTS // 2 + random.permutation(PRODUCTS // 2)).tolist())
     scenes = scenes_for(day.clicks, day.purchases, tail) if day.span_ms > LENGTH_MS else []
     slots = (day.span_ms - LENGTH_MS) // (5 * MINUTE)
@@ -148,11 +152,11 @@ def _staged(day: ShopDay, random: np.random.Generator) -> tuple[Columns, int]:
         for step in scene:
             kind = {"impression": IMPRESSION, "click": CLICK, "purchase": PURCHASE}[step.action]
             rows.append((kind, start + step.at, users + number, step.product, start + step.sent, step.again))
-    staged = _empty(len(rows))
+    staged, repeats = _empty(len(rows)), np.zeros(len(rows), np.int64)
     if rows:
         told = np.array(rows, np.int64).T
-        staged.kind, staged.time, staged.user, staged.product, staged.sent, staged.form = told
-    return staged, users
+        staged.kind, staged.time, staged.user, staged.product, staged.sent, repeats = told
+    return staged, repeats
 
 
 def _browsing(day: ShopDay, random: np.random.Generator, count: int, users: int) -> Columns:
@@ -184,7 +188,7 @@ def _browsing(day: ShopDay, random: np.random.Generator, count: int, users: int)
     events.time = (begin[session] + elapsed).astype(np.int64)
     events.user = user[session]
     events.product = draw_products(random, count)
-    unlisted = random.random(count) < _LISTED_LATE
+    unlisted = random.random(count) < _UNLISTED
     events.product[unlisted] = PRODUCTS + random.integers(UNLISTED_PRODUCTS, size=int(unlisted.sum()))
     events.product[random.random(count) < 0.08] = NO_PRODUCT
     click = random.random(count) < 0.15
@@ -246,14 +250,17 @@ def _describe(day: ShopDay, random: np.random.Generator, events: Columns) -> Non
     events.amount = events.quantity * base_prices(day.seed)[events.product]
 
 
-def _duplicates(day: ShopDay, random: np.random.Generator, events: Columns) -> Columns:
-    """The same events again: shortly after, or hours after; some say something else the second time."""
-    # Scenes said in `form` how often an event is repeated; read it before the form takes its meaning.
-    repeated = np.repeat(np.arange(len(events)), events.form)
-    events.form[:] = PLAIN
+def _write_oddly(random: np.random.Generator, events: Columns) -> None:
+    """Give some events another way of being written."""
     odd = random.random(len(events)) < _ODD_FORMS
     events.form[odd] = random.integers(OTHER_ZONE, REORDERED + 1, size=int(odd.sum()))
 
+
+def _duplicates(day: ShopDay, random: np.random.Generator, events: Columns, repeated: Ints) -> Columns:
+    """The same events again: shortly after, or hours after; some say something else the second time.
+
+    `repeated` are those that a scene repeats, at once.
+    """
     chosen = random.integers(len(events), size=round(day.duplicates * len(events))) if len(events) else repeated
     again = events.take(np.concatenate([chosen, repeated]))
     far = random.random(len(again)) < 0.1

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -53,8 +56,11 @@ def valid(sent: list[Record]) -> list[tuple[str, dict[str, object]]]:
     return [(topic, verdict.fields) for topic, verdict in verdicts if isinstance(verdict, Valid)]
 
 
-def test_same_parameters_give_the_same_bytes(day: ShopDay) -> None:
-    assert digest(day) == digest(replace(day))
+def test_same_parameters_give_the_same_bytes_in_another_process(day: ShopDay) -> None:
+    program = f"import tests.unit.generator.test_shop_day as t, datetime; print(t.digest(t.{day!r}))"
+    environment = os.environ | {"PYTHONHASHSEED": "4711", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
+    other = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == digest(day)
 
 
 def test_another_seed_gives_other_events(day: ShopDay) -> None:
