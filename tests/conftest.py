@@ -63,8 +63,9 @@ def isolated_environment(home: Path) -> dict[str, str]:
         "LAKEHOUSE_CACHE": str(load_settings().cache.absolute()),
         "JAVA_HOME": str(load_settings().cache.absolute() / "java-home"),
         "PYTHONPATH": str(ROOT),
-        # Tests wait for micro-batches; a minute between two would be most of their time.
+        # Tests wait for micro-batches and checkpoints; what lies between two would be most of their time.
         "LAKEHOUSE_SPARK_TRIGGER_SECONDS": "3",
+        "LAKEHOUSE_FLINK_CHECKPOINT_SECONDS": "3",
     }
 
 
