@@ -1,0 +1,105 @@
+"""Flink's TaskManager and JobManager are killed while events flow: Redis and the alerts equal the reference."""
+
+from collections.abc import Iterator
+from datetime import date
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from jobs.catalog import JOBS
+from lakehouse.compare import LIVE, compare
+from lakehouse.drained import wait_until_drained
+from lakehouse.drained.positions import group_positions
+from lakehouse.runtime.reconcile import Step, reconcile, start, stop
+from lakehouse.settings import Settings
+from tests.faults.killing import PATIENCE_SECONDS, Flow, Kill, back, kill, until
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.kill, pytest.mark.timeout(2400)]
+
+DASHBOARD, WRITER = JOBS["live_dashboard"], JOBS["dashboard_writer"]
+BACK_BY_RECONCILING_SECONDS = 120
+
+
+@pytest.fixture
+def settings(stack: "Stack") -> Iterator[Settings]:
+    settings = stack.ensure("kafka", "minio", "postgres", "valkey", "flink")
+    for job in (DASHBOARD, WRITER):
+        start(settings, job, "test")
+    yield settings
+    for job in (DASHBOARD, WRITER):
+        stop(settings, job, "test")
+
+
+def checkpoints(settings: Settings) -> dict[str, Any]:
+    """The newest completed and restored checkpoints of the running job."""
+    url = f"http://{settings.host}:{settings.flink_port}"
+    jobs = httpx.get(f"{url}/jobs/overview").json()["jobs"]
+    (running,) = [j for j in jobs if j["name"] == DASHBOARD.name and j["state"] in ("RUNNING", "RESTARTING")]
+    latest: dict[str, Any] = httpx.get(f"{url}/jobs/{running['jid']}/checkpoints").json()["latest"]
+    return latest
+
+
+def sent_after_the_last_checkpoint(settings: Settings, killed: Kill) -> int:
+    """Records that Kafka held at the kill and no checkpoint covered: what the restart must read again."""
+    committed = group_positions(settings, DASHBOARD.name)
+    return sum(
+        max(0, end - committed.get(topic, {}).get(partition, 0))
+        for topic in DASHBOARD.reads
+        for partition, end in killed.ends[topic].items()
+    )
+
+
+def assert_live_values_equal(settings: Settings, killed: Kill) -> None:
+    ends = wait_until_drained(settings, PATIENCE_SECONDS, tables=False)
+    comparison = compare(settings, LIVE, ends)
+    assert [t for t in comparison.tables if not t.equal] == []
+    assert killed.after(ends) > 1_000
+
+
+def test_taskmanager_killed_between_checkpoints(settings: Settings, seed: int) -> None:
+    with Flow(settings, date(2026, 3, 3), seed) as flow:
+        before = until(lambda: checkpoints(settings)["completed"], 120, "a checkpoint")
+        until(lambda: checkpoints(settings)["completed"]["id"] > before["id"], 60, "a checkpoint of events")
+        killed = kill(settings, "flink-taskmanager")
+        uncovered = sent_after_the_last_checkpoint(settings, killed)
+        assert flow.flowing
+        flow.hurry()
+        back(settings, killed)
+        restored = until(lambda: checkpoints(settings)["restored"], 120, "a restore")
+        assert restored["id"] > before["id"]
+    assert uncovered > 0
+    assert_live_values_equal(settings, killed)
+
+
+def test_jobmanager_killed_between_checkpoints(settings: Settings, seed: int) -> None:
+    with Flow(settings, date(2026, 3, 4), seed) as flow:
+        before = until(lambda: checkpoints(settings)["completed"], 120, "a checkpoint")
+        until(lambda: checkpoints(settings)["completed"]["id"] > before["id"], 60, "a checkpoint of events")
+        killed = kill(settings, "flink-jobmanager")
+        uncovered = sent_after_the_last_checkpoint(settings, killed)
+        assert flow.flowing
+        flow.hurry()
+        back(settings, killed)
+        began = monotonic()
+        until(lambda: _resubmitted(settings), BACK_BY_RECONCILING_SECONDS, "the job is back")
+        assert monotonic() - began < BACK_BY_RECONCILING_SECONDS
+        restored = until(lambda: checkpoints(settings)["restored"], 60, "a restore")
+        assert restored["id"] > before["id"]
+    assert uncovered > 0
+    assert_live_values_equal(settings, killed)
+
+
+def _resubmitted(settings: Settings) -> bool:
+    """What the DAG does each minute; False while the cluster is not ready for it."""
+    from lakehouse.services import ServiceDownError
+
+    try:
+        (action,) = reconcile(settings, [DASHBOARD])
+    except ServiceDownError:
+        return False
+    return action.step is Step.SUBMITTED
