@@ -52,8 +52,7 @@ class FlinkAdapter:
             return JobStatus(State.STOPPED, detail="not on the cluster")
         newest = runs[0]
         state = STATES[newest["state"]]
-        latest = self._call("GET", f"/jobs/{newest['jid']}/checkpoints")["latest"]
-        completed, restored = latest["completed"], latest["restored"]
+        completed, restored = self._checkpoints(newest)
         return JobStatus(
             state,
             handle=newest["jid"],
@@ -62,6 +61,19 @@ class FlinkAdapter:
             checkpoint=completed["external_path"] if completed else None,
             restored=restored["external_path"] if restored else None,
         )
+
+    def _checkpoints(self, run: dict[str, Any]) -> tuple[Any, Any]:
+        """The run's newest complete checkpoint and the one that it began from, None for what there is not.
+
+        While a job is being set up Flink lists it and answers 500 when asked for its checkpoints.
+        """
+        try:
+            latest = self._call("GET", f"/jobs/{run['jid']}/checkpoints")["latest"]
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in (404, 500):
+                return None, None
+            raise
+        return latest["completed"], latest["restored"]
 
     def submit(self, job: JobSpec) -> str:
         """As the protocol says; new state begins a new generation, which goes into every row that the job writes."""
