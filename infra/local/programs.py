@@ -75,6 +75,9 @@ def base_environment(settings: Settings) -> dict[str, str]:
         "JAVA_HOME": java_home(settings),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
+        # Whatever the user's are: Java 17 takes its default charset and time zone from here.
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
     }
 
