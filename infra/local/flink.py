@@ -116,6 +116,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "taskmanager.numberOfTaskSlots": SLOTS,
         "parallelism.default": settings.parallelism,
         "io.tmp.dirs": str(data / "tmp"),
+        # While a whole stack starts on two cores, ten seconds are soon over; and the process would end.
+        "pekko.startup-timeout": "2 min",
+        "pekko.ask.timeout": "60 s",
         "heartbeat.interval": "3 s",
         "heartbeat.timeout": "30 s",
         "state.backend.type": "rocksdb",
