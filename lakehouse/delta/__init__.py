@@ -1,6 +1,6 @@
 """Delta tables by contract name through delta-rs, without a JVM: open, read, create, append, replace days."""
 
-from lakehouse.delta.errors import CommitRefusedError, TableMissingError, VersionMissingError
+from lakehouse.delta.errors import CommitRefusedError, StoreDeniedError, TableMissingError, VersionMissingError
 from lakehouse.delta.read import scan
 from lakehouse.delta.tables import create_table, open_table, table_exists
 from lakehouse.delta.write import Once, append, append_ops, replace_day
@@ -8,6 +8,7 @@ from lakehouse.delta.write import Once, append, append_ops, replace_day
 __all__ = [
     "CommitRefusedError",
     "Once",
+    "StoreDeniedError",
     "TableMissingError",
     "VersionMissingError",
     "append",

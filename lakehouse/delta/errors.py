@@ -1,6 +1,7 @@
 """What can be wrong with a Delta table, and what to do about it."""
 
 from datetime import datetime
+from pathlib import Path
 
 from lakehouse.contracts.tables import TableContract
 
@@ -20,6 +21,16 @@ class VersionMissingError(LookupError):
         what = f"version {asked}" if isinstance(asked, int) else f"version as of {asked.isoformat()}"
         super().__init__(f"{table} has no {what}; its newest version is {newest}, and history is kept for 7 days")
         self.table = table
+
+
+class StoreDeniedError(PermissionError):
+    """MinIO answers, and doesn't know our access key."""
+
+    def __init__(self, endpoint: str, credentials_file: Path) -> None:
+        super().__init__(
+            f"MinIO at {endpoint} refuses the access key of {credentials_file}; "
+            f"does another installation hold that port? LAKEHOUSE_PORT_BASE moves this one"
+        )
 
 
 class CommitRefusedError(RuntimeError):

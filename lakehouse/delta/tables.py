@@ -1,6 +1,8 @@
 """Opening and creating the Delta table of a contract."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +12,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta.describe import newest_first
-from lakehouse.delta.errors import TableMissingError, VersionMissingError
+from lakehouse.delta.errors import StoreDeniedError, TableMissingError, VersionMissingError
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -33,11 +35,13 @@ def open_table(
         TableMissingError: nobody has written it yet.
         VersionMissingError: it has no such version, or didn't exist at that time.
         ServiceDownError: MinIO doesn't answer.
+        StoreDeniedError: MinIO doesn't know our access key.
     """
     contract = table(name)
     require_minio(settings)
     try:
-        opened = DeltaTable(settings.table_path(name), storage_options=settings.delta_storage_options())
+        with _explained(settings):
+            opened = DeltaTable(settings.table_path(name), storage_options=settings.delta_storage_options())
     except TableNotFoundError:
         raise TableMissingError(contract) from None
     newest = opened.version()
@@ -66,7 +70,8 @@ def table_exists(settings: Settings, name: str) -> bool:
     """Whether the table `name` was created, empty or not."""
     table(name)
     require_minio(settings)
-    return bool(DeltaTable.is_deltatable(settings.table_path(name), settings.delta_storage_options()))
+    with _explained(settings):
+        return bool(DeltaTable.is_deltatable(settings.table_path(name), settings.delta_storage_options()))
 
 
 def create_table(settings: Settings, name: str) -> DeltaTable:
@@ -97,3 +102,14 @@ def require_minio(settings: Settings) -> None:
         socket.create_connection((settings.host, settings.minio_port), timeout=2).close()
     except OSError:
         raise ServiceDownError("minio", settings.s3_endpoint) from None
+
+
+@contextmanager
+def _explained(settings: Settings) -> Iterator[None]:
+    """Says of an answer 403 what it means here."""
+    try:
+        yield
+    except OSError as error:
+        if "403 Forbidden" not in str(error):
+            raise
+        raise StoreDeniedError(settings.s3_endpoint, settings.credentials_file) from None

@@ -10,7 +10,15 @@ import pytest
 from minio import Minio
 
 from lakehouse.contracts.tables import UnknownTableError
-from lakehouse.delta import TableMissingError, VersionMissingError, create_table, open_table, scan, table_exists
+from lakehouse.delta import (
+    StoreDeniedError,
+    TableMissingError,
+    VersionMissingError,
+    create_table,
+    open_table,
+    scan,
+    table_exists,
+)
 from lakehouse.delta.describe import commits
 from lakehouse.semantics import Events
 from lakehouse.services import ServiceDownError
@@ -93,6 +101,13 @@ def test_a_store_that_is_down_is_named_with_the_command_that_starts_it(lake):
     down = lake.model_copy(update={"minio_port": 9})
     with pytest.raises(ServiceDownError, match=r"minio does not answer .*; start it with: lakehouse up minio"):
         open_table(down, "silver.clicks")
+
+
+def test_a_store_that_does_not_know_us_is_somebody_elses(lake):
+    stranger = lake.model_copy(update={"minio_access_key": "somebody-else"})
+    for ask in (open_table, table_exists):
+        with pytest.raises(StoreDeniedError, match=r"refuses the access key of .*credentials\.env"):
+            ask(stranger, "silver.clicks")
 
 
 def test_duckdb_reads_what_was_written(lake, tmp_path):
