@@ -24,9 +24,11 @@ from lakehouse.drained.positions import group_positions
 from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import ALERTS, create_topics
-from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues
+from lakehouse.live_generations import delete_superseded
+from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues, parse_value
 from lakehouse.runtime import flink_home
 from lakehouse.runtime.checkpoints import newest_checkpoint
+from lakehouse.runtime.wanted import migrate, raise_generation
 from lakehouse.semantics.log import EventLog, read_events
 from lakehouse.semantics.reference import METRICS, ctr_anomalies, current_sessions
 from lakehouse.settings import ROOT, Settings
@@ -111,8 +113,7 @@ class Job:
         arguments = ["--generation", str(generation), *(["--restore", restore] if restore else [])]
         done = subprocess.run(
             [flink_home.python(self.settings), "-m", "jobs.streaming.flink.live_dashboard", *arguments],
-            env=os.environ
-            | {"LAKEHOUSE_NAMESPACE": self.settings.namespace, "LAKEHOUSE_FLINK_CHECKPOINT_SECONDS": "2"},
+            env=os.environ | {"LAKEHOUSE_NAMESPACE": self.settings.namespace},
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -250,6 +251,21 @@ def test_turns_of_a_window_alternate(outcome: Outcome) -> None:
         states.setdefault((turn["product_id"], turn["window_start"]), []).append(turn["state"])
     for turns in states.values():
         assert turns == (["opened", "withdrawn"] * len(turns))[: len(turns)]
+
+
+def test_values_of_a_superseded_generation_are_deleted(outcome: Outcome, stack: Stack) -> None:
+    stack.ensure("postgres")
+    settings, values = outcome.settings, LiveValues(outcome.settings)
+    held = len(list(values.rows(PRODUCT_METRICS)))
+    gone = next(values.rows(PRODUCT_METRICS)) | {"product_id": "gone", "event_date": None}
+    message = json.dumps(gone | {"table": PRODUCT_METRICS, "generation": 0, "seq": 1})
+    values.replace([parse_value(message.encode())], {})
+    migrate(settings)
+    assert raise_generation(settings, "live_dashboard") == 1
+    with writing(settings):
+        assert delete_superseded(settings, 120) == 1
+        assert delete_superseded(settings, 0) == 0
+    assert len(list(values.rows(PRODUCT_METRICS))) == held
 
 
 def test_a_redis_that_lost_everything_is_filled_again(outcome: Outcome) -> None:
