@@ -104,6 +104,7 @@ def micro_batches(batches: Sequence[MicroBatch]) -> tuple[str, list[str]]:
             heights = [_seconds(batch, name, names) for batch in batches]
             below.bar(places, heights, bottom=bottom, width=0.8, color=_SERIES[_colour(number, names)])
             bottom = [b + h for b, h in zip(bottom, heights, strict=True)]
+        below.set_xlim(-0.6, max(len(batches), 10) - 0.4)
         below.set_ylabel("seconds")
         below.set_xlabel("batch")
         below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
@@ -117,11 +118,15 @@ def micro_batches(batches: Sequence[MicroBatch]) -> tuple[str, list[str]]:
 
 
 def largest_steps(batches: Sequence[MicroBatch]) -> list[str]:
-    """The steps that took longest in all, in the order in which they run, then "other" for the rest."""
+    """The steps that took longest in all, in the order in which they run, then "other" for the rest.
+
+    Tables are left out: they run side by side within a step, and stacked they would count twice.
+    """
     totals: dict[str, float] = {}
     for batch in batches:
         for name, seconds in batch.steps.items():
-            totals[name] = totals.get(name, 0.0) + seconds
+            if "." not in name:
+                totals[name] = totals.get(name, 0.0) + seconds
     shown = set(sorted(totals, key=lambda name: -totals[name])[: SERIES - 1])
     return [name for name in totals if name in shown] + ["other"]
 

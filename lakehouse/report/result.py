@@ -76,7 +76,11 @@ class TopicAccount:
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """One micro-batch of the Spark driver, from its progress log; `steps` are the seconds of each, in order."""
+    """One micro-batch of the Spark driver, from its progress log.
+
+    `steps`: seconds by name, in order. Plain names (``silver``) follow one another; names of tables
+    (``silver.clicks``) are parts of them that run side by side, so their seconds don't add up.
+    """
 
     batch_id: int
     started_at_ms: int

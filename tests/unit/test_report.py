@@ -138,3 +138,10 @@ def test_both_files_are_written(result, tmp_path):
 def test_the_chart_colours_the_longest_steps_and_sums_up_the_rest():
     batches = [MicroBatch(1, 0, 10, 100.0, {f"step {n}": float(n) for n in range(12)})]
     assert largest_steps(batches) == [*(f"step {n}" for n in range(6, 12)), "other"]
+
+
+def test_tables_that_are_written_side_by_side_are_not_stacked():
+    batches = [
+        MicroBatch(1, 0, 10, 9.0, {"silver.clicks": 4.0, "silver.purchases": 4.0, "silver": 5.0, "refresh": 3.0})
+    ]
+    assert largest_steps(batches) == ["silver", "refresh", "other"]
