@@ -15,6 +15,7 @@ import httpx
 from lakehouse.settings import Settings
 
 _POLL_SECONDS = 1.0
+_BACKFILL_SECONDS = 300.0
 FINISHED = frozenset({"success", "failed"})
 
 
@@ -111,7 +112,19 @@ class AirflowClient:
             raise DagRunFailedError(run.dag_id, run.run_id, state, self.task_states(run), url)
 
     def backfill(self, dag_id: str, first: date, last: date, conf: dict[str, Any] | None = None) -> int:
-        """Start Airflow's own backfill of the data intervals of `first` to `last`, both included; its id."""
+        """Start Airflow's own backfill of the data intervals of `first` to `last`, both included; its id.
+
+        A DAG has one active backfill at a time, and Airflow notes only each half minute that one has ended: wait for
+        that first.
+
+        Raises:
+            TimeoutError: another backfill is still active after `_BACKFILL_SECONDS`.
+        """
+        deadline = monotonic() + _BACKFILL_SECONDS
+        while any(b["completed_at"] is None for b in self.call("GET", f"/backfills?dag_id={dag_id}")["backfills"]):
+            if monotonic() > deadline:
+                raise TimeoutError(f"another backfill of {dag_id} is still active after {_BACKFILL_SECONDS:.0f} s")
+            sleep(_POLL_SECONDS)
         backfill = self.call(
             "POST",
             "/backfills",
