@@ -35,10 +35,13 @@ class Outcome:
 def great_expectations() -> ModuleType:
     """The library, imported quietly and only when needed (it takes seconds), and never calling home."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    # Under Airflow, whose root logger takes INFO, it would report each step of its own set-up.
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    # Under Airflow, whose root logger takes INFO, it would report each step of its own set-up; importing it sets
+    # the level anew.
+    logger = logging.getLogger("great_expectations")
+    logger.setLevel(logging.WARNING)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         import great_expectations
+    logger.setLevel(logging.WARNING)
     return great_expectations
 
 
@@ -65,7 +68,7 @@ def suite(contract: TableContract) -> Any:
 def validate(contract: TableContract, counts: Counts) -> list[Outcome]:
     """Validates `counts` against the table's suite, by a checkpoint of an ephemeral context."""
     gx = great_expectations()
-    context = gx.get_context(mode="ephemeral")
+    context = gx.get_context(mode="ephemeral", project_config=_configuration())
     context.variables.progress_bars = {"globally": False}
     batches = (
         context.data_sources.add_pandas("counted by Polars")
@@ -79,6 +82,14 @@ def validate(contract: TableContract, counts: Counts) -> list[Outcome]:
     frame = pd.DataFrame([{SCHEMA_RULE: counts.schema} | counts.broken])
     (result,) = checkpoint.run(batch_parameters={"dataframe": frame}).run_results.values()
     return [_outcome(one) for one in result.results]
+
+
+def _configuration() -> Any:
+    """All in memory. By default a folder for pages that nobody writes would stay behind in ``/tmp`` each time."""
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+
+    stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    return DataContextConfig(store_backend_defaults=stores, analytics_enabled=False)
 
 
 def _outcome(result: Any) -> Outcome:

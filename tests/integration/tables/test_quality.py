@@ -1,6 +1,9 @@
 """Checking tables in the store: results kept, pages written, and a table that is not as expected holds up the rest."""
 
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
@@ -145,6 +148,22 @@ def test_pages_written_at_the_same_time_all_stand_in_the_index(tmp_path):
     index = (tmp_path / "index.html").read_text()
     assert all(f'href="{name}.html"' in index for name in checked_tables())
     assert {json.loads(file.read_text())["table"] for file in tmp_path.glob("*.json")} == set(checked_tables())
+
+
+def test_under_a_root_logger_of_info_nothing_is_logged_or_left_behind(checked, tmp_path):
+    """As in Airflow's tasks, in a process that has not imported the library yet."""
+    fill(checked, SHOP, GOLD)
+    program = (
+        "import logging; logging.basicConfig(level=logging.INFO)\n"
+        "from lakehouse.settings import load_settings\n"
+        "from quality import run_quality\n"
+        f"run_quality(load_settings().model_copy(update={{'namespace': '{checked.namespace}'}}), ['{GOLD}'])\n"
+    )
+    (tmp_path / "tmp").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("", "")
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_tables_that_are_not_there(checked):
