@@ -60,7 +60,7 @@ def compare(
 
 def _show(result: Comparison) -> None:
     table = Table(box=None, pad_edge=False)
-    table.add_column("table")
+    table.add_column("table", overflow="fold")
     for name in ("version", "rows", "missing", "unexpected", "different"):
         table.add_column(name, justify="right")
     table.add_column("")

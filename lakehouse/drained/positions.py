@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, TopicPartition
 from minio import Minio
 from minio.error import S3Error
 from urllib3 import PoolManager, Retry
@@ -15,7 +14,8 @@ from urllib3.exceptions import HTTPError
 from lakehouse.alerts import notifier_groups
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES
 from lakehouse.contracts.tables import SPARK_INGEST
-from lakehouse.kafka.consumer import TIMEOUT_SECONDS, offset_range
+from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, offset_range
+from lakehouse.kafka.offsets import partition_counts
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -97,15 +97,21 @@ def committed_positions(settings: Settings, name: str) -> Positions:
 
 def group_positions(settings: Settings, group: str) -> Positions:
     """What a consumer group has committed; nothing for one that never did."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
-    name = settings.prefixed(group)
+    asked = [
+        TopicPartition(name, partition)
+        for name, partitions in partition_counts(settings).items()
+        if name.startswith(settings.prefixed("shop."))
+        for partition in range(partitions)
+    ]
+    # By a consumer that doesn't join, not by the admin client: this one waits for a broker that has just started and
+    # still reads its groups, and asking the admin client again then crashed the process (confluent-kafka 2.16.1).
+    consumer = build_consumer(settings, group)
     try:
-        # None asks for every partition that the group has committed.
-        asked = [ConsumerGroupTopicPartitions(name)]
-        answer = admin.list_consumer_group_offsets(asked, request_timeout=TIMEOUT_SECONDS)[name].result(TIMEOUT_SECONDS)
+        committed = consumer.committed(asked, timeout=TIMEOUT_SECONDS)
     except KafkaException as error:
         raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
-    committed: list[TopicPartition] = answer.topic_partitions
+    finally:
+        consumer.close()
     positions: dict[str, dict[int, int]] = {}
     for entry in committed:
         if entry.offset >= 0:

@@ -1,0 +1,171 @@
+"""Drained and lag on real Kafka and MinIO, and the two commands as they are typed."""
+
+import io
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Mapping
+
+import polars as pl
+import pytest
+from minio import Minio
+
+from lakehouse.compare.reference import Reference
+from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.delta import Once, append, create_table
+from lakehouse.delta.write import to_arrow
+from lakehouse.drained import Drain, NotDrainedError, kafka_ends, lags, wait_until_drained
+from lakehouse.drained.hops import REFRESHES, SPARK
+from lakehouse.drained.positions import group_positions
+from lakehouse.drained.refreshes import outdated
+from lakehouse.kafka.consumer import build_consumer
+from lakehouse.kafka.sender import Sender
+from lakehouse.kafka.topics import create_topics
+from lakehouse.settings import ROOT, Settings
+from tests.conftest import Stack
+from tests.integration.spark_lake import click, purchase
+
+pytestmark = pytest.mark.stack
+
+Offsets = Mapping[str, Mapping[int, int]]
+
+FROM_THE_START: dict[str, str | bool] = {"auto.offset.reset": "earliest", "enable.partition.eof": False}
+
+
+@pytest.fixture
+def tenant(stack: Stack) -> Settings:
+    own = stack.ensure("kafka", "minio").model_copy(update={"namespace": f"d{uuid.uuid4().hex[:10]}"})
+    create_topics(own)
+    return own
+
+
+def send(settings: Settings) -> Offsets:
+    """A click and a purchase; returns where the topics end now."""
+    with Sender(settings) as sender:
+        sender.send([(t, k.encode(), v) for t, k, v in (click("ana", 0), purchase("ana", 1))])
+    return kafka_ends(settings)
+
+
+def checkpoint(settings: Settings, batch: int, offsets: Offsets, *, committed: bool) -> None:
+    """What Spark leaves of a micro-batch in its checkpoint."""
+    client = Minio(
+        f"{settings.host}:{settings.minio_port}",
+        access_key=settings.minio_access_key,
+        secret_key=settings.minio_secret_key.get_secret_value(),
+        secure=False,
+    )
+    prefix = settings.checkpoint_path(SPARK_INGEST, "s3").removeprefix(f"s3://{settings.bucket}/")
+    source = json.dumps({settings.prefixed(topic): partitions for topic, partitions in offsets.items()})
+    files = {f"offsets/{batch}": f"v1\n{{}}\n{source}"} | ({f"commits/{batch}": "v1\n{}"} if committed else {})
+    for name, text in files.items():
+        client.put_object(settings.bucket, f"{prefix}/{name}", io.BytesIO(text.encode()), len(text))
+
+
+def total(settings: Settings, consumer: str) -> int:
+    return sum(lag.lag for lag in lags(settings, [consumer]))
+
+
+def test_spark_is_behind_until_the_batch_is_committed(tenant: Settings) -> None:
+    ends = send(tenant)
+    assert total(tenant, SPARK_INGEST) == 2
+    checkpoint(tenant, 0, ends, committed=False)
+    assert total(tenant, SPARK_INGEST) == 2
+    checkpoint(tenant, 0, ends, committed=True)
+    assert total(tenant, SPARK_INGEST) == 0
+    send(tenant)
+    assert total(tenant, SPARK_INGEST) == 2
+
+
+def test_the_newest_committed_batch_counts_by_number(tenant: Settings) -> None:
+    early = send(tenant)
+    late = send(tenant)
+    checkpoint(tenant, 9, early, committed=True)
+    checkpoint(tenant, 10, late, committed=True)
+    assert total(tenant, SPARK_INGEST) == 0
+
+
+def test_a_group_is_behind_what_it_has_not_committed(tenant: Settings) -> None:
+    send(tenant)
+    assert total(tenant, "live_dashboard") == 2
+    consumer = build_consumer(tenant, "live_dashboard", **FROM_THE_START)
+    consumer.subscribe([tenant.prefixed("shop.clicks")])
+    (message,) = consumer.consume(1, timeout=60)
+    consumer.commit(message, asynchronous=False)
+    consumer.close()
+    assert group_positions(tenant, "live_dashboard") == {"shop.clicks": {message.partition(): 1}}
+    assert total(tenant, "live_dashboard") == 1
+
+
+def test_drained_looks_at_sparks_checkpoint_first(tenant: Settings) -> None:
+    ends = send(tenant)
+    drain = Drain.now(tenant, live=False)
+    assert [(hop.name, hop.records) for hop in drain.look().hops] == [(SPARK, 2)]
+    checkpoint(tenant, 0, ends, committed=True)
+    assert [(hop.name, hop.done) for hop in drain.look().hops] == [(SPARK, True), (REFRESHES, True)]
+    assert drain.look().drained
+
+
+def test_what_comes_after_the_moment_is_not_waited_for(tenant: Settings) -> None:
+    checkpoint(tenant, 0, send(tenant), committed=True)
+    drain = Drain.now(tenant, live=False)
+    send(tenant)
+    assert drain.look().drained
+    assert not Drain.now(tenant, live=False).look().drained
+
+
+def test_a_table_computed_from_an_older_silver_version_is_waited_for(tenant: Settings) -> None:
+    checkpoint(tenant, 0, send(tenant), committed=True)
+    reference = Reference.read(tenant, kafka_ends(tenant))
+    silver = append(
+        tenant, "silver.purchases", to_arrow("silver.purchases", reference.frame("silver.purchases")), Once.new("t")
+    )
+    name = "gold.user_totals"
+    rows = to_arrow(name, reference.frame(name).with_columns(changed_by=pl.lit("test")))
+    create_table(tenant, name)
+    append(tenant, name, rows, Once.new("t"), {"silver_version": {"silver.purchases": silver - 1}})
+    assert outdated(tenant) == {name: f"silver.purchases {silver - 1} of {silver}"}
+    with pytest.raises(NotDrainedError, match=name):
+        wait_until_drained(tenant, 0, live=False)
+    append(tenant, name, rows.slice(0, 0), Once.new("t"), {"silver_version": {"silver.purchases": silver}})
+    assert outdated(tenant) == {}
+    assert wait_until_drained(tenant, 0, live=False) == kafka_ends(tenant)
+
+
+def lakehouse(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "bin" / "lakehouse", *arguments],
+        env=os.environ | {"LAKEHOUSE_NAMESPACE": settings.namespace, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_lag_command(tenant: Settings) -> None:
+    send(tenant)
+    shown = lakehouse(tenant, "lag", SPARK_INGEST)
+    assert shown.returncode == 0, shown.stderr
+    assert f"Behind: {SPARK_INGEST}" in shown.stdout
+    parsed = json.loads(lakehouse(tenant, "lag", "--format", "json").stdout)
+    assert sum(lag["lag"] for lag in parsed if lag["consumer"] == SPARK_INGEST) == 2
+    assert "known: spark_lakehouse" in lakehouse(tenant, "lag", "nobody").stderr
+
+
+def test_the_compare_command(tenant: Settings) -> None:
+    ends = send(tenant)
+    waited = lakehouse(tenant, "compare", "gold.user_totals", "--wait-seconds", "0")
+    assert (waited.returncode, waited.stdout) == (1, "")
+    assert "not drained after 0 s, waiting for Spark's checkpoint: shop.clicks" in waited.stderr
+    checkpoint(tenant, 0, ends, committed=True)
+    absent = lakehouse(tenant, "compare", "gold.user_totals")
+    assert absent.returncode == 1
+    assert "missing: user_id='ana'" in absent.stdout
+    reference = Reference.read(tenant, ends)
+    rows = reference.frame("gold.user_totals").with_columns(
+        pl.lit("t").alias(c) for c in table("gold.user_totals").not_compared
+    )
+    append(tenant, "gold.user_totals", to_arrow("gold.user_totals", rows), Once.new("t"))
+    equal = lakehouse(tenant, "compare", "gold.user_totals", "--format", "json")
+    assert equal.returncode == 0, equal.stderr
+    assert json.loads(equal.stdout)["equal"] is True
