@@ -1,0 +1,210 @@
+"""The Spark stream on real Kafka and MinIO: two runs of one driver over literal and random events."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import duckdb_extension_delta
+import polars as pl
+import pytest
+from minio import Minio
+from polars.testing import assert_frame_equal
+
+from jobs.batch.rebuild import NEEDS
+from jobs.catalog import JOBS
+from jobs.streaming.spark.progress import journal_path
+from lakehouse.compare import COMPARED, LIVE, Comparison, compare
+from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.delta import open_table, scan
+from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.topics import create_topics
+from lakehouse.produce import send_day
+from lakehouse.settings import ROOT, Settings
+from tests.integration.spark_lake import Driver, click, clock, profile, purchase, send, version
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(2400)]
+
+TABLES = [name for name in COMPARED if name not in LIVE and not name.startswith("marts.")]
+WRITTEN = JOBS[SPARK_INGEST].writes
+DAY = date(2026, 3, 2)
+
+KEPT = click("kim", 0)
+SPREAD = click("spread", 5, "cup")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What is to be known of both runs. `before`: table versions after the first."""
+
+    settings: Settings
+    before: dict[str, int]
+    sessions_before: pl.DataFrame
+    comparison: Comparison
+    stopped: tuple[int, float]
+
+
+@pytest.fixture(scope="module")
+def runs(stack: "Stack", seed: int) -> Runs:
+    settings = stack.ensure("kafka", "minio").model_copy(update={"namespace": "stream"})
+    create_topics(settings)
+    send(settings, [version("mug", -600, 100), profile("kim", 0, "A"), profile("kim", 60, "B")])
+    send(settings, [KEPT, purchase("kim", 3), click("kim", 45, "mug", "impression")])
+    send(settings, [("shop.clicks", "kim", b"{"), ("shop.purchases", "kim", None), ("shop.clicks", "other", KEPT[2])])
+    send(settings, [SPREAD], partition=5)
+    send_day(
+        settings, ShopDay(DAY, 1500, 150, seed, late=0.1, very_late=0.05, duplicates=0.05, broken=0.02), unsafe=True
+    )
+    with Driver(settings) as driver:
+        driver.drain()
+        stopped = driver.terminate()
+    before = {name: int(open_table(settings, name).version()) for name in WRITTEN}
+    sessions_before = scan(settings, "silver.sessions").filter(pl.col("user_id") == "kim").collect()
+    with Driver(settings) as driver:
+        # An event that joins kim's two sessions, a duplicate, a click that explains an earlier purchase,
+        # a version that should have been known, and a day that overlaps the first.
+        send(settings, [click("kim", 25, None, "impression"), KEPT, click("kim", 2), version("mug", -10, 200)])
+        send(settings, [SPREAD], partition=0)
+        send_day(settings, ShopDay(DAY, 800, 80, seed + 1, late=0.1, very_late=0.05, duplicates=0.05, hot=0.3))
+        driver.drain()
+    return Runs(settings, before, sessions_before, compare(settings, TABLES), stopped)
+
+
+def test_every_table_equals_the_reference(runs: Runs) -> None:
+    assert [t for t in runs.comparison.tables if not t.equal] == []
+    assert len(runs.comparison.tables) == len(TABLES)
+    assert runs.comparison.accounting.balanced
+
+
+def test_invalid_records_become_dead_letters_with_bytes_position_and_reason(runs: Runs) -> None:
+    dead = scan(runs.settings, "bronze.dead_letters").filter(pl.col("key").is_in([b"kim", b"other"])).collect()
+    found = {(row["topic"], row["key"], row["value"], row["reason"]) for row in dead.to_dicts()}
+    assert found == {
+        ("shop.clicks", b"kim", b"{", "not_json"),
+        ("shop.purchases", b"kim", None, "null_value"),
+        ("shop.clicks", b"other", KEPT[2], "key_mismatch"),
+    }
+    assert dead["offset"].null_count() == 0
+
+
+def test_a_duplicate_in_a_later_batch_counts_once(runs: Runs) -> None:
+    event_id = json.loads(KEPT[2] or b"")["event_id"]
+    assert _rows(runs, "bronze.clicks", event_id=event_id).height == 2
+    assert _rows(runs, "silver.clicks", event_id=event_id).height == 1
+
+
+def test_the_same_event_in_a_lower_partition_displaces_the_earlier_one(runs: Runs) -> None:
+    (kept,) = _rows(runs, "silver.clicks", user_id="spread")["partition"]
+    (session,) = _rows(runs, "silver.sessions", user_id="spread")["fingerprint"]
+    assert kept == 0
+    assert int(session) == _rows(runs, "silver.clicks", user_id="spread")["record_hash"].sum()
+
+
+def test_a_late_event_merges_two_sessions_and_leaves_a_tombstone_of_the_absorbed(runs: Runs) -> None:
+    assert sorted(runs.sessions_before["events"]) == [1, 1]
+    (events,) = _rows(runs, "silver.sessions", user_id="kim")["events"]
+    assert events == 4
+    assert _rows(runs, "silver.session_parts", user_id="kim").height == 1
+
+
+def test_a_click_that_arrives_after_its_purchase_is_attributed(runs: Runs) -> None:
+    (attributed,) = _rows(runs, "silver.purchase_clicks", user_id="kim")["click_event_time"]
+    assert attributed.isoformat(timespec="milliseconds") == clock(2).replace("Z", "+00:00")
+
+
+def test_a_version_learnt_late_enriches_events_that_were_there(runs: Runs) -> None:
+    assert set(_rows(runs, "silver.clicks", user_id="kim", product_id="mug")["price_cents"]) == {200}
+    assert set(_rows(runs, "silver.purchases", user_id="kim")["price_cents"]) == {200}
+
+
+def test_inserts_and_corrections_of_silver_are_commits_of_their_own(runs: Runs) -> None:
+    commits = open_table(runs.settings, "silver.clicks").history()
+    corrections = [c for c in commits if "correction" in json.loads(c.get("userMetadata") or "{}")]
+    inserts = [c for c in commits if c["operation"] == "WRITE" and c["operationParameters"]["mode"] == "Append"]
+    assert {json.loads(c["userMetadata"])["correction"] for c in corrections} == {
+        "lower_position",
+        "late_product_version",
+    }
+    assert len(inserts) + len(corrections) + 1 == len(commits)
+
+
+def test_a_restart_repeats_nothing(runs: Runs) -> None:
+    lines = [json.loads(line) for line in journal_path(runs.settings).read_text().splitlines()]
+    begun = [line["batch_id"] for line in lines if line["event"] == "begin"]
+    assert begun == sorted(set(begun))
+    positions = _all(runs, "bronze.clicks").select("partition", "offset")
+    assert positions.is_unique().all()
+
+
+def test_the_driver_ends_within_seconds_when_asked_to(runs: Runs) -> None:
+    status, seconds = runs.stopped
+    assert status == 0
+    assert seconds < 10
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_tables_keep_the_delta_profile(runs: Runs, name: str) -> None:
+    opened = open_table(runs.settings, name)
+    protocol = opened.protocol()
+    assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
+    assert not protocol.reader_features
+    assert not protocol.writer_features
+    assert opened.metadata().configuration == {
+        "delta.logRetentionDuration": "interval 7 days",
+        "delta.deletedFileRetentionDuration": "interval 7 days",
+    }
+
+
+@pytest.mark.parametrize("name", ["silver.clicks", "gold.product_metrics_5m"])
+def test_duckdb_reads_what_spark_wrote(runs: Runs, name: str, tmp_path: Path) -> None:
+    settings = runs.settings
+    store = Minio(
+        settings.s3_endpoint.removeprefix("http://"),
+        settings.minio_access_key,
+        settings.minio_secret_key.get_secret_value(),
+        secure=False,
+    )
+    # No package carries DuckDB's S3 extension: it gets a copy of the files.
+    prefix = settings.table_path(name).removeprefix(f"s3://{settings.bucket}/")
+    for found in store.list_objects(settings.bucket, f"{prefix}/", recursive=True):
+        path = (found.object_name or "").removeprefix(prefix)
+        store.fget_object(settings.bucket, prefix + path, f"{tmp_path}{path}")
+    (extension,) = Path(duckdb_extension_delta.__file__).parent.glob("extensions/*/delta.duckdb_extension")
+    with duckdb.connect() as connection:
+        connection.load_extension(str(extension))
+        (count,) = connection.execute("SELECT count(*) FROM delta_scan(?)", [str(tmp_path)]).fetchone() or (0,)
+    assert count == _all(runs, name).height > 0
+
+
+def test_a_rebuild_from_bronze_equals_the_stream(runs: Runs) -> None:
+    settings = runs.settings
+    environment = os.environ | {"LAKEHOUSE_NAMESPACE": settings.namespace}
+    command = [sys.executable, "-m", "jobs.batch.rebuild", "--from", str(DAY), "--to", str(DAY)]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in NEEDS:
+        contract = table(name)
+        streamed = _all(runs, name)
+        if "event_date" in contract.column_names:
+            streamed = streamed.filter(event_date=DAY)
+        path = settings.table_path(f"staging.{name.replace('.', '__')}")
+        rebuilt = pl.read_delta(path, storage_options=settings.delta_storage_options())
+        columns = contract.compared_columns
+        assert streamed.height > 0, name
+        assert_frame_equal(rebuilt.select(columns).sort(contract.key), streamed.select(columns).sort(contract.key))
+
+
+def _all(runs: Runs, name: str) -> pl.DataFrame:
+    return scan(runs.settings, name).collect()
+
+
+def _rows(runs: Runs, name: str, **values: str) -> pl.DataFrame:
+    return _all(runs, name).filter(**values)
