@@ -1,0 +1,106 @@
+"""What an operator sees and does in Airflow's UI, in a real Chromium."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from jobs.catalog import JOBS
+from lakehouse.airflow_api import AirflowClient, DagRun
+from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.delta import scan
+from lakehouse.drained import wait_until_drained
+from lakehouse.generator.traffic import ShopDay
+from lakehouse.produce import send_day
+from lakehouse.runtime.reconcile import start, stop
+from lakehouse.settings import Settings
+from tests.parsed_airflow import DAGS
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.timeout(2400)]
+
+DAY = date(2026, 3, 6)
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def shop_day(stack: "Stack", seed: int) -> Settings:
+    """A day of the shop in silver and gold."""
+    settings = stack.ensure("kafka", "minio", "postgres")
+    send_day(settings, ShopDay(DAY, clicks=2_000, purchases=50, seed=seed), judged=False)
+    start(settings, JOBS[SPARK_INGEST], "test")
+    try:
+        wait_until_drained(settings, 900, live=False)
+    finally:
+        stop(settings, JOBS[SPARK_INGEST], "test")
+    return settings
+
+
+@pytest.fixture
+def page(airflow_stack: Settings) -> Iterator[Page]:
+    """Airflow's front page, logged in."""
+    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert browser_path, "Chromium is missing: `make install-test` installs it"
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=sandbox)
+        page = browser.new_page(base_url=f"http://{airflow_stack.host}:{airflow_stack.airflow_port}")
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        page.goto("/")
+        page.locator("input[name=username]").fill(airflow_stack.airflow_user)
+        page.locator("input[name=password]").fill(airflow_stack.airflow_password.get_secret_value())
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(re.compile(r"^(?!.*auth/login)"))
+        yield page
+        browser.close()
+
+
+def test_every_dag_is_listed_and_none_failed_to_import(page: Page) -> None:
+    page.goto("/dags")
+
+    for dag in DAGS:
+        expect(page.get_by_role("link", name=dag, exact=True).first).to_be_visible()
+    page.goto("/")
+    expect(page.get_by_text("Stats").first).to_be_visible()
+    expect(page.get_by_text(re.compile("import error", re.IGNORECASE))).to_have_count(0)
+
+
+def test_an_operator_builds_a_day_s_marts_and_opens_the_data_docs(
+    page: Page, airflow: AirflowClient, shop_day: Settings
+) -> None:
+    airflow.unpause("backfill_marts")
+    before = set(runs(airflow))
+    page.goto("/dags/backfill_marts")
+    page.get_by_role("button", name="Trigger").first.click()
+    page.locator("#element_day").fill(DAY.isoformat())
+    page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    (run,) = (run for run in set(runs(airflow)) - before if run.run_id.startswith("manual"))
+
+    airflow.wait(run, 600)
+
+    for mart in ("marts.product_daily", "marts.region_daily"):
+        assert scan(shop_day, mart, dates=(DAY, DAY)).collect().height > 0
+    page.goto(f"/dags/backfill_marts/runs/{quote(run.run_id, safe='')}/tasks/check_silver_clicks/details")
+    page.locator("a[href*='/reports/data_docs/silver.clicks.html']").click()
+    expect(page).to_have_url(re.compile("/reports/data_docs/silver.clicks.html"))
+    expect(page.get_by_text("silver.clicks").first).to_be_visible()
+
+
+def runs(airflow: AirflowClient) -> list[DagRun]:
+    answer = airflow.call("GET", "/dags/backfill_marts/dagRuns?limit=100")
+    return [DagRun("backfill_marts", run["dag_run_id"], "") for run in answer["dag_runs"]]
+
+
+def test_reports_are_for_those_who_are_logged_in(airflow: AirflowClient) -> None:
+    assert httpx.get(f"{airflow.url}/reports/data_docs/index.html").status_code == 401

@@ -1,0 +1,41 @@
+"""Reads the Spark driver's journal: what it says of batches that were begun, repeated and ended."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.streaming.spark.progress import journal_path
+from lakehouse.settings import Settings
+
+
+class Journal:
+    def __init__(self, settings: Settings) -> None:
+        self._path: Path = journal_path(settings)
+
+    def lines(self, batch_id: int | None = None, event: str | None = None) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        # The last line may be half written at this moment.
+        complete = self._path.read_text(encoding="utf-8").rpartition("\n")[0]
+        lines = [json.loads(line) for line in complete.splitlines()]
+        return [
+            line
+            for line in lines
+            if (batch_id is None or line["batch_id"] == batch_id) and (event is None or line["event"] == event)
+        ]
+
+    def open_batch(self, done_step: str) -> int | None:
+        """The batch under way, if it has done `done_step` and is not at its end."""
+        lines = self.lines()
+        begun = [i for i, line in enumerate(lines) if line["event"] == "begin"]
+        if not begun:
+            return None
+        current = lines[begun[-1] :]
+        steps = {line["step"] for line in current if line["event"] == "step"}
+        ended = any(line["event"] in ("end", "failed") for line in current)
+        return int(current[0]["batch_id"]) if done_step in steps and not ended else None
+
+
+def seconds(line: dict[str, Any], key: str = "at") -> float:
+    return datetime.fromisoformat(line[key]).timestamp()

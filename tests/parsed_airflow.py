@@ -1,0 +1,30 @@
+"""A running Airflow that has parsed the product's DAGs, and whatever a test adds."""
+
+import shutil
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from infra.local.airflow import own_dags
+from lakehouse.airflow_api import AirflowClient
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
+
+DAGS = frozenset({"streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild"})
+PARSED_WITHIN_SECONDS = 120
+
+
+def parsed_airflow(stack: "Stack", own: Path | None = None, own_ids: frozenset[str] = frozenset()) -> Settings:
+    """Start Airflow and return when it knows all DAGs; `own`: a file of more DAGs, with `own_ids`."""
+    if own is not None:
+        own_dags(stack.settings).mkdir(parents=True, exist_ok=True)
+        shutil.copy(own, own_dags(stack.settings))
+    settings = stack.ensure("airflow")
+    with AirflowClient(settings) as client:
+        deadline = monotonic() + PARSED_WITHIN_SECONDS
+        while missing := {dag for dag in DAGS | own_ids if not client.has_dag(dag)}:
+            assert monotonic() < deadline, f"not parsed: {missing}; {client.call('GET', '/importErrors')}"
+            sleep(0.5)
+    return settings
