@@ -1,6 +1,6 @@
 """`silver.clicks` and `silver.purchases`: each event once, with the product version valid at its time."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -47,7 +47,9 @@ WHERE NOT (
 
 KNOWN: Final = """
 SELECT /*+ BROADCAST(i) */
-    s.*, struct(s.partition, s.offset) > struct(i.partition, i.offset) AS higher
+    s.*,
+    struct(s.partition, s.offset) > struct(i.partition, i.offset) AS higher,
+    s.partition = i.partition AND s.offset = i.offset AS same
 FROM {held} s
 JOIN {incoming} i ON s.user_id = i.user_id AND s.event_id = i.event_id AND s.event_time = i.event_time
 """
@@ -55,6 +57,17 @@ JOIN {incoming} i ON s.user_id = i.user_id AND s.event_id = i.event_id AND s.eve
 anti-join of the batch, it would shuffle the day."""
 
 _ATTRIBUTES: Final = ("category", "brand", "price_cents", "product_valid_from")
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """`displaced`: silver's rows from a higher (partition, offset) than the incoming record of the same event, if any;
+    to be given to `SilverEvents.displace`. `others` (cached): these, and in a repeated batch the records that such a
+    correction may have displaced before it was killed. What they affected is to be refreshed."""
+
+    version: int
+    displaced: DataFrame | None = None
+    others: Sequence[DataFrame] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +90,43 @@ class SilverEvents:
     def _enrich(self, events: DataFrame) -> DataFrame:
         return self.tables.spark.sql(ENRICHED, events=events, versions=self.tables.read(VERSIONS, self.versions))
 
-    def insert(self, incoming: DataFrame, dates: Collection[date]) -> tuple[int, DataFrame | None]:
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever written: a table's creation is its version 0."""
+        return self.tables.version(self.name) == 0
+
+    def insert(self, incoming: DataFrame, dates: Collection[date]) -> Inserted:
         """Adds those of `incoming` (one row per identity, with `event_date`, cached) that silver lacks.
 
         A repeated batch finds its events known and adds nothing; a kill before the commit leaves nothing.
-        Returns the version, and silver's rows that hold a higher (partition, offset) than the incoming record of
-        the same event, if any: `displace` them.
         """
+        if self.empty:
+            return Inserted(self.tables.append(self.name, self._enrich(incoming), self._commit()))
         known = self.tables.spark.sql(KNOWN, held=self._current(dates), incoming=sf.broadcast(incoming)).persist()
         try:
-            higher = only(known.agg(sf.count_if("higher")))[0]
-            displaced = known.where("higher").drop("higher").localCheckpoint() if higher else None
+            found = only(known.agg(sf.count_if("higher").alias("higher"), sf.count_if("same").alias("same")))
+            displaced = known.where("higher") if found["higher"] else None
+            losers = self._losers(known.where("same")) if found["same"] else None
             fresh = incoming.join(sf.broadcast(known.select(*IDENTITY)), list(IDENTITY), "left_anti")
-            return self.tables.append(self.name, self._enrich(fresh), self._commit()), displaced
+            version = self.tables.append(self.name, self._enrich(fresh), self._commit())
+            others = [rows.select(*incoming.columns).persist() for rows in (displaced, losers) if rows is not None]
+            return Inserted(version, others[0] if displaced is not None else None, others)
         finally:
             known.unpersist()
+
+    def _losers(self, winners: DataFrame) -> DataFrame:
+        """Bronze's other records of the events that silver has from this very batch, so that it is a repetition.
+
+        The attempt that was killed may have displaced some of them and not have refreshed what they affected;
+        silver no longer shows which.
+        """
+        bronze = f"bronze.{self.contract.table}"
+        records = self.tables.read(bronze, self.tables.version(bronze)).withColumn(
+            "event_date", sf.to_date("event_time")
+        )
+        position = sf.struct("partition", "offset").alias("position")
+        others = records.join(sf.broadcast(winners.select(*IDENTITY, position)), list(IDENTITY))
+        return others.where(sf.col("position") < sf.struct("partition", "offset"))
 
     def displace(self, displaced: DataFrame, incoming: DataFrame) -> int:
         """Gives events that silver holds from a higher (partition, offset) the incoming record instead.
@@ -111,26 +146,22 @@ class SilverEvents:
         A commit of its own, since readers of a stream of silver skip commits that remove rows. The days with a
         row whose attributes are no longer right are enriched anew; a repetition finds none.
         """
-        changed = products.select("product_id", "valid_from").distinct().persist()
-        try:
-            earliest = only(changed.agg(sf.min("valid_from").alias("first")))["first"]
-            ids = sf.broadcast(changed.select("product_id").distinct())
-            events = (
-                self.tables.read(self.name, self.tables.version(self.name))
-                .where((sf.col("event_date") >= sf.lit(earliest.date())) & (sf.col("event_time") >= sf.lit(earliest)))
-                .join(ids, "product_id", "left_semi")
-            )
-            versions = self.tables.read(VERSIONS, self.versions).join(ids, "product_id", "left_semi")
-            outdated = self.tables.spark.sql(OUTDATED, events=events, versions=versions)
-            stale = {row["event_date"] for row in outdated.collect()}
-        finally:
-            changed.unpersist()
+        earliest = only(products.agg(sf.min("valid_from").alias("first")))["first"]
+        ids = sf.broadcast(products.select("product_id").distinct())
+        events = (
+            self._current(None)
+            .where((sf.col("event_date") >= sf.lit(earliest.date())) & (sf.col("event_time") >= sf.lit(earliest)))
+            .join(ids, "product_id", "left_semi")
+        )
+        versions = self.tables.read(VERSIONS, self.versions).join(ids, "product_id", "left_semi")
+        outdated = self.tables.spark.sql(OUTDATED, events=events, versions=versions)
+        stale = {row["event_date"] for row in outdated.collect()}
         if not stale:
             return None
         rows = self._enrich(self._current(stale).drop(*_ATTRIBUTES))
         return self._replace(None, rows, stale, "late_product_version")
 
-    def _current(self, dates: Collection[date]) -> DataFrame:
+    def _current(self, dates: Collection[date] | None) -> DataFrame:
         return self.tables.read(self.name, self.tables.version(self.name), dates)
 
     def _replace(self, kept: DataFrame | None, rows: DataFrame, dates: Collection[date], correction: str) -> int:

@@ -114,36 +114,40 @@ class BatchRun:
     def _silver_and_refreshes(self, incoming: dict[EventContract, DataFrame]) -> None:
         catalog = self.tables.version(events.VERSIONS)
         silver = {c: events.SilverEvents(self.tables, c, catalog, SPARK_INGEST, self.batch.batch_id) for c in incoming}
-        displaced: dict[EventContract, DataFrame] = {}
+        inserted: dict[EventContract, events.Inserted] = {}
+        # Events that this batch brings are enriched with all versions known: only older ones can be outdated.
+        with_older_events = {c for c in incoming if not silver[c].empty}
 
         def insert(contract: EventContract) -> int | None:
             if not self.batch.counts[contract.topic]:
                 return None
             dates = {row[0] for row in incoming[contract].select("event_date").distinct().collect()}
-            version, rows = silver[contract].insert(incoming[contract], dates)
-            if rows is not None:
-                displaced[contract] = rows
-            return version
+            inserted[contract] = silver[contract].insert(incoming[contract], dates)
+            return inserted[contract].version
 
         def correct(contract: EventContract) -> int | None:
             version = None
-            if contract in displaced:
-                version = silver[contract].displace(displaced[contract], incoming[contract])
-            if self.batch.counts[PRODUCTS.topic]:
+            displaced = inserted[contract].displaced if contract in inserted else None
+            if displaced is not None:
+                version = silver[contract].displace(displaced, incoming[contract])
+            if self.batch.counts[PRODUCTS.topic] and contract in with_older_events:
                 version = silver[contract].reenrich(self.batch.events(PRODUCTS)) or version
             return version
 
         def touched(contract: EventContract) -> DataFrame:
-            columns = incoming[contract].columns
-            rows = displaced.get(contract)
-            return incoming[contract] if rows is None else incoming[contract].unionByName(rows.select(*columns))
+            return refresh.union([incoming[contract], *(inserted[contract].others if contract in inserted else ())])
 
-        with self.journal.step("silver"):
-            self._together(*((silver[c].name, lambda c=c: insert(c)) for c in incoming))
-        with self.journal.step("corrections"):
-            self._together(*((silver[c].name + CORRECTED, lambda c=c: correct(c)) for c in incoming))
-        with self.journal.step("refresh"):
-            self._refresh(touched(CLICKS), touched(PURCHASES))
+        try:
+            with self.journal.step("silver"):
+                self._together(*((silver[c].name, lambda c=c: insert(c)) for c in incoming))
+            with self.journal.step("corrections"):
+                self._together(*((silver[c].name + CORRECTED, lambda c=c: correct(c)) for c in incoming))
+            with self.journal.step("refresh"):
+                self._refresh(touched(CLICKS), touched(PURCHASES))
+        finally:
+            for found in inserted.values():
+                for frame in found.others:
+                    frame.unpersist()
 
     def _refresh(self, clicks: DataFrame, purchases: DataFrame) -> None:
         cycle = refresh.Cycle(
