@@ -136,3 +136,15 @@ def test_writers_at_the_same_time_lose_no_row_and_double_none(lake):
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda run: append_ops(lake, "ops.quality_results", [quality_row(run)]), runs))
     assert stored(lake, "ops.quality_results")["run_id"].to_list() == runs
+
+
+def test_publishers_at_the_same_time_replace_whole_days(lake):
+    """Six publishers of two days: of each day, the rows of one publisher stand there, and they are the newest's."""
+    create_table(lake, MART)
+    jobs = [(day, version) for version in (1, 2, 3) for day in (MONDAY, TUESDAY)]
+    with ThreadPoolExecutor(6) as pool:
+        list(
+            pool.map(lambda job: publish(lake, job[0], rows(job[0], "north", "south", purchases=job[1]), job[1]), jobs)
+        )
+    for day in (MONDAY, TUESDAY):
+        assert stored(lake, MART, day).equals(rows(day, "north", "south", purchases=3))
