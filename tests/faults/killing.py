@@ -28,12 +28,12 @@ BACK_WITHIN_SECONDS = 10
 T = TypeVar("T")
 
 
-def until(ask: Callable[[], T | None], seconds: float, what: str) -> T:
+def until(ask: Callable[[], T | None], seconds: float, what: str, every: float = 0.05) -> T:
     """The first answer of `ask` other than None and False; 0 is one."""
     deadline = monotonic() + seconds
     while (answer := ask()) is None or answer is False:
         assert monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        sleep(0.05)
+        sleep(every)
     return answer
 
 

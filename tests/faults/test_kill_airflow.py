@@ -47,7 +47,7 @@ def test_scheduler_killed_while_marts_are_built_and_a_batch_is_under_way(stack: 
     driver = job_program(SPARK_INGEST)
     try:
         with Flow(settings, DAY, seed) as flow, AirflowClient(settings) as airflow:
-            until(lambda: DAY in days(settings), PATIENCE_SECONDS, "the day is in silver")
+            until(lambda: DAY in days(settings), PATIENCE_SECONDS, "the day is in silver", every=2)
             airflow.unpause("backfill_marts")
             interrupted = airflow.trigger("backfill_marts", BUILD)
 
@@ -55,7 +55,7 @@ def test_scheduler_killed_while_marts_are_built_and_a_batch_is_under_way(stack: 
                 working = "running" in airflow.task_states(interrupted).values()
                 return journal.open_batch("bronze") if working else None
 
-            batch = until(both_under_way, PATIENCE_SECONDS, "a task and a batch")
+            batch = until(both_under_way, PATIENCE_SECONDS, "a task and a batch", every=0.5)
             driver_pid = Supervisor(settings).status(driver).pid
             killed = kill(settings, "airflow-scheduler")
             assert flow.flowing
