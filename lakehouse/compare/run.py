@@ -140,7 +140,7 @@ def compare_each(
             pinned = PinnedTable(settings, name)
             expected, actual = reference.frame(name), pinned.frame()
             if table(name).layer == "marts":
-                days = actual["event_date"].unique() if mart_days is None else list(mart_days)
+                days = actual["event_date"].unique().to_list() if mart_days is None else list(mart_days)
                 expected = expected.filter(pl.col("event_date").is_in(days))
             yield compare_frames(name, pinned.version, expected, actual, table(name).key)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 
 import polars as pl
 import pytest
@@ -177,6 +178,14 @@ def test_an_altered_value_is_different(settings: Settings, name: str, column: st
 
     with changed(settings, name, alter):
         assert failing(compare(settings, [name])) == {name: (0, 0, 1)}
+
+
+def test_a_mart_must_hold_the_days_that_were_built_no_more_and_no_less(settings: Settings) -> None:
+    name, built = "marts.region_daily", date(2024, 3, 1)
+    assert compare(settings, [name], mart_days=[built]).equal
+    assert not compare(settings, [name], mart_days=[date(2024, 3, 2)]).equal
+    with changed(settings, name, lambda rows: rows.clear()):
+        assert failing(compare(settings, [name], mart_days=[built])) == {name: (2, 0, 0)}
 
 
 def test_a_table_without_rows_fails(settings: Settings) -> None:
