@@ -31,8 +31,8 @@ from lakehouse.settings import ROOT, Settings
 
 CHUNK_RECORDS: Final = 50_000
 PROCESSES: Final = 2
-FEW_RECORDS: Final = 20_000
-"""Up to so many are read in this process: starting others takes longer."""
+FEW_RECORDS: Final = 100_000
+"""Up to so many are read in this process, a topic at a time: starting others takes longer."""
 
 Offsets = Mapping[str, Mapping[int, int]]
 """End offsets (exclusive) by topic, without namespace, and partition."""
@@ -164,19 +164,33 @@ def read_segments(settings: Settings, ends: Offsets, progress: Callable[[int], N
                 owed.append(Segment(topic, partition, reached, end, directory / f"{reached}-{end}.arrow"))
     owed.sort(key=lambda s: s.start - s.end)
     if sum(s.end - s.start for s in owed) <= FEW_RECORDS:
-        for segment in owed:
-            _read(settings, segment)
-            report(segment.end - segment.start)
+        for topic in ends:
+            of_topic = [s for s in owed if s.topic == topic]
+            _read(settings, topic, of_topic)
+            report(sum(s.end - s.start for s in of_topic))
     else:
         with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
-            futures = {pool.submit(_read, settings, segment): segment for segment in owed}
+            futures = {pool.submit(_read_large, settings, segment): segment for segment in owed}
             for future in as_completed(futures):
                 future.result()
                 report(futures[future].end - futures[future].start)
     return known + owed
 
 
-def _read(settings: Settings, segment: Segment) -> None:
+def _read(settings: Settings, topic: str, segments: list[Segment]) -> None:
+    """Reads partitions of a topic together, which takes one consumer; all their records are in memory at once."""
+    if not segments:
+        return
+    records: dict[int, list[KafkaRecord]] = {s.partition: [] for s in segments}
+    starts, ends = {s.partition: s.start for s in segments}, {s.partition: s.end for s in segments}
+    for record in read_partitions(settings, topic, starts, ends):
+        records[record.partition].append(record)
+    for segment in segments:
+        write_segment(topic, records[segment.partition], segment.path)
+
+
+def _read_large(settings: Settings, segment: Segment) -> None:
+    """Reads one partition as it comes."""
     records = read_partitions(
         settings, segment.topic, {segment.partition: segment.start}, {segment.partition: segment.end}
     )
