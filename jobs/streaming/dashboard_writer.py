@@ -10,8 +10,10 @@ import threading
 from collections.abc import Iterable
 from typing import Final, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 
+from lakehouse.contracts.events import PARTITIONS
+from lakehouse.kafka.commits import Commits
 from lakehouse.kafka.consumer import build_consumer
 from lakehouse.kafka.topics import DASHBOARD
 from lakehouse.redis_values import LiveValue, LiveValues, parse_value
@@ -46,31 +48,30 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 
 
 def _carry(settings: Settings, stopping: threading.Event) -> None:
-    values = LiveValues(settings)
-    options: dict[str, str | int | bool] = {
-        # Positions that the topic no longer has: all of it again, the guard keeps what is newer.
-        "auto.offset.reset": "earliest",
-        "enable.partition.eof": False,
-    }
-    consumer = build_consumer(settings, GROUP, **options)
-
-    def go_on(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        held = values.positions()
-        for partition in partitions:
-            partition.offset = held.get(partition.partition, OFFSET_BEGINNING)
-        log.info("carrying on from %s", dict(sorted((p.partition, p.offset) for p in partitions)))
-        consumer.assign(partitions)
-
+    values, topic = LiveValues(settings), settings.prefixed(DASHBOARD)
+    commits = Commits(topic)
+    consumer = build_consumer(
+        settings,
+        GROUP,
+        **commits.options,
+        **{
+            # Positions that the topic no longer has: all of it again, the guard keeps what is newer.
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": False,
+        },
+    )
     try:
-        values.positions()  # in vain before Redis answers
-        consumer.subscribe([settings.prefixed(DASHBOARD)], on_assign=go_on)
+        held = values.positions()
+        log.info("carrying on from %s", dict(sorted(held.items())))
+        # Assigned, not subscribed: a second writer would do no harm, and a group that loses its member to a slow
+        # broker waits for it for most of a minute.
+        consumer.assign([TopicPartition(topic, p, held.get(p, OFFSET_BEGINNING)) for p in range(PARTITIONS)])
         while not stopping.is_set():
             messages = [m for m in consumer.consume(BATCH, timeout=BATCH_SECONDS) if _is_record(m)]
+            positions = {cast(int, m.partition()): cast(int, m.offset()) + 1 for m in messages}
             if messages:
-                positions = {cast(int, m.partition()): cast(int, m.offset()) + 1 for m in messages}
                 values.replace(newest(messages), positions)
-                topic = settings.prefixed(DASHBOARD)
-                consumer.commit(offsets=[TopicPartition(topic, *p) for p in positions.items()], asynchronous=False)
+            commits.push(consumer, positions)
     finally:
         consumer.close()
         values.close()

@@ -10,16 +10,18 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 import redis
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import KafkaException, Message, TopicPartition
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_random_exponential
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
 from lakehouse.alerts import Alert, notifier_receivers, pagerduty_event, parse_alert, slack_message
+from lakehouse.contracts.events import PARTITIONS
+from lakehouse.kafka.commits import Commits
 from lakehouse.kafka.consumer import build_consumer
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.settings import Settings, load_settings
@@ -92,25 +94,29 @@ def _serve(settings: Settings, receiver: Receiver, stopping: threading.Event) ->
 
 
 def _notify(settings: Settings, receiver: Receiver, stopping: threading.Event) -> None:
-    options: dict[str, str | int | bool] = {
-        "auto.offset.reset": "earliest",
-        "enable.partition.eof": False,
-        # A receiver may be down for hours while this thread keeps trying instead of polling.
-        "max.poll.interval.ms": 86_400_000,
-    }
-    consumer = build_consumer(settings, f"notifier.{receiver.name}", **options)
+    topic = settings.prefixed(ALERTS)
+    commits = Commits(topic)
+    consumer = build_consumer(
+        settings,
+        f"notifier.{receiver.name}",
+        **commits.options,
+        **{"auto.offset.reset": "earliest", "enable.partition.eof": False},
+    )
     delivered = Delivered(settings, receiver.name)
     try:
-        consumer.subscribe([settings.prefixed(ALERTS)])
+        # Assigned, not subscribed: a receiver may be down for hours while this thread tries instead of polling.
+        partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        consumer.assign(consumer.committed(partitions, timeout=TIMEOUT_SECONDS))
         with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
             while not stopping.is_set():
+                commits.push(consumer)
                 message = consumer.poll(0.5)
                 if message is None:
                     continue
                 if error := message.error():
                     log.warning("kafka: %s", error.str())
                 elif _deliver(client, receiver, delivered, message, stopping):
-                    consumer.commit(message=message, asynchronous=False)
+                    commits.push(consumer, {cast(int, message.partition()): cast(int, message.offset()) + 1})
     finally:
         consumer.close()
         delivered.close()

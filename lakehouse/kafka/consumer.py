@@ -30,7 +30,7 @@ class ReadError(RuntimeError):
     """Kafka could not deliver what was asked for."""
 
 
-def build_consumer(settings: Settings, group: str = "reader", **config: str | int | bool) -> Consumer:
+def build_consumer(settings: Settings, group: str = "reader", **config: object) -> Consumer:
     """A consumer that commits only when told to, starting where it is assigned.
 
     It never resets silently: offsets that retention has removed are an error.
@@ -44,6 +44,8 @@ def build_consumer(settings: Settings, group: str = "reader", **config: str | in
             "enable.partition.eof": True,
             "queued.max.messages.kbytes": 65_536,
             "fetch.message.max.bytes": 4 * 1024 * 1024,
+            # One broker at one address: to begin anew from that address when it is away gains nothing, and hung.
+            "metadata.recovery.strategy": "none",
             "log_level": 2,
             **config,
         }

@@ -120,6 +120,7 @@ def test_an_alert_reaches_both_receivers_in_their_shape(settings: Settings, rece
     with notifying(settings):
         send(settings, alert("<mug>"), alert("<mug>", WITHDRAWN, 33))
         until(lambda: len(receiver.taken) == 4)
+        until(lambda: not any(lag.lag for lag in lags(settings, ["notifier"])))
     opened, withdrawn = receiver.bodies("/slack/T0/secret-token")
     assert "&lt;mug&gt; is anomalous: 11 clicks on 20 impressions, 2024-03-01 08:00-08:05 UTC" in opened["text"]
     assert "no longer is anomalous" in withdrawn["text"]
@@ -139,7 +140,6 @@ def test_an_alert_reaches_both_receivers_in_their_shape(settings: Settings, rece
         "event_action": "resolve",
         "dedup_key": trigger["dedup_key"],
     }
-    assert [lag.lag for lag in lags(settings, ["notifier"])] == [0] * 6
 
 
 def test_alerts_wait_in_order_while_a_receiver_is_down(settings: Settings, receiver: Receiver) -> None:

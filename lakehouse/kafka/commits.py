@@ -1,0 +1,48 @@
+"""Committing offsets without waiting for the broker."""
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+ASK_AGAIN_SECONDS: Final = 2.0
+
+
+class Commits:
+    """Commits offsets of one topic in the background, again and again until the broker acknowledges them.
+
+    A synchronous commit has no timeout: with the broker away at the wrong moment it never returned (librdkafka
+    2.16), and the consumer hung. Build the consumer with `options`, and call `push` in each turn of its loop;
+    acknowledgements come in with the consumer's own calls.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._wanted: dict[int, int] = {}
+        self._acknowledged: dict[int, int] = {}
+        self._asked: float | None = None
+
+    @property
+    def options(self) -> dict[str, object]:
+        """For the consumer's configuration."""
+        return {"on_commit": self._answered}
+
+    def push(self, consumer: Consumer, positions: dict[int, int] | None = None) -> None:
+        """Commit `positions` (partition -> offset that comes next) too, beside what is not acknowledged yet."""
+        self._wanted.update(positions or {})
+        open_ones = {p: o for p, o in self._wanted.items() if self._acknowledged.get(p) != o}
+        if not open_ones or (self._asked is not None and monotonic() - self._asked < ASK_AGAIN_SECONDS):
+            return
+        self._asked = monotonic()
+        try:
+            consumer.commit(offsets=[TopicPartition(self._topic, *each) for each in open_ones.items()])
+        except KafkaException:
+            return  # nobody to ask at the moment; the next turn asks again
+
+    def _answered(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
+        for partition in partitions:
+            if error is None and partition.error is None:
+                self._acknowledged[partition.partition] = partition.offset
+        if error is None:
+            self._asked = None
