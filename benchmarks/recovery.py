@@ -2,7 +2,7 @@
 
 What is killed gets SIGKILL with all its descendants. *Back*: the supervisor has started it again. *Recovered*: all
 that was sent right after the kill has passed the job; of the scheduler: it reports that it is healthy. A lost Flink
-job is resubmitted by `reconcile`, called each second here and each minute by the DAG `streaming_jobs`: add up to a
+job is resubmitted by `reconcile`, called over and over here and each minute by the DAG `streaming_jobs`: add up to a
 minute to the figure.
 """
 
@@ -28,6 +28,7 @@ from lakehouse.drained import lags
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, NOTIFIER
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.produce import send_day
+from lakehouse.runtime.protocol import SubmissionFailedError
 from lakehouse.runtime.reconcile import reconcile
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.services import ServiceDownError
@@ -69,7 +70,7 @@ def passed(settings: Settings, job: str) -> bool:
     try:
         reconcile(settings, [JOBS[job]])
         return not any(lag.lag for lag in lags(settings, [job]))
-    except ServiceDownError:
+    except (ServiceDownError, SubmissionFailedError):
         return False
 
 
