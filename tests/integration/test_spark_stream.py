@@ -22,6 +22,7 @@ from jobs.streaming.spark.progress import journal_path
 from lakehouse.compare import COMPARED, LIVE, Comparison, compare
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import open_table, scan
+from lakehouse.delta.tables import PROPERTIES
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
@@ -157,10 +158,7 @@ def test_tables_keep_the_delta_profile(runs: Runs, name: str) -> None:
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
     assert not protocol.reader_features
     assert not protocol.writer_features
-    assert opened.metadata().configuration == {
-        "delta.logRetentionDuration": "interval 7 days",
-        "delta.deletedFileRetentionDuration": "interval 7 days",
-    }
+    assert opened.metadata().configuration == PROPERTIES
 
 
 @pytest.mark.parametrize("name", ["silver.clicks", "gold.product_metrics_5m"])
