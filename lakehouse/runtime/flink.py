@@ -116,6 +116,8 @@ class FlinkAdapter:
         if not alive:
             return None
         handle = alive[0]["jid"]
+        # A job is RUNNING while its tasks are still being deployed, and a savepoint then fails.
+        self._until(lambda: self._all_tasks_run(handle) or None, f"not all tasks of {job.name} ran")
         directory = self._settings.checkpoint_path(job.name, "s3")
         request = self._call("POST", f"/jobs/{handle}/stop", {"targetDirectory": directory, "drain": False})
         path = f"/jobs/{handle}/savepoints/{request['request-id']}"
@@ -156,6 +158,9 @@ class FlinkAdapter:
 
     def _alive(self, job: JobSpec) -> list[dict[str, Any]]:
         return [run for run in self._runs(job) if STATES[run["state"]] not in _ENDED]
+
+    def _all_tasks_run(self, handle: str) -> bool:
+        return all(task["status"] == "RUNNING" for task in self._call("GET", f"/jobs/{handle}")["vertices"])
 
     def _finished_savepoint(self, path: str) -> dict[str, Any] | None:
         answer = self._call("GET", path)
