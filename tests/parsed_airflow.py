@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from infra.local.airflow import own_dags
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from tests.conftest import Stack
 
 DAGS = frozenset({"streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild"})
-PARSED_WITHIN_SECONDS = 120
 
 
 def parsed_airflow(stack: "Stack", own: Path | None = None, own_ids: frozenset[str] = frozenset()) -> Settings:
@@ -23,8 +21,5 @@ def parsed_airflow(stack: "Stack", own: Path | None = None, own_ids: frozenset[s
         shutil.copy(own, own_dags(stack.settings))
     settings = stack.ensure("airflow")
     with AirflowClient(settings) as client:
-        deadline = monotonic() + PARSED_WITHIN_SECONDS
-        while missing := {dag for dag in DAGS | own_ids if not client.has_dag(dag)}:
-            assert monotonic() < deadline, f"not parsed: {missing}; {client.call('GET', '/importErrors')}"
-            sleep(0.5)
+        client.wait_for_dags(DAGS | own_ids)
     return settings
