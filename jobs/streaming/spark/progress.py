@@ -19,7 +19,7 @@ from lakehouse.settings import Settings
 
 
 def journal_path(settings: Settings) -> Path:
-    return settings.home / "logs" / f"{SPARK_INGEST}.progress.jsonl"
+    return settings.home / "logs" / f"{settings.prefixed(SPARK_INGEST)}.progress.jsonl"
 
 
 class Journal:
