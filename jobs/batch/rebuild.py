@@ -21,9 +21,8 @@ from pyspark.sql import functions as sf
 from jobs.spark_session import MissingJarsError, build_session
 from jobs.streaming.spark import events, versions
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
-from jobs.streaming.spark.metrics import purchase_clicks, sessions
+from jobs.streaming.spark.metrics import METRICS, purchase_clicks, sessions
 from jobs.streaming.spark.metrics.windowed import Metric, expanded
-from jobs.streaming.spark.pipeline import CHAINS
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
 from lakehouse.contracts.tables import UnknownTableError, table
 from lakehouse.delta import TableMissingError, open_table
@@ -31,7 +30,6 @@ from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
 
 JOB: Final = "rebuild"
-METRICS: Final = {metric.table: metric for chain in CHAINS for metric in chain}
 NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "silver.products": (),
     "silver.profiles": (),

@@ -13,7 +13,7 @@ from jobs.rust_engines import product_daily, region_daily
 from jobs.rust_engines.sources import Sources
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
-from lakehouse.delta.write import Once, replace_day, to_arrow
+from lakehouse.delta.write import Once, replace_days, to_arrow
 from lakehouse.settings import Settings
 
 Engine: TypeAlias = Literal["polars", "datafusion"]
@@ -103,10 +103,10 @@ def publish_day(
         results[name] = chosen.compute(name, sources, day)
         seconds[name] = time.perf_counter() - began
     require_equal(full_name, day, results["polars"], results["datafusion"])
-    version = replace_day(
+    version = replace_days(
         settings,
         full_name,
-        day,
+        [day],
         to_arrow(full_name, results[engine]),
         # Of two publishers of one day, the one that looked at the sources later has the say.
         Once(f"{settings.prefixed(BACKFILL)}/{full_name}/{day}", started_ms),

@@ -1,9 +1,9 @@
 """Delta tables by contract name through delta-rs, without a JVM: open, read, create, append, replace days."""
 
 from lakehouse.delta.errors import CommitRefusedError, StoreDeniedError, TableMissingError, VersionMissingError
-from lakehouse.delta.read import scan
+from lakehouse.delta.read import scan, scan_opened
 from lakehouse.delta.tables import create_table, open_table, table_exists
-from lakehouse.delta.write import Once, append, append_ops, replace_day
+from lakehouse.delta.write import Once, append, append_ops, replace_all, replace_days
 
 __all__ = [
     "CommitRefusedError",
@@ -15,7 +15,9 @@ __all__ = [
     "append_ops",
     "create_table",
     "open_table",
-    "replace_day",
+    "replace_all",
+    "replace_days",
     "scan",
+    "scan_opened",
     "table_exists",
 ]

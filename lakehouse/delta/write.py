@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -35,6 +35,11 @@ class Once:
         """For a write that nobody will repeat under the same name."""
         return cls(f"{purpose}/{uuid.uuid4()}")
 
+    @classmethod
+    def after(cls, opened: DeltaTable, app_id: str) -> "Once":
+        """For the next write of a table's one owner: a new id for each would stay in the table's log for ever."""
+        return cls(app_id, (opened.transaction_version(app_id) or 0) + 1)
+
 
 def append(settings: Settings, name: str, rows: pa.Table, once: Once, metadata: Mapping[str, Any] | None = None) -> int:
     """Adds `rows`, creating the table if need be; returns the version that holds them.
@@ -46,15 +51,33 @@ def append(settings: Settings, name: str, rows: pa.Table, once: Once, metadata: 
     return _commit_once(settings, name, rows, once, metadata, None)
 
 
-def replace_day(
-    settings: Settings, name: str, day: date, rows: pa.Table, once: Once, metadata: Mapping[str, Any] | None = None
+def replace_days(
+    settings: Settings,
+    name: str,
+    days: Collection[date],
+    rows: pa.Table,
+    once: Once,
+    metadata: Mapping[str, Any] | None = None,
 ) -> int:
-    """Makes `rows` the whole content of the partition `day`, in one commit; returns the version that holds them.
+    """Makes `rows` the whole content of the partitions `days`, in one commit; returns the version that holds them.
 
-    Other days stay as they are; a row of another day among `rows` is refused. Raises what `append` raises.
+    Other days stay as they are; a row of another day among `rows` is refused. Raises ValueError for no days, and
+    what `append` raises.
     """
-    partition = table(name).partition_by[0]
-    return _commit_once(settings, name, rows, once, metadata, f"{partition} = '{day.isoformat()}'")
+    if not days:
+        raise ValueError(f"no day of {name} to replace")
+    listed = ", ".join(f"'{day.isoformat()}'" for day in sorted(days))
+    return _commit_once(settings, name, rows, once, metadata, f"{table(name).partition_by[0]} IN ({listed})")
+
+
+def replace_all(
+    settings: Settings, name: str, rows: pa.Table, once: Once, metadata: Mapping[str, Any] | None = None
+) -> int:
+    """Makes `rows` the whole content of the table, in one commit; returns the version that holds them.
+
+    Raises what `append` raises.
+    """
+    return _commit_once(settings, name, rows, once, metadata, "true")
 
 
 def append_ops(settings: Settings, name: str, rows: Iterable[Mapping[str, Any]], once: Once | None = None) -> int:

@@ -28,10 +28,9 @@ class Commit:
     read_versions: dict[str, int] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> str:
-        return json.dumps(
-            {"job": self.job, "batch_id": self.batch_id, "silver_version": self.read_versions} | self.details
-        )
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return {"job": self.job, "batch_id": self.batch_id, "silver_version": self.read_versions} | self.details
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +50,12 @@ class DeltaTables:
 
     def __init__(self, spark: SparkSession, settings: Settings, staging: bool = False) -> None:
         self.spark = spark
-        self._settings = settings
+        self.settings = settings
         self._staging = staging
 
     def path(self, name: str) -> str:
         """Where the table lies; staging tables are ``staging/<layer>__<name>``."""
-        return self._settings.table_path(f"staging.{name.replace('.', '__')}" if self._staging else name, "s3a")
+        return self.settings.table_path(f"staging.{name.replace('.', '__')}" if self._staging else name, "s3a")
 
     def create(self, name: str) -> None:
         """Creates the table by its contract unless it exists: reader 1, writer 2, no table features."""
@@ -117,7 +116,7 @@ class DeltaTables:
 
     def _writer(self, name: str, rows: DataFrame, commit: Commit) -> DataFrameWriter:
         columns = table(name).column_names
-        return rows.select(*columns).write.format("delta").option("userMetadata", commit.to_json())
+        return rows.select(*columns).write.format("delta").option("userMetadata", json.dumps(commit.metadata))
 
 
 def in_dates(column: str, dates: Iterable[date]) -> str:

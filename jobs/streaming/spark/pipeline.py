@@ -12,17 +12,10 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 
+from jobs.rust_engines import revenue
 from jobs.streaming.spark import events, ingest, refresh, versions
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
-from jobs.streaming.spark.metrics import (
-    product_metrics_5m,
-    region_revenue_5m,
-    region_revenue_daily,
-    region_revenue_sliding_10m,
-    user_totals,
-    user_totals_daily,
-)
-from jobs.streaming.spark.metrics.windowed import Metric
+from jobs.streaming.spark.metrics import product_metrics_5m
 from jobs.streaming.spark.micro_batch import MicroBatch, judge, learn
 from jobs.streaming.spark.progress import Journal, journal_path
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
@@ -34,14 +27,6 @@ THREADS = 3
 
 CORRECTED = " corrected"
 PINNED = ("silver.clicks", "silver.purchases")
-
-CHAINS: tuple[tuple[Metric, ...], ...] = (
-    (product_metrics_5m.METRIC,),
-    (region_revenue_5m.METRIC, region_revenue_daily.METRIC),
-    (user_totals_daily.METRIC, user_totals.METRIC),
-    (region_revenue_sliding_10m.METRIC,),
-)
-"""Metrics, each followed by what rolls it up; the largest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +149,22 @@ class BatchRun:
             for name, version in refresh.refresh_sessions(cycle).items():
                 self.journal.wrote(name, version)
 
+        def refresh_revenue() -> None:
+            for name, version in revenue.Refresh(
+                self.tables.settings,
+                cycle.touched_purchases(),
+                cycle.versions[refresh.PURCHASES],
+                cycle.changed_by,
+                cycle.commit(refresh.PURCHASES).metadata,
+            ).run():
+                self.journal.wrote(name, version)
+
         self._together(
             ("silver.sessions", refresh_sessions),
-            *((chain[0].table, lambda chain=chain: self._chain(cycle, chain)) for chain in CHAINS),
+            (product_metrics_5m.METRIC.table, lambda: refresh.refresh_metric(cycle, product_metrics_5m.METRIC)),
             ("silver.purchase_clicks", lambda: refresh.refresh_purchase_clicks(cycle)),
+            ("revenue and totals", refresh_revenue),
         )
-
-    def _chain(self, cycle: refresh.Cycle, chain: tuple[Metric, ...]) -> None:
-        for name, version in refresh.refresh_chain(cycle, chain):
-            self.journal.wrote(name, version)
 
     def _together(self, *steps: tuple[str, Callable[[], int | None]]) -> None:
         """Runs steps that touch different tables side by side; the first error is raised once all have ended."""

@@ -9,14 +9,16 @@ vanish are in the scope and not among the new rows.
 No two commits of one table race: its owner is this driver, which refreshes each table once per batch.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import reduce
 
+import polars as pl
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as sf
 
+from jobs.rust_engines import revenue
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.metrics import purchase_clicks, sessions
 from jobs.streaming.spark.metrics.windowed import Metric, expanded
@@ -43,13 +45,16 @@ class Cycle:
     batch_id: int
     changed_by: str
 
+    def touched_purchases(self) -> pl.DataFrame:
+        """What Polars needs to know of the purchases."""
+        return pl.DataFrame(self.purchases.select(*revenue.TOUCHED).toArrow())
+
     def commit(self, *sources: str) -> Commit:
         return Commit(self.job, self.batch_id, {name: self.versions[name] for name in sources})
 
-    def read(self, name: str, dates: Collection[date] | None = None) -> DataFrame:
-        """Silver as pinned; a finer metric as this cycle has just left it."""
-        version = self.versions.get(name)
-        return self.tables.read(name, self.tables.version(name) if version is None else version, dates)
+    def read(self, name: str, dates: Collection[date]) -> DataFrame:
+        """Silver as pinned."""
+        return self.tables.read(name, self.versions[name], dates)
 
     def sql(self, query: str, **frames: DataFrame) -> DataFrame:
         """Runs a metric's SQL over `frames`, its names in braces."""
@@ -78,62 +83,45 @@ def scope_of(cycle: Cycle, metric: Metric) -> DataFrame:
     return union(keyed).distinct()
 
 
-def refresh_chain(cycle: Cycle, chain: Sequence[Metric]) -> Iterator[tuple[str, int | None]]:
-    """Refreshes a metric, then what rolls it up, in the same step; yields each table and its version."""
-    scopes: list[DataFrame] = []
+def refresh_metric(cycle: Cycle, metric: Metric) -> int | None:
+    """Replaces the rows of a windowed metric that the cycle affects; returns the version, None for no change."""
+    scope = scope_of(cycle, metric).persist()
     try:
-        for metric in chain:
-            keys = scopes[-1].select(*metric.key).distinct() if scopes else scope_of(cycle, metric)
-            scopes.append(keys.persist())
-            yield metric.table, refresh(cycle, metric, keys)
+        extent = _extent(metric, scope)
+        if extent["keys"] == 0:
+            return acknowledge(cycle, metric.table, *metric.keyed)
+        keyed = [
+            _in_extent(cycle, source, sql, extent).join(sf.broadcast(scope), list(metric.key), "left_semi")
+            for source, sql in metric.keyed.items()
+        ]
+        rows = cycle.sql(metric.rows, keyed=union(keyed)).withColumn("changed_by", sf.lit(cycle.changed_by))
+        dates = set(extent["dates"])
+        current = cycle.tables.read(metric.table, cycle.tables.version(metric.table), dates)
+        kept = current.join(sf.broadcast(scope), list(metric.key), "left_anti")
+        return _swap(cycle, metric.table, kept, rows, dates, cycle.commit(*metric.keyed))
     finally:
-        for keys in scopes:
-            keys.unpersist()
-
-
-def refresh(cycle: Cycle, metric: Metric, scope: DataFrame) -> int | None:
-    """Replaces the rows of `metric` whose keys are in `scope` (cached); returns the version, None for no scope."""
-    extent = _extent(metric, scope)
-    sources = tuple(metric.keyed) if not metric.rollup_of else (PURCHASES,)
-    if extent["keys"] == 0:
-        return acknowledge(cycle, metric.table, *sources)
-    dates = set(extent["dates"])
-    inputs = [_input(cycle, metric, source, sql, extent) for source, sql in metric.keyed.items()]
-    keyed = [frame.join(sf.broadcast(scope), list(metric.key), "left_semi") for frame in inputs]
-    rows = cycle.sql(metric.rows, keyed=union(keyed)).withColumn("changed_by", sf.lit(cycle.changed_by))
-    kept = cycle.tables.read(metric.table, cycle.tables.version(metric.table), dates).join(
-        sf.broadcast(scope), list(metric.key), "left_anti"
-    )
-    return _swap(cycle, metric.table, kept, rows, dates, cycle.commit(*sources))
+        scope.unpersist()
 
 
 def _extent(metric: Metric, scope: DataFrame) -> Row:
     """How many keys, on which dates, and between which times their events lie, learnt in one pass."""
-    dated = "event_date" in metric.key
-    aggregates = [
-        sf.count(sf.lit(1)).alias("keys"),
-        (sf.collect_set("event_date") if dated else sf.array()).alias("dates"),
-    ]
-    if metric.window_minutes:
-        end = sf.col("window_start") + sf.expr(f"INTERVAL {metric.window_minutes} MINUTES")
-        aggregates += [
+    end = sf.col("window_start") + sf.expr(f"INTERVAL {metric.window_minutes} MINUTES")
+    return only(
+        scope.agg(
+            sf.count(sf.lit(1)).alias("keys"),
+            sf.collect_set("event_date").alias("dates"),
             sf.min("window_start").alias("start"),
             sf.max(end).alias("end"),
             sf.collect_set(sf.to_date(end - sf.expr("INTERVAL 1 MILLISECOND"))).alias("end_dates"),
-        ]
-    return only(scope.agg(*aggregates))
-
-
-def _input(cycle: Cycle, metric: Metric, source: str, sql: str, extent: Row) -> DataFrame:
-    """The keyed rows of `source` that may be in the scope, with literal bounds so that files are skipped."""
-    if not metric.window_minutes:
-        # A row without a date needs its key's whole history: of the finer table, not of events.
-        events = cycle.read(source, extent["dates"] if "event_date" in metric.key else None)
-    else:
-        dates = {*extent["dates"], *extent["end_dates"]}
-        events = cycle.read(source, dates).where(
-            (sf.col("event_time") >= sf.lit(extent["start"])) & (sf.col("event_time") < sf.lit(extent["end"]))
         )
+    )
+
+
+def _in_extent(cycle: Cycle, source: str, sql: str, extent: Row) -> DataFrame:
+    """The keyed rows of `source` that may be in the scope, with literal bounds so that files are skipped."""
+    events = cycle.read(source, {*extent["dates"], *extent["end_dates"]}).where(
+        (sf.col("event_time") >= sf.lit(extent["start"])) & (sf.col("event_time") < sf.lit(extent["end"]))
+    )
     return cycle.sql(sql, events=events)
 
 

@@ -9,7 +9,7 @@ from deltalake.exceptions import DeltaError
 
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import TABLES, table
-from lakehouse.delta import Once, append, append_ops, create_table, open_table, replace_day
+from lakehouse.delta import Once, append, append_ops, create_table, open_table, replace_days
 from lakehouse.delta.describe import commits
 from lakehouse.delta.write import to_arrow
 from lakehouse.settings import Settings
@@ -27,7 +27,7 @@ def rows(day: date, *regions: str, purchases: int = 1) -> pl.DataFrame:
 
 
 def publish(lake: Settings, day: date, frame: pl.DataFrame, version: int) -> int:
-    return replace_day(lake, MART, day, to_arrow(MART, frame), Once(f"test/{day}", version), {"run": version})
+    return replace_days(lake, MART, [day], to_arrow(MART, frame), Once(f"test/{day}", version), {"run": version})
 
 
 def quality_row(run: str) -> dict[str, object]:
