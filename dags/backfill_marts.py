@@ -46,8 +46,12 @@ with DAG(
 ### Marts by day
 
 A run covers one UTC day, its data interval. It checks that day of the tables that it reads (a failed suite blocks the
-marts built from it), then computes `marts.product_daily` and `marts.region_daily` with Polars and with DataFusion,
-compares the two row for row, and publishes that day's rows in one commit. Repeating a day replaces it by the same rows.
+marts built from it), then computes `marts.product_daily` and `marts.region_daily` from the very versions that were
+checked, with Polars and with DataFusion, compares the two row for row, and publishes that day's rows in one commit.
+Repeating a day replaces it by the same rows.
+
+What is committed while a run is under way waits for the next one. To take it up, clear the checks with what follows
+them: a mart that is cleared alone is built from the versions that were checked.
 
 For past days use *Trigger -> Backfill* in the UI, or `POST /api/v2/backfills`; for a single day trigger it with the
 parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
@@ -58,16 +62,20 @@ parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
         for name in dict.fromkeys(table for tables in READS.values() for table in tables)
     }
 
-    def publish(mart: str):
+    def publish(mart: str, tables: tuple[str, ...]):
         @task(task_id=mart, outlets=[table_asset(f"marts.{mart}")], retries=1, retry_delay=timedelta(seconds=10))
-        def publish_mart(day: str, params: dict) -> dict:
-            from jobs.rust_engines.publish import publish_day
+        def publish_mart(day: str, checks: list[dict], params: dict) -> dict:
+            from jobs.rust_engines import Pinned, publish_day
             from lakehouse.settings import load_settings
 
-            published = publish_day(load_settings(), mart, date.fromisoformat(day), params["engine"])
+            pinned = Pinned(
+                {check["table"]: check["version"] for check in checks},
+                min(datetime.fromisoformat(check["checked_at"]) for check in checks),
+            )
+            published = publish_day(load_settings(), mart, date.fromisoformat(day), params["engine"], pinned)
             return asdict(published) | {"day": day}
 
-        return publish_mart(DAY)
+        return publish_mart(DAY, [gates[name].output for name in tables])
 
     for mart, tables in READS.items():
-        [gates[name] for name in tables] >> publish(mart)
+        publish(mart, tables)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -60,6 +62,31 @@ def parse_alert(message: bytes) -> Alert:
     if alert.state not in (OPENED, WITHDRAWN):
         raise ValueError(f"not an alert: unknown state {alert.state!r}")
     return alert
+
+
+@dataclass(frozen=True, slots=True)
+class AlertHistory:
+    """What the messages of ``shop.alerts`` come to."""
+
+    turns: Counter[str]
+    """By state, how many turns led to it; one that was sent again counts once."""
+    open: list[Alert]
+    """The last turn of each incident that it left open."""
+
+
+def alert_history(messages: Iterable[bytes | None]) -> AlertHistory:
+    """Folds `messages`, those of an incident in their order: they lie in one partition.
+
+    Raises:
+        ValueError: one of them is not an alert.
+    """
+    turns: dict[str, str] = {}
+    last: dict[str, Alert] = {}
+    for message in messages:
+        alert = parse_alert(message or b"")
+        turns[alert.dedup_key] = alert.state
+        last[alert.incident] = alert
+    return AlertHistory(Counter(turns.values()), [alert for alert in last.values() if alert.state == OPENED])
 
 
 def notifier_receivers(settings: Settings) -> list[str]:

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 import polars as pl
+from polars.testing import assert_frame_equal
 
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import Type, table
@@ -43,3 +44,16 @@ def stored(settings: Settings, name: str, day: date | None = None, version: int 
     """A table's rows, in the order of its key."""
     days = (day, day) if day else None
     return scan(settings, name, version=version, dates=days).sort(table(name).key).collect()
+
+
+def assert_rebuilt(settings: Settings, name: str, first: date, last: date) -> int:
+    """Asserts that a table's staging table holds its rows of the days, or all if it has no days; how many."""
+    contract = table(name)
+    kept = scan(settings, name).collect()
+    if "event_date" in contract.column_names:
+        kept = kept.filter(pl.col("event_date").is_between(first, last))
+    path = settings.table_path(f"staging.{name.replace('.', '__')}")
+    rebuilt = pl.read_delta(path, storage_options=settings.delta_storage_options())
+    columns = contract.compared_columns
+    assert_frame_equal(rebuilt.select(columns).sort(contract.key), kept.select(columns).sort(contract.key))
+    return kept.height

@@ -1,12 +1,11 @@
 """What a demo run found, judged and put into the report's form."""
 
 import os
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from cli.demo.run import Demo, batches_since
-from lakehouse.alerts import OPENED, WITHDRAWN, parse_alert
+from lakehouse.alerts import OPENED, WITHDRAWN, alert_history
 from lakehouse.compare import Accounting, Comparison
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.topics import ALERTS
@@ -90,15 +89,10 @@ def _enrichment_demand(accounting: Accounting) -> list[Demand]:
 
 
 def _alerts(settings: Settings, comparison: Comparison) -> AlertCount:
-    turns: Counter[str] = Counter()
-    last: dict[str, str] = {}
-    for record in read_partitions(settings, ALERTS):
-        alert = parse_alert(record.value or b"")
-        turns[alert.state] += 1
-        last[alert.incident] = alert.state
+    history = alert_history(record.value for record in read_partitions(settings, ALERTS))
     (compared,) = (t for t in comparison.tables if t.table == ALERTS)
-    still_open = sum(state == OPENED for state in last.values())
-    return AlertCount(_RULE, turns[OPENED], turns[WITHDRAWN], still_open, compared.rows_compared + compared.missing)
+    expected_open = compared.rows_compared + compared.missing
+    return AlertCount(_RULE, history.turns[OPENED], history.turns[WITHDRAWN], len(history.open), expected_open)
 
 
 def _batch(entry: dict[str, Any]) -> MicroBatch:

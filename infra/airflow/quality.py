@@ -9,8 +9,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from infra.airflow.pages import DataDocsLink
 
 
-def check_table(table: str, day: str | None) -> str:
-    """Run the suite of `table`, of its rows of `day` if given.
+def check_table(table: str, day: str | None) -> dict[str, Any]:
+    """Run the suite of `table`, of its rows of `day` if given; which version it was that passed, and when it was read.
 
     A failed expectation fails the task without a retry, which would find the same.
     """
@@ -18,15 +18,23 @@ def check_table(table: str, day: str | None) -> str:
     from quality import QualityFailedError, run_quality
 
     try:
-        (checked,) = run_quality(load_settings(), [table], date.fromisoformat(day) if day else None).tables
+        result = run_quality(load_settings(), [table], date.fromisoformat(day) if day else None)
     except QualityFailedError as error:
         raise AirflowFailException(str(error)) from error
-    return f"{checked.rows_checked:,} rows of version {checked.version}, {len(checked.outcomes)} expectations"
+    (checked,) = result.tables
+    return {
+        "table": checked.table,
+        "version": checked.version,
+        "checked_at": result.checked_at.isoformat(),
+        "rows": checked.rows_checked,
+        "expectations": len(checked.outcomes),
+    }
 
 
 class QualityOperator(PythonOperator):
     """Checks one table; a failed expectation fails the task and so blocks what comes after it.
 
+    Its output tells the version that it checked: what comes after reads that one, since a later one is unchecked.
     `day` (templated, as YYYY-MM-DD) restricts the check to the rows of that event date.
     """
 

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final, Literal, TypeAlias
 
 import polars as pl
 import pyarrow as pa
 
 from jobs.rust_engines import product_daily, region_daily
-from jobs.rust_engines.sources import Sources
+from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
 from lakehouse.delta.write import Once, replace_days, to_arrow
@@ -76,16 +76,18 @@ class Publication:
 
 
 def publish_day(
-    settings: Settings, mart: str, day: date, engine: Engine = "polars", as_of: datetime | None = None
+    settings: Settings, mart: str, day: date, engine: Engine = "polars", as_of: datetime | Pinned | None = None
 ) -> Publication:
     """Computes `mart` (``product_daily`` or ``marts.product_daily``) for the UTC day by both engines and, if they
     agree, puts the rows of `engine` in place of the day's rows, in one commit that names its source versions.
 
-    Repeating it changes nothing but the version. `as_of` computes from the tables as they were at that time.
+    Repeating it changes nothing but the version. `as_of` computes from the tables as they were at that time, or from
+    the versions that somebody pinned; the latter leave a day as it is that was published from a later look.
 
     Raises:
         UnknownTableError: there is no such mart.
         EnginesDisagreeError: they don't agree; the mart is as it was.
+        ValueError: no version of one of its sources was pinned.
         TableMissingError, VersionMissingError, ServiceDownError: as `lakehouse.delta.open_table`.
         CommitRefusedError: other writers won every attempt to commit.
     """
@@ -93,7 +95,7 @@ def publish_day(
     if full_name not in MARTS:
         raise UnknownTableError(full_name)
     chosen = MARTS[full_name]
-    started_ms = time.time_ns() // 1_000_000
+    looked_at = as_of.at if isinstance(as_of, Pinned) else datetime.now(UTC)
     sources = Sources.pin(settings, chosen.reads, as_of)
     results: dict[str, pl.DataFrame] = {}
     seconds: dict[str, float] = {}
@@ -109,7 +111,7 @@ def publish_day(
         [day],
         to_arrow(full_name, results[engine]),
         # Of two publishers of one day, the one that looked at the sources later has the say.
-        Once(f"{settings.prefixed(BACKFILL)}/{full_name}/{day}", started_ms),
+        Once(f"{settings.prefixed(BACKFILL)}/{full_name}/{day}", int(looked_at.timestamp() * 1000)),
         {"job": BACKFILL, "day": day.isoformat(), "engine": engine, "read_versions": sources.versions},
     )
     return Publication(full_name, day, engine, results[engine].height, version, sources.versions, seconds)

@@ -1,6 +1,6 @@
 """The tables that a mart is computed from, each pinned to one version for both engines."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Self
@@ -15,6 +15,20 @@ from lakehouse.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """Versions by table, as somebody looked them up; `at`: when the first of them (with a zone)."""
+
+    versions: Mapping[str, int]
+    at: datetime
+
+    def version(self, name: str) -> int:
+        """Raises ValueError for a table that is not among them: its newest version is nobody's choice."""
+        if name not in self.versions:
+            raise ValueError(f"no version of {name} was pinned, only of {', '.join(self.versions) or 'nothing'}")
+        return self.versions[name]
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """Open tables by name; whatever is committed later is not seen."""
 
@@ -22,11 +36,13 @@ class Sources:
     tables: dict[str, DeltaTable]
 
     @classmethod
-    def pin(cls, settings: Settings, names: Iterable[str], as_of: datetime | None = None) -> Self:
-        """The newest version of each table, or the one that was newest at `as_of`.
+    def pin(cls, settings: Settings, names: Iterable[str], as_of: datetime | Pinned | None = None) -> Self:
+        """The newest version of each table, the one that was newest at `as_of`, or the one that `as_of` names.
 
-        Raises what `lakehouse.delta.open_table` raises.
+        Raises what `lakehouse.delta.open_table` and `Pinned.version` raise.
         """
+        if isinstance(as_of, Pinned):
+            return cls(settings, {name: open_table(settings, name, as_of.version(name)) for name in names})
         return cls(settings, {name: open_table(settings, name, timestamp=as_of) for name in names})
 
     @property

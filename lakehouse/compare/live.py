@@ -1,15 +1,15 @@
 """The live values in Redis and the alerts in Kafka, as the reference has them."""
 
-import json
 from collections.abc import Iterable
 from typing import Final
 
 import polars as pl
 
+from lakehouse.alerts import Alert, alert_history
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.reference import Reference, to_frame
 from lakehouse.contracts.tables import TableContract, table
-from lakehouse.kafka.consumer import Record, read_partitions
+from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues
 from lakehouse.semantics.reference import Row
@@ -45,25 +45,17 @@ def _compare(
     return compare_frames(name, None, to_frame(contract, expected), to_frame(contract, actual), key)
 
 
-def open_alerts(records: Iterable[Record]) -> list[Row]:
-    """Product and window of each alert whose last message says that it is open."""
-    last: dict[bytes | None, Row] = {}
-    for record in records:
-        # One key lies in one partition, whose records come in order.
-        last[record.key] = json.loads(record.value or b"{}")
-    return [{name: row[name] for name in _ALERT_KEY} for row in last.values() if row.get("state") == "opened"]
-
-
 def compare_alerts(settings: Settings, reference: Reference) -> TableComparison:
     """The alerts that are open, by product and window.
 
     The counts in an alert are those of the moment at which it opened, so they are not compared.
     """
-    return compare_open_alerts(reference.anomalies(), open_alerts(read_partitions(settings, ALERTS)))
+    history = alert_history(record.value for record in read_partitions(settings, ALERTS))
+    return compare_open_alerts(reference.anomalies(), history.open)
 
 
-def compare_open_alerts(anomalies: Iterable[Row], alerts: Iterable[Row]) -> TableComparison:
+def compare_open_alerts(anomalies: Iterable[Row], alerts: Iterable[Alert]) -> TableComparison:
     """See `compare_alerts`."""
     expected = pl.DataFrame([{name: row[name] for name in _ALERT_KEY} for row in anomalies], schema=_ALERT_SCHEMA)
-    actual = pl.DataFrame(list(alerts), schema=_ALERT_SCHEMA)
+    actual = pl.DataFrame([{n: getattr(alert, n) for n in _ALERT_KEY} for alert in alerts], schema=_ALERT_SCHEMA)
     return compare_frames(ALERTS, None, expected, actual, _ALERT_KEY)

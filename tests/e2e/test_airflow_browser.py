@@ -4,45 +4,22 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from datetime import date
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from jobs.catalog import JOBS
 from lakehouse.airflow_api import AirflowClient, DagRun
-from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import scan
-from lakehouse.drained import wait_until_drained
-from lakehouse.generator.traffic import ShopDay
-from lakehouse.produce import send_day
-from lakehouse.runtime.reconcile import start, stop
 from lakehouse.settings import Settings
+from tests.e2e.conftest import SHOP_DAYS
 from tests.parsed_airflow import DAGS
-
-if TYPE_CHECKING:
-    from tests.conftest import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.timeout(2400)]
 
-DAY = date(2026, 3, 6)
+DAY = SHOP_DAYS[0]
 PATIENCE_MS = 120_000
-
-
-@pytest.fixture(scope="module")
-def shop_day(stack: "Stack", seed: int) -> Settings:
-    """A day of the shop in silver and gold."""
-    settings = stack.ensure("kafka", "minio", "postgres")
-    send_day(settings, ShopDay(DAY, clicks=2_000, purchases=50, seed=seed), judged=False)
-    start(settings, JOBS[SPARK_INGEST], "test")
-    try:
-        wait_until_drained(settings, 900, live=False)
-    finally:
-        stop(settings, JOBS[SPARK_INGEST], "test")
-    return settings
 
 
 @pytest.fixture
@@ -76,7 +53,7 @@ def test_every_dag_is_listed_and_none_failed_to_import(page: Page) -> None:
 
 
 def test_an_operator_builds_a_day_s_marts_and_opens_the_data_docs(
-    page: Page, airflow: AirflowClient, shop_day: Settings
+    page: Page, airflow: AirflowClient, shop_days: Settings
 ) -> None:
     airflow.unpause("backfill_marts")
     before = set(runs(airflow))
@@ -90,7 +67,7 @@ def test_an_operator_builds_a_day_s_marts_and_opens_the_data_docs(
     airflow.wait(run, 600)
 
     for mart in ("marts.product_daily", "marts.region_daily"):
-        assert scan(shop_day, mart, dates=(DAY, DAY)).collect().height > 0
+        assert scan(shop_days, mart, dates=(DAY, DAY)).collect().height > 0
     page.goto(f"/dags/backfill_marts/runs/{quote(run.run_id, safe='')}/tasks/check_silver_clicks/details")
     page.locator("a[href*='/reports/data_docs/silver.clicks.html']").click()
     expect(page).to_have_url(re.compile("/reports/data_docs/silver.clicks.html"))

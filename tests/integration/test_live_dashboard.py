@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from jobs.streaming import dashboard_writer
-from lakehouse.compare.live import open_alerts
+from lakehouse.alerts import Alert, alert_history
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
@@ -150,6 +150,10 @@ def drain(settings: Settings) -> None:
     wait_until_drained(settings, 120, tables=False)
 
 
+def open_alerts(settings: Settings) -> list[Alert]:
+    return alert_history(record.value for record in read_partitions(settings, ALERTS)).open
+
+
 def behind(settings: Settings) -> int:
     """Records of clicks that the job's committed offsets do not cover."""
     committed = group_positions(settings, "live_dashboard").get(CLICKS, {})
@@ -182,7 +186,7 @@ def outcome(stack: Stack, seed: int) -> Iterator[Outcome]:
             shop.send(record)
         shop.send_many(800)
         drain(settings)
-        opened = [(a["product_id"], a["window_start"]) for a in open_alerts(read_partitions(settings, ALERTS))]
+        opened = [(alert.product_id, alert.window_start) for alert in open_alerts(settings)]
 
         shop.send_many(800)
         job.cancel(job_id)
@@ -241,7 +245,7 @@ def test_an_alert_is_opened_and_then_withdrawn(outcome: Outcome) -> None:
 
 
 def test_open_alerts_equal_the_reference(outcome: Outcome) -> None:
-    live = {(a["product_id"], a["window_start"]) for a in open_alerts(read_partitions(outcome.settings, ALERTS))}
+    live = {(alert.product_id, alert.window_start) for alert in open_alerts(outcome.settings)}
     assert live == {(row["product_id"], row["window_start"]) for row in ctr_anomalies(outcome.log.events)}
 
 

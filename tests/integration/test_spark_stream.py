@@ -14,13 +14,12 @@ import duckdb_extension_delta
 import polars as pl
 import pytest
 from minio import Minio
-from polars.testing import assert_frame_equal
 
 from jobs.batch.rebuild import NEEDS
 from jobs.catalog import JOBS
 from jobs.streaming.spark.progress import journal_path
 from lakehouse.compare import COMPARED, LIVE, Comparison, compare
-from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import open_table, scan
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.generator.traffic import ShopDay
@@ -28,6 +27,7 @@ from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
 from tests.integration.spark_lake import Driver, click, clock, profile, purchase, send, version
+from tests.lake import assert_rebuilt
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -189,15 +189,7 @@ def test_a_rebuild_from_bronze_equals_the_stream(runs: Runs) -> None:
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     for name in NEEDS:
-        contract = table(name)
-        streamed = _all(runs, name)
-        if "event_date" in contract.column_names:
-            streamed = streamed.filter(event_date=DAY)
-        path = settings.table_path(f"staging.{name.replace('.', '__')}")
-        rebuilt = pl.read_delta(path, storage_options=settings.delta_storage_options())
-        columns = contract.compared_columns
-        assert streamed.height > 0, name
-        assert_frame_equal(rebuilt.select(columns).sort(contract.key), streamed.select(columns).sort(contract.key))
+        assert assert_rebuilt(settings, name, DAY, DAY) > 0, name
 
 
 def _all(runs: Runs, name: str) -> pl.DataFrame:

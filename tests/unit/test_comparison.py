@@ -5,11 +5,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from lakehouse.alerts import OPENED, WITHDRAWN, alert_history
 from lakehouse.compare.comparison import TableComparison, compare_frames
-from lakehouse.compare.live import compare_open_alerts, open_alerts
+from lakehouse.compare.live import compare_open_alerts
 from lakehouse.compare.reference import to_frame
 from lakehouse.contracts.tables import table
-from lakehouse.kafka.consumer import Record
 from lakehouse.semantics import Events
 from lakehouse.semantics.reference import METRICS, ctr_anomalies
 from tests.strategies import at, click, impression, product, profile, purchase
@@ -119,12 +119,12 @@ def test_fingerprints_of_many_records_exceed_64_bits_and_stay_exact() -> None:
 ANOMALOUS = [impression("ana", "10:00") for _ in range(20)] + [click("bo", "10:01") for _ in range(11)]
 
 
-def alert(offset: int, state: str, product_id: str = "mug", start: str = "10:00") -> Record:
-    value = (
+def alert(events: int, state: str, product_id: str = "mug", start: str = "10:00") -> bytes:
+    return (
         f'{{"rule":"ctr_anomaly","product_id":"{product_id}","window_start":{at(start)},'
-        f'"window_end":{at(start) + 300_000},"state":"{state}","impressions":20,"clicks":11,"events":31}}'
-    )
-    return Record("shop.alerts", 0, offset, 0, f"ctr_anomaly/{start}/{product_id}".encode(), value.encode())
+        f'"window_end":{at(start) + 300_000},"state":"{state}","impressions":20,"clicks":11,"events":{events},'
+        f'"dedup_key":"ctr_anomaly/{at(start)}/{product_id}/{state}/{events}"}}'
+    ).encode()
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,14 @@ def alert(offset: int, state: str, product_id: str = "mug", start: str = "10:00"
         ([alert(0, "opened", start="10:05")], (0, 1, 1)),
     ],
 )
-def test_the_last_state_of_an_alert_is_compared(messages: list[Record], expected: tuple[int, int, int]) -> None:
-    result = compare_open_alerts(ctr_anomalies(Events.of(ANOMALOUS)), open_alerts(messages))
+def test_the_last_state_of_an_alert_is_compared(messages: list[bytes], expected: tuple[int, int, int]) -> None:
+    result = compare_open_alerts(ctr_anomalies(Events.of(ANOMALOUS)), alert_history(messages).open)
     assert (result.rows_compared, result.missing, result.unexpected) == expected
+
+
+def test_a_turn_that_was_sent_again_counts_once() -> None:
+    """As a restore sends them: from the oldest that no checkpoint had seen leave."""
+    turns = [alert(31, "opened"), alert(32, "withdrawn")]
+    history = alert_history([*turns, *turns, alert(35, "opened")])
+    assert (history.turns[OPENED], history.turns[WITHDRAWN]) == (2, 1)
+    assert [open_alert.events for open_alert in history.open] == [35]

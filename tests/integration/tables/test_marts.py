@@ -2,12 +2,12 @@
 
 import random
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
 
-from jobs.rust_engines import MARTS, EnginesDisagreeError, publish_day
+from jobs.rust_engines import MARTS, EnginesDisagreeError, Pinned, publish_day
 from jobs.rust_engines import publish as publishing
 from jobs.rust_engines.sources import Sources
 from lakehouse.contracts.tables import UnknownTableError
@@ -15,6 +15,7 @@ from lakehouse.delta import TableMissingError, open_table
 from lakehouse.delta.describe import commits
 from lakehouse.semantics import Event, Events
 from lakehouse.semantics.windows import DAY
+from quality import run_quality
 from tests.lake import expected, fill, stored
 from tests.strategies import MORNING, click, positioned, product, purchase
 
@@ -128,6 +129,35 @@ def test_as_of_computes_from_the_tables_of_that_time(lake):
     fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
     publish_day(lake, "region_daily", FIRST, as_of=then)
     assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+
+
+def test_what_is_committed_after_the_check_is_not_published(lake, tmp_path):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    checked = pinned_by_a_check(lake.model_copy(update={"home": tmp_path}), "silver.clicks", "silver.purchases")
+    fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
+    published = publish_day(lake, "region_daily", FIRST, as_of=checked)
+    assert published.sources == checked.versions == {"silver.clicks": 1, "silver.purchases": 1}
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+
+
+def test_an_earlier_check_does_not_displace_what_a_later_look_published(lake, tmp_path):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    checked = pinned_by_a_check(lake.model_copy(update={"home": tmp_path}), "silver.clicks", "silver.purchases")
+    fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
+    publish_day(lake, "region_daily", FIRST)
+    publish_day(lake, "region_daily", FIRST, as_of=checked)
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [2]
+
+
+def test_a_source_that_was_not_checked_is_not_read(lake):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    with pytest.raises(ValueError, match=r"no version of silver\.purchases was pinned, only of silver\.clicks"):
+        publish_day(lake, "region_daily", FIRST, as_of=Pinned({"silver.clicks": 1}, datetime.now(UTC)))
+
+
+def pinned_by_a_check(lake, *names):
+    result = run_quality(lake, names)
+    return Pinned({checked.table: checked.version for checked in result.tables}, result.checked_at)
 
 
 def test_engines_that_disagree_publish_nothing(lake, monkeypatch):
