@@ -15,6 +15,7 @@ from rich.console import Console
 from lakehouse.contracts.events import (
     EARLIEST_TIME,
     EVENTS,
+    LATEST_TIME,
     MAX_CLOCK_SKEW_MS,
     MAX_DEPTH,
     MAX_ID_BYTES,
@@ -72,7 +73,11 @@ def _described(field: Field) -> str:
             least = "" if field.minimum is None else f" of at least {field.minimum}"
             return f"a 64-bit integer{least}, written without fraction or exponent"
         case Kind.TIME:
-            latest = f" to the arrival + {MAX_CLOCK_SKEW_MS // 60_000} min" if bounded_by_arrival(field) else ""
+            latest = (
+                f" to the arrival + {MAX_CLOCK_SKEW_MS // 60_000} min"
+                if bounded_by_arrival(field)
+                else f" to {LATEST_TIME}"
+            )
             return f"a real time YYYY-MM-DDTHH:MM:SS[.d{{1,9}}](Z|±HH:MM) from {EARLIEST_TIME}{latest}"
 
 

@@ -11,6 +11,8 @@ PARTITIONS: Final = 6
 MAX_CLOCK_SKEW_MS: Final = 5 * 60_000
 """How far an event time may lie after its record's arrival."""
 EARLIEST_TIME: Final = "2000-01-01T00:00:00Z"
+LATEST_TIME: Final = "9999-12-31T23:59:59.999Z"
+"""An offset can put a time that is written with four digits of year beyond it; most engines can't hold that."""
 
 
 class Kind(StrEnum):

@@ -16,6 +16,7 @@ def contracts() -> dict[str, Any]:
         "max_depth": events.MAX_DEPTH,
         "max_clock_skew_ms": events.MAX_CLOCK_SKEW_MS,
         "earliest_time": events.EARLIEST_TIME,
+        "latest_time": events.LATEST_TIME,
         "topics": [
             {
                 "topic": contract.topic,

@@ -15,6 +15,7 @@ from typing import Any, Final
 from lakehouse.contracts.events import (
     EARLIEST_TIME,
     EVENTS,
+    LATEST_TIME,
     MAX_CLOCK_SKEW_MS,
     MAX_DEPTH,
     MAX_ID_BYTES,
@@ -170,13 +171,13 @@ def _check_integer(minimum: int | None) -> Check:
 
 
 def _check_time(by_arrival: bool) -> Check:
-    earliest = parse_time(EARLIEST_TIME) or 0
+    earliest, latest = parse_time(EARLIEST_TIME) or 0, parse_time(LATEST_TIME) or 0
 
     def check(value: Any, arrival_ms: int) -> Wire | Reason:
         moment = parse_time(value) if type(value) is str else None
         if moment is None:
             return Reason.WRONG_TYPE
-        if moment < earliest or (by_arrival and moment > arrival_ms + MAX_CLOCK_SKEW_MS):
+        if not earliest <= moment <= latest or (by_arrival and moment > arrival_ms + MAX_CLOCK_SKEW_MS):
             return Reason.OUT_OF_RANGE
         return moment
 

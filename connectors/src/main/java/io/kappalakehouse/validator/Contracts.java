@@ -18,6 +18,7 @@ public final class Contracts {
   static final int MAX_DEPTH;
   static final long MAX_CLOCK_SKEW_MS;
   static final long EARLIEST_MS;
+  static final long LATEST_MS;
   private static final Map<String, Contract> BY_TOPIC = new LinkedHashMap<>();
 
   static {
@@ -27,6 +28,7 @@ public final class Contracts {
     MAX_DEPTH = number(exported, "max_depth").intValue();
     MAX_CLOCK_SKEW_MS = number(exported, "max_clock_skew_ms");
     EARLIEST_MS = WireTime.parse((String) exported.get("earliest_time"));
+    LATEST_MS = WireTime.parse((String) exported.get("latest_time"));
     for (Object topic : (List<?>) exported.get("topics")) {
       Contract contract = contract((Map<?, ?>) topic);
       BY_TOPIC.put(contract.topic(), contract);

@@ -133,6 +133,7 @@ public final class Validator {
       return Reason.WRONG_TYPE;
     }
     boolean tooLate = field.notAfterArrival() && moment > arrivalMs + Contracts.MAX_CLOCK_SKEW_MS;
-    return tooLate || moment < Contracts.EARLIEST_MS ? Reason.OUT_OF_RANGE : moment;
+    boolean beyond = moment < Contracts.EARLIEST_MS || moment > Contracts.LATEST_MS;
+    return tooLate || beyond ? Reason.OUT_OF_RANGE : moment;
   }
 }
