@@ -19,10 +19,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from jobs.spark_session import MissingJarsError, build_session
+from jobs.spark_sql import run_sql
 from jobs.streaming.spark import events, versions
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.metrics import METRICS, purchase_clicks, sessions
-from jobs.streaming.spark.metrics.windowed import Metric, expanded
+from jobs.streaming.spark.metrics.windowed import Metric
+from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
 from lakehouse.contracts.tables import UnknownTableError, table
 from lakehouse.delta import TableMissingError, open_table
@@ -116,14 +118,12 @@ class Rebuild:
 
     def _versions(self, contract: EventContract) -> DataFrame:
         """All of them: an old version may be valid in the range."""
-        return self.spark.sql(
-            versions.ROWS, args=None, changes=self._live(f"bronze.{contract.table}"), key=sf.col(contract.key)
-        )
+        return self._sql(versions.ROWS, changes=self._live(f"bronze.{contract.table}"), key=sf.col(contract.key))
 
     def _events(self, contract: EventContract) -> DataFrame:
         bronze = self._bronze(contract).drop("value", "arrival_date")
-        unique = self.spark.sql(events.FIRST_OF_EACH, args=None, events=bronze)
-        return self.spark.sql(events.ENRICHED, args=None, events=unique, versions=self._staged("silver.products"))
+        unique = self._sql(events.FIRST_OF_EACH, events=bronze)
+        return self._sql(events.ENRICHED, events=unique, versions=self._staged("silver.products"))
 
     def _session_parts(self) -> DataFrame:
         start, end = sf.lit(self.first).cast("timestamp"), sf.lit(self.last + timedelta(days=1)).cast("timestamp")
@@ -149,17 +149,17 @@ class Rebuild:
         )
 
     def _metric(self, metric: Metric) -> DataFrame:
-        keyed = None
+        inputs: list[DataFrame] = []
         for source, sql in metric.keyed.items():
             if not metric.rollup_of:
-                inputs = self._with_neighbours(source)
+                rows = self._with_neighbours(source)
             elif "event_date" in metric.key:
-                inputs = self._staged(source)
+                rows = self._staged(source)
             else:
-                inputs = self._staged(source).unionByName(self._live(source).where(~self._in_range("event_date")))
-            rows = self._sql(sql, events=inputs)
-            keyed = rows if keyed is None else keyed.unionByName(rows)
-        if keyed is not None and "event_date" in metric.key:
+                rows = self._staged(source).unionByName(self._live(source).where(~self._in_range("event_date")))
+            inputs.append(self._sql(sql, events=rows))
+        keyed = union(inputs)
+        if "event_date" in metric.key:
             keyed = keyed.where(self._in_range("event_date"))
         return self._sql(metric.rows, keyed=keyed).withColumn("changed_by", sf.lit(self.label))
 
@@ -194,8 +194,8 @@ class Rebuild:
     def _staged(self, name: str) -> DataFrame:
         return self.staging.read(name, self.staging.version(name))
 
-    def _sql(self, query: str, **frames: DataFrame | None) -> DataFrame:
-        return self.spark.sql(expanded(query), args=None, **frames)
+    def _sql(self, query: str, **named: DataFrame | Column) -> DataFrame:
+        return run_sql(self.spark, query, **named)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -8,6 +8,7 @@ from typing import Final
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
+from jobs.spark_sql import run_sql
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.micro_batch import MicroBatch
 from jobs.streaming.spark.refresh import only
@@ -88,7 +89,7 @@ class SilverEvents:
         return Commit(self.job, self.batch_id, {VERSIONS: self.versions}, details)
 
     def _enrich(self, events: DataFrame) -> DataFrame:
-        return self.tables.spark.sql(ENRICHED, events=events, versions=self.tables.read(VERSIONS, self.versions))
+        return run_sql(self.tables.spark, ENRICHED, events=events, versions=self.tables.read(VERSIONS, self.versions))
 
     @property
     def empty(self) -> bool:
@@ -102,7 +103,7 @@ class SilverEvents:
         """
         if self.empty:
             return Inserted(self.tables.append(self.name, self._enrich(incoming), self._commit()))
-        known = self.tables.spark.sql(KNOWN, held=self._current(dates), incoming=sf.broadcast(incoming)).persist()
+        known = run_sql(self.tables.spark, KNOWN, held=self._current(dates), incoming=sf.broadcast(incoming)).persist()
         try:
             found = only(known.agg(sf.count_if("higher").alias("higher"), sf.count_if("same").alias("same")))
             displaced = known.where("higher") if found["higher"] else None
@@ -154,7 +155,7 @@ class SilverEvents:
             .join(ids, "product_id", "left_semi")
         )
         versions = self.tables.read(VERSIONS, self.versions).join(ids, "product_id", "left_semi")
-        outdated = self.tables.spark.sql(OUTDATED, events=events, versions=versions)
+        outdated = run_sql(self.tables.spark, OUTDATED, events=events, versions=versions)
         stale = {row["event_date"] for row in outdated.collect()}
         if not stale:
             return None
@@ -178,4 +179,4 @@ class SilverEvents:
 def first_of_each(tables: DeltaTables, batch: MicroBatch, contract: EventContract) -> DataFrame:
     """One record of each event in the batch, the one with the lowest (partition, offset)."""
     events = batch.events(contract).drop("value").withColumn("event_date", sf.to_date("event_time"))
-    return tables.spark.sql(FIRST_OF_EACH, events=events).drop("copy")
+    return run_sql(tables.spark, FIRST_OF_EACH, events=events).drop("copy")

@@ -19,9 +19,10 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as sf
 
 from jobs.rust_engines import revenue
+from jobs.spark_sql import run_sql
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.metrics import purchase_clicks, sessions
-from jobs.streaming.spark.metrics.windowed import Metric, expanded
+from jobs.streaming.spark.metrics.windowed import Metric
 from lakehouse.contracts.tables import table
 
 CLICKS = "silver.clicks"
@@ -58,7 +59,7 @@ class Cycle:
 
     def sql(self, query: str, **frames: DataFrame) -> DataFrame:
         """Runs a metric's SQL over `frames`, its names in braces."""
-        return self.tables.spark.sql(expanded(query), args=None, **frames)
+        return run_sql(self.tables.spark, query, **frames)
 
 
 def union(frames: Collection[DataFrame]) -> DataFrame:

@@ -4,6 +4,7 @@ from typing import Final
 
 from pyspark.sql import functions as sf
 
+from jobs.spark_sql import run_sql
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.micro_batch import MicroBatch
 from lakehouse.contracts.events import EventContract
@@ -42,7 +43,7 @@ def refresh_versions(tables: DeltaTables, batch: MicroBatch, contract: EventCont
     keys = batch.events(contract).select(contract.key).distinct().persist()
     try:
         changes = tables.read(bronze, source).join(sf.broadcast(keys), contract.key, "left_semi")
-        rows = tables.spark.sql(ROWS, changes=changes, key=sf.col(contract.key))
+        rows = run_sql(tables.spark, ROWS, changes=changes, key=sf.col(contract.key))
         kept = tables.read(silver, tables.version(silver)).join(sf.broadcast(keys), contract.key, "left_anti")
         columns = table(silver).column_names
         content = kept.select(*columns).union(rows.select(*columns)).coalesce(1)

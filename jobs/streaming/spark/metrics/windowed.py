@@ -6,13 +6,6 @@ rows affected by some events are those with the events' keys; a row needs all th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-FINGERPRINT: Final = """CAST(
-    CAST(sum(shiftright(record_hash, 30)) AS DECIMAL(38, 0)) * 1073741824 + sum(record_hash & 1073741823)
-    AS DECIMAL(38, 0))"""
-"""What ``fingerprint(record_hash)`` stands for in a metric's SQL: the sum of the 60-bit record hashes. Two sums
-of 30-bit halves don't overflow and are a multiple faster than a sum of decimals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +27,3 @@ class Metric:
     rows: str
     window_minutes: int = 0
     rollup_of: str = ""
-
-
-def expanded(query: str) -> str:
-    """A metric's SQL with ``fingerprint(record_hash)`` written out."""
-    return query.replace("fingerprint(record_hash)", FINGERPRINT)
