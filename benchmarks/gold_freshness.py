@@ -7,22 +7,20 @@ bronze, the end of its micro-batch from the driver's journal: every table is ref
 import argparse
 import json
 import time
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
 
 from benchmarks.machine import describe
-from jobs.streaming.spark.progress import journal_path
-from lakehouse.delta import scan
+from jobs.streaming.spark.freshness import until_gold
+from jobs.streaming.spark.progress import finished_batches
 from lakehouse.drained import wait_until_drained
 from lakehouse.generator.traffic import ShopDay
-from lakehouse.kafka.consumer import end_offsets
 from lakehouse.produce import send_day
 from lakehouse.settings import load_settings
 
 RESULT = Path(__file__).with_name("results") / "gold_freshness.json"
-TOPIC = "shop.clicks"
 WARM_UP_SECONDS = 120
 """Until then the cycles fall in with the rate; those records are not counted."""
 
@@ -34,7 +32,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args()
     settings, machine = load_settings(), describe()
-    first, began_ms = end_offsets(settings, TOPIC), time.time() * 1000
+    began_ms = time.time() * 1000
     send_day(
         settings,
         ShopDay(date(2026, 3, 10), arguments.rate * arguments.seconds, 0, arguments.seed),
@@ -42,35 +40,15 @@ def main() -> None:
         rate=arguments.rate,
     )
     wait_until_drained(settings, 900, live=False)
-    entries = [json.loads(line) for line in journal_path(settings).read_text().splitlines()]
-    batches = pl.DataFrame(
-        [
-            (int(partition), span["from"], datetime.fromisoformat(entry["ended_at"]).timestamp() * 1000)
-            for entry in entries
-            if entry["event"] == "end"
-            for partition, span in entry["offsets"].get(TOPIC, {}).items()
-        ],
-        schema={"partition": pl.Int32, "offset": pl.Int64, "gold_ms": pl.Float64},
-        orient="row",
-    ).sort("offset")
-    counted = pl.DataFrame(list(first.items()), schema={"partition": pl.Int32, "start": pl.Int64}, orient="row")
-    records = (
-        scan(settings, "bronze.clicks")
-        .select("partition", "offset", arrival_ms=pl.col("arrival").dt.epoch("ms"))
-        .collect()
-        .join(counted, on="partition")
-        .filter(pl.col("offset") >= pl.col("start"), pl.col("arrival_ms") > began_ms + WARM_UP_SECONDS * 1000)
-        .sort("offset")
-        .join_asof(batches, on="offset", by="partition")
-    )
-    seconds = (records["gold_ms"] - records["arrival_ms"]) / 1000
+    batches = finished_batches(settings, datetime.fromtimestamp(began_ms / 1000, UTC))
+    seconds = until_gold(settings, batches).filter(pl.col("arrival_ms") > began_ms + WARM_UP_SECONDS * 1000)["seconds"]
     result = {
         "benchmark": "gold_freshness",
         "machine": machine,
         "seed": arguments.seed,
         "events_per_second": arguments.rate,
         "seconds": arguments.seconds,
-        "records": records.height,
+        "records": seconds.len(),
         "p50_seconds": round(float(seconds.quantile(0.5)), 1),
         "p99_seconds": round(float(seconds.quantile(0.99)), 1),
     }

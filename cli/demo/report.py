@@ -4,7 +4,10 @@ import os
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cli.demo.run import Demo, batches_since
+from cli.demo.figures import benchmark_figures, rates
+from cli.demo.run import Demo
+from jobs.streaming.spark.freshness import until_gold
+from jobs.streaming.spark.progress import finished_batches
 from lakehouse.alerts import OPENED, WITHDRAWN, alert_history
 from lakehouse.compare import Accounting, Comparison
 from lakehouse.kafka.consumer import read_partitions
@@ -14,6 +17,7 @@ from lakehouse.report import (
     Demand,
     DemoResult,
     Enrichment,
+    Freshness,
     Link,
     MicroBatch,
     Step,
@@ -30,7 +34,8 @@ def build_result(demo: Demo, comparison: Comparison, began: datetime) -> DemoRes
     """Everything the run found; `DemoResult.ok` is its verdict."""
     accounting = comparison.accounting
     alerts = _alerts(demo.settings, comparison)
-    batches = [_batch(entry) for entry in batches_since(demo.settings, began)]
+    finished = list(finished_batches(demo.settings, began))
+    batches = [_batch(entry) for entry in finished]
     return DemoResult(
         title="Kappa Lakehouse demo",
         started_at_ms=int(began.timestamp() * 1000),
@@ -49,6 +54,8 @@ def build_result(demo: Demo, comparison: Comparison, began: datetime) -> DemoRes
         batches=batches,
         enrichment=[Enrichment("silver events", accounting.events_with_product, accounting.enriched_events)],
         alerts=[alerts],
+        freshness=[_until_gold(demo.settings, finished)],
+        figures=[*rates(batches), *benchmark_figures()],
         facts={"merged sessions": accounting.merged_sessions, "attributed purchases": accounting.attributed_purchases},
         peak_memory_bytes=dict(demo.memory.peak.most_common()),
         links=links(demo.settings),
@@ -93,6 +100,13 @@ def _alerts(settings: Settings, comparison: Comparison) -> AlertCount:
     (compared,) = (t for t in comparison.tables if t.table == ALERTS)
     expected_open = compared.rows_compared + compared.missing
     return AlertCount(_RULE, history.turns[OPENED], history.turns[WITHDRAWN], len(history.open), expected_open)
+
+
+def _until_gold(settings: Settings, finished: list[dict[str, Any]]) -> Freshness:
+    """Of a backlog that is sent as fast as it goes: nearly all of it is waiting. No target is held to it."""
+    seconds = until_gold(settings, finished)["seconds"]
+    p50, p99 = (float(seconds.quantile(q) or 0) for q in (0.5, 0.99))
+    return Freshness("gold, while the backlog of this run was worked off", seconds.len(), p50, p99)
 
 
 def _batch(entry: dict[str, Any]) -> MicroBatch:

@@ -3,10 +3,8 @@
 Operators' work goes through Airflow: the demo triggers the DAGs that they would, and waits for their runs.
 """
 
-import json
-from collections.abc import Callable, Iterator
-from datetime import date, datetime
-from pathlib import Path
+from collections.abc import Callable
+from datetime import date
 from time import monotonic, sleep
 from typing import Final
 
@@ -15,7 +13,6 @@ from cli.demo.progress import Progress, Step
 from cli.demo.state import DemoDay, DemoState, load_state, save_state
 from infra.local.stack import LocalStack
 from jobs.catalog import JOBS
-from jobs.streaming.spark.progress import journal_path
 from lakehouse.airflow_api import AirflowClient, DagRunFailedError
 from lakehouse.catalog import seed_catalogue
 from lakehouse.compare import Comparison, compare
@@ -210,12 +207,3 @@ def _wait_for_backfill(airflow: AirflowClient, first: date, last: date, step: St
         airflow.wait(run, _DAG_SECONDS, lambda tasks, run=run: step.say(_told(run.run_id, tasks)))
     if not runs:
         raise DagRunFailedError(BACKFILL, f"backfill of {first}", "missing", {}, airflow.url)
-
-
-def batches_since(settings: Settings, since: datetime) -> Iterator[dict[str, object]]:
-    """The Spark driver's finished micro-batches that began at or after `since` and held records."""
-    journal: Path = journal_path(settings)
-    for line in journal.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        if entry["event"] == "end" and entry["input_rows"] and datetime.fromisoformat(entry["started_at"]) >= since:
-            yield entry

@@ -125,6 +125,15 @@ class AlertCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """Something measured: `source` says by which run or benchmark, and when."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """Where to look next; `note` says how to log in."""
 
@@ -150,6 +159,7 @@ class DemoResult:
     enrichment: list[Enrichment] = field(default_factory=list)
     alerts: list[AlertCount] = field(default_factory=list)
     freshness: list[Freshness] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
     facts: dict[str, int] = field(default_factory=dict)
     """What the data had to hold ("merged sessions": 12, "attributed purchases": 301)."""
     peak_memory_bytes: dict[str, int] = field(default_factory=dict)

@@ -22,6 +22,14 @@ def journal_path(settings: Settings) -> Path:
     return settings.home / "logs" / f"{settings.prefixed(SPARK_INGEST)}.progress.jsonl"
 
 
+def finished_batches(settings: Settings, since: datetime) -> Iterator[dict[str, Any]]:
+    """The "end" entries of the micro-batches that began at or after `since` and held records."""
+    for line in journal_path(settings).read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        if entry["event"] == "end" and entry["input_rows"] and datetime.fromisoformat(entry["started_at"]) >= since:
+            yield entry
+
+
 class Journal:
     """Appends to the journal of one batch. Steps may run in several threads."""
 
