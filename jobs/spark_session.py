@@ -25,6 +25,8 @@ _DELTA_PROFILE: Final = {
 
 _SMALL_MACHINE: Final = {
     "spark.sql.shuffle.partitions": "2",
+    # A micro-batch has more generated classes than the default of 100: each would be compiled again in every batch.
+    "spark.sql.codegen.cache.maxEntries": "2000",
     # Re-planning each of a micro-batch's many small jobs costs more than it saves.
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.autoBroadcastJoinThreshold": "32m",
