@@ -45,17 +45,12 @@ _SMALL_MACHINE: Final = {
 }
 
 _S3A: Final = {
-    "spark.hadoop.fs.s3a.path.style.access": "true",
-    "spark.hadoop.fs.s3a.endpoint.region": "us-east-1",
-    "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
     # From the environment: configuration shows in the UI, in logs and on the command line.
     "spark.hadoop.fs.s3a.aws.credentials.provider": (
         "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider"
     ),
-    "spark.hadoop.fs.s3a.fast.upload.buffer": "bytebuffer",
-    "spark.hadoop.fs.s3a.bucket.probe": "0",
-    "spark.hadoop.fs.s3a.change.detection.mode": "none",
-    "spark.hadoop.fs.s3a.connection.maximum": "64",
+    # Delta's own lets several writers win one version, each believing that it alone did.
+    "spark.delta.logStore.s3a.impl": "io.kappalakehouse.delta.ConditionalPutLogStore",
 }
 
 
@@ -85,9 +80,7 @@ def build_session(settings: Settings, app_name: str, *, ui: bool = False) -> Spa
     scratch = settings.home / "data" / "spark"
     scratch.mkdir(parents=True, exist_ok=True)
     # The JVM inherits these; Python workers must be this very Python.
-    os.environ |= {
-        "AWS_ACCESS_KEY_ID": settings.minio_access_key,
-        "AWS_SECRET_ACCESS_KEY": settings.minio_secret_key.get_secret_value(),
+    os.environ |= settings.s3_credentials() | {
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": settings.host,
         "SPARK_LOCAL_DIRS": str(scratch),
@@ -99,8 +92,8 @@ def build_session(settings: Settings, app_name: str, *, ui: bool = False) -> Spa
         _DELTA_PROFILE
         | _SMALL_MACHINE
         | _S3A
+        | {f"spark.hadoop.{option}": value for option, value in settings.s3a_options().items()}
         | {
-            "spark.hadoop.fs.s3a.endpoint": settings.s3_endpoint,
             "spark.driver.memory": settings.spark_driver_memory,
             "spark.driver.extraClassPath": class_path,
             "spark.driver.extraJavaOptions": (

@@ -154,6 +154,26 @@ class Settings(BaseSettings):
             "aws_conditional_put": "etag",
         }
 
+    def s3a_options(self) -> dict[str, str]:
+        """Hadoop's options for ``s3a`` in Spark and Flink; without credentials, which come from the environment."""
+        return {
+            "fs.s3a.endpoint": self.s3_endpoint,
+            "fs.s3a.endpoint.region": "us-east-1",
+            "fs.s3a.path.style.access": "true",
+            "fs.s3a.connection.ssl.enabled": "false",
+            "fs.s3a.fast.upload.buffer": "bytebuffer",
+            "fs.s3a.bucket.probe": "0",
+            "fs.s3a.change.detection.mode": "none",
+            "fs.s3a.connection.maximum": "64",
+        }
+
+    def s3_credentials(self) -> dict[str, str]:
+        """The variables in which the engines look for MinIO's key."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.minio_access_key,
+            "AWS_SECRET_ACCESS_KEY": self.minio_secret_key.get_secret_value(),
+        }
+
 
 @lru_cache
 def load_settings() -> Settings:

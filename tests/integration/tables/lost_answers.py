@@ -58,7 +58,8 @@ def forward(client: socket.socket, upstream: tuple[str, int], path: bytes, lost:
     threading.Thread(target=ask, daemon=True).start()
     with contextlib.suppress(OSError):
         while data := server.recv(65_536):
-            if asked.is_set() and not lost.is_set():
+            # S3A asks first whether to send the content; that answer says nothing of the writing.
+            if asked.is_set() and not lost.is_set() and not data.startswith(b"HTTP/1.1 100 "):
                 lost.set()
                 print("lost", flush=True)
                 break
