@@ -5,7 +5,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from lakehouse.generator.shop import PRODUCTS, PROFILES, REGIONS, base_prices, product_id, rng, user_id, user_regions
+from lakehouse.generator.shop import (
+    PRODUCTS,
+    PROFILES,
+    REGIONS,
+    base_prices,
+    is_new,
+    product_id,
+    rng,
+    user_id,
+    user_regions,
+)
 
 CATEGORIES: Final = (
     *("books", "music", "films", "games", "toys", "garden", "kitchen", "furniture", "lighting", "tools", "shoes"),
@@ -34,11 +44,6 @@ class ProfileVersion(NamedTuple):
     country: str
     segment: str
     valid_from: datetime
-
-
-def is_new(product: int) -> bool:
-    """Whether the product has no history from before the first generated day: one in a hundred of the tail."""
-    return product % 97 == 50
 
 
 def base_products(seed: int) -> list[ProductVersion]:

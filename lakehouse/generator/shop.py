@@ -30,6 +30,11 @@ def user_id(number: int) -> str:
     return f"u{number:07d}"
 
 
+def is_new(product: int) -> bool:
+    """Whether the product has no history from before the first generated day: one in a hundred of the tail."""
+    return product % 97 == 50
+
+
 def rng(seed: int, *purpose: int) -> np.random.Generator:
     """A generator of its own for each purpose, so that one part's draws never shift another's."""
     return np.random.default_rng([seed, *purpose])

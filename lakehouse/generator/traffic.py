@@ -19,6 +19,7 @@ from lakehouse.generator.shop import (
     Ints,
     base_prices,
     draw_products,
+    is_new,
     rng,
     user_regions,
 )
@@ -143,7 +144,8 @@ def _users(day: ShopDay) -> int:
 
 def _staged(day: ShopDay, random: np.random.Generator, users: int) -> tuple[Columns, Ints]:
     """The scenes' events, and how often each is repeated. Their users come after the first `users`."""
-    tail = iter((PRODUCTS // 2 + random.permutation(PRODUCTS // 2)).tolist())
+    # Of known products: a scene may be a twentieth of a small day, and new ones are not enriched.
+    tail = (n for n in (PRODUCTS // 2 + random.permutation(PRODUCTS // 2)).tolist() if not is_new(n))
     scenes = scenes_for(day.clicks, day.purchases, tail) if day.span_ms > LENGTH_MS else []
     slots = (day.span_ms - LENGTH_MS) // (5 * MINUTE)
     rows = []

@@ -71,7 +71,8 @@ def live(table_name: str, row: Row) -> LiveValue:
 
 def alert(anomaly: Row, state: str) -> Outgoing:
     key = f"ctr_anomaly/{anomaly['window_start']}/{anomaly['product_id']}"
-    return ALERTS, key.encode(), json.dumps(anomaly | {"state": state}).encode()
+    turn = {"rule": "ctr_anomaly", "state": state, "dedup_key": f"{key}/{state}"}
+    return ALERTS, key.encode(), json.dumps(anomaly | turn).encode()
 
 
 @pytest.fixture(scope="module")

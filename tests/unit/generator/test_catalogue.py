@@ -40,6 +40,11 @@ def test_every_product_has_a_version_once_all_is_learnt(seed: int) -> None:
     assert len({version.product_id for version in versions}) == PRODUCTS
 
 
+def test_the_scenes_of_a_small_day_are_about_products_with_a_history() -> None:
+    # With this seed the bot, a twentieth of the day, looked at a new product.
+    test_nearly_all_events_with_a_product_find_a_version_and_some_find_none(1214180332)
+
+
 def test_nearly_all_events_with_a_product_find_a_version_and_some_find_none(seed: int) -> None:
     begins: dict[str, int] = defaultdict(lambda: 2**63)
     for version in base_products(seed) + product_changes(seed, DAY, learnt_late=False):
