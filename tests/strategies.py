@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from lakehouse.contracts.identity import record_hash
-from lakehouse.semantics import Click, Event, ProductVersion, ProfileVersion, Purchase
+from lakehouse.semantics import Click, Event, ProductVersion, ProfileVersion, Purchase, Transaction
 from lakehouse.semantics.events import key_of
 from lakehouse.semantics.windows import DAY, HOUR, MINUTE
 
@@ -69,6 +69,20 @@ def purchase(
     return Purchase(event_id or f"p{position[2]}", time, user, product, 1, cents, "EUR", region, *position)
 
 
+def transaction(
+    user: str,
+    clock: str | int,
+    *,
+    cents: int = 500,
+    event_id: str | None = None,
+    offset: int | None = None,
+    partition: int = 0,
+) -> Transaction:
+    time = at(clock) if isinstance(clock, str) else clock
+    position = _position("shop.transactions", offset, partition)
+    return Transaction(event_id or f"t{position[2]}", time, user, cents, "acme", "DE", "normal", *position)
+
+
 def product(
     product_id: str, valid_from: str | int, category: str = "kitchen", *, offset: int | None = None, partition: int = 0
 ) -> ProductVersion:
@@ -110,10 +124,25 @@ clicks = st.builds(
     region=_regions,
 )
 purchases = st.builds(purchase, _users, times, _products, cents=st.integers(0, 10**6), region=_regions)
+transactions = st.builds(transaction, _users, times, cents=st.integers(0, 10**6))
 product_versions = st.builds(product, _products, times, st.sampled_from(("kitchen", "garden", "")))
 profile_versions = st.builds(profile, _users, times, st.sampled_from(("new", "regular")))
 
-events = st.one_of(clicks, clicks, clicks, purchases, product_versions, profile_versions)
+events = st.one_of(clicks, clicks, clicks, purchases, transactions, product_versions, profile_versions)
+
+
+@st.composite
+def bursts(draw: st.DrawFn, max_size: int = 30) -> list[Transaction]:
+    """One user's transactions within some hours: enough of them to be flagged and blocked, ties among them, and
+    often a millisecond around the bounds of 10 min, 1 h and 2 h."""
+    user, start = draw(_users), MORNING + 22 * HOUR
+    near = st.builds(
+        lambda base, around: base + around,
+        st.sampled_from([0, 10 * MINUTE, 60 * MINUTE, 70 * MINUTE, 120 * MINUTE, 130 * MINUTE]),
+        st.integers(-2, 2),
+    )
+    offsets = draw(st.lists(st.one_of(near, near, st.integers(0, 3 * HOUR)), max_size=max_size))
+    return [transaction(user, start + offset) for offset in offsets]
 
 
 def moved(event: Event, offset: int, partition: int | None = None) -> Event:
@@ -139,5 +168,6 @@ def positioned(stream: Iterable[Event]) -> list[Event]:
 def event_streams(draw: st.DrawFn, min_size: int = 0, max_size: int = 40) -> list[Event]:
     """Events as they lie in the log, duplicates among them."""
     drawn = draw(st.lists(events, min_size=min_size, max_size=max_size))
+    drawn += draw(st.one_of(st.just([]), bursts()))
     again = draw(st.lists(st.sampled_from(drawn), max_size=5)) if drawn else []
     return positioned(draw(st.permutations([*drawn, *again])))

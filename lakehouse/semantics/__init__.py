@@ -4,7 +4,7 @@
 table from it; `lakehouse.semantics.scopes` declares what an event affects, as data that engines may import.
 """
 
-from lakehouse.semantics.events import Click, Event, Events, ProductVersion, ProfileVersion, Purchase
+from lakehouse.semantics.events import Click, Event, Events, ProductVersion, ProfileVersion, Purchase, Transaction
 from lakehouse.semantics.log import DeadLetter, EventLog, read_events
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "ProductVersion",
     "ProfileVersion",
     "Purchase",
+    "Transaction",
     "read_events",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
-from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
 
 
 class Click(NamedTuple):
@@ -35,6 +35,21 @@ class Purchase(NamedTuple):
     amount_cents: int
     currency: str
     region: str
+    topic: str
+    partition: int
+    offset: int
+    arrival: int
+    record_hash: int
+
+
+class Transaction(NamedTuple):
+    event_id: str
+    event_time: int
+    user_id: str
+    amount_cents: int
+    merchant: str
+    country: str
+    priority: str
     topic: str
     partition: int
     offset: int
@@ -71,7 +86,7 @@ class ProfileVersion(NamedTuple):
     record_hash: int
 
 
-Event: TypeAlias = Click | Purchase | ProductVersion | ProfileVersion
+Event: TypeAlias = Click | Purchase | Transaction | ProductVersion | ProfileVersion
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     CLICKS.topic: Click,
@@ -88,6 +103,7 @@ class Events:
 
     clicks: list[Click] = field(default_factory=list)
     purchases: list[Purchase] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
     products: list[ProductVersion] = field(default_factory=list)
     profiles: list[ProfileVersion] = field(default_factory=list)
 
@@ -105,6 +121,8 @@ class Events:
                 self.clicks.append(event)
             case Purchase():
                 self.purchases.append(event)
+            case Transaction():
+                self.transactions.append(event)
             case ProductVersion():
                 self.products.append(event)
             case ProfileVersion():
@@ -115,6 +133,7 @@ class Events:
         by_topic: dict[str, list[Event]] = {
             CLICKS.topic: self.clicks,  # type: ignore[dict-item]
             PURCHASES.topic: self.purchases,  # type: ignore[dict-item]
+            TRANSACTIONS.topic: self.transactions,  # type: ignore[dict-item]
             PRODUCTS.topic: self.products,  # type: ignore[dict-item]
             PROFILES.topic: self.profiles,  # type: ignore[dict-item]
         }

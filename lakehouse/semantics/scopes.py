@@ -23,6 +23,14 @@ LONG_SESSION_EVENTS: Final = 1000
 LONG_SESSION_MS: Final = 4 * HOUR
 ATTRIBUTION_MS: Final = 5 * MINUTE
 ANOMALY_IMPRESSIONS: Final = 20
+FLAG_MS: Final = 10 * MINUTE
+FLAG_COUNT: Final = 6
+TRIGGER_MS: Final = HOUR
+TRIGGER_COUNT: Final = 11
+BLOCK_MS: Final = HOUR
+FRAUD_REACH_MS: Final = TRIGGER_MS + BLOCK_MS - 2
+"""How far before a transaction lies the first that can matter to it: counted a millisecond less than an hour before a
+trigger that lies a millisecond less than an hour before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,7 @@ class MetricScope:
 
 _CLICKS: Final = "shop.clicks"
 _PURCHASES: Final = "shop.purchases"
+_TRANSACTIONS: Final = "shop.transactions"
 _PRODUCTS: Final = "shop.products"
 _PROFILES: Final = "shop.profiles"
 
@@ -173,6 +182,7 @@ SCOPES: Final[Mapping[str, MetricScope]] = {
         affected={_PURCHASES: _USER_AT, _PRODUCTS: Version(("product_id",))},
         needs={_PURCHASES: IntervalAround(0, 0, ()), _PRODUCTS: _ALL_VERSIONS},
     ),
+    "silver.transactions": _same("event_time", {_TRANSACTIONS: _USER_AT}),
     "silver.products": _same(None, {_PRODUCTS: Key(("product_id",))}),
     "silver.profiles": _same(None, {_PROFILES: Key(("user_id",))}),
     "silver.sessions": _same("session_start", {_CLICKS: _SESSION}),
@@ -191,6 +201,11 @@ SCOPES: Final[Mapping[str, MetricScope]] = {
     "gold.region_revenue_sliding_10m": _same("window_start", {_PURCHASES: Window(SLIDING_MS, SLIDE_MS, ("region",))}),
     "gold.user_totals_daily": _same("event_date", {_PURCHASES: Window(DAY, DAY, ("user_id",))}),
     "gold.user_totals": _same(None, {_PURCHASES: Key(("user_id",))}, "gold.user_totals_daily"),
+    "gold.fraud_decisions": MetricScope(
+        "event_time",
+        affected={_TRANSACTIONS: IntervalAround(0, FRAUD_REACH_MS, ("user_id",))},
+        needs={_TRANSACTIONS: IntervalAround(FRAUD_REACH_MS, 0, ("user_id",))},
+    ),
     "marts.product_daily": MetricScope(
         "event_date",
         affected={

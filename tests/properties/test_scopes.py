@@ -17,8 +17,6 @@ from lakehouse.semantics.windows import midnight
 from tests.properties.test_convergence import rows
 from tests.strategies import event_streams, events, moved
 
-TOPICS = ("shop.clicks", "shop.purchases", "shop.products", "shop.profiles")
-
 
 def scope_time(event: Event) -> int:
     return event.valid_from if isinstance(event, ProductVersion | ProfileVersion) else event.event_time

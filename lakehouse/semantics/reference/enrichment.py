@@ -1,4 +1,5 @@
-"""Silver events: de-duplicated, with the product version valid at event time (design: Semantics, Enrichment)."""
+"""Silver events: de-duplicated, with the product version valid at event time (design: Semantics, Enrichment); of
+transactions, which name no product, without."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -35,3 +36,9 @@ def clicks(events: Events) -> Iterator[Row]:
 def purchases(events: Events) -> Iterator[Row]:
     """`silver.purchases`, as for clicks."""
     return _enrich(events.purchases, Catalog(events.products))
+
+
+def transactions(events: Events) -> Iterator[Row]:
+    """`silver.transactions`."""
+    for transaction in events.transactions:
+        yield transaction._asdict() | {"event_date": utc_date(transaction.event_time)}

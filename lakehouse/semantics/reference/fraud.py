@@ -1,0 +1,75 @@
+"""Fraud: transactions that come too often (design: Semantics, Fraud)."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from lakehouse.semantics.events import Events, Transaction
+from lakehouse.semantics.scopes import BLOCK_MS, FLAG_COUNT, FLAG_MS, TRIGGER_COUNT, TRIGGER_MS
+from lakehouse.semantics.windows import utc_date
+
+Row = dict[str, Any]
+
+
+class Decision(NamedTuple):
+    """What is decided of a transaction, and why.
+
+    `transactions_10m` and `transactions_1h` count those in (t - 10 min, t] and (t - 1 h, t]: itself and those before
+    it in the order. `trigger_time`: of the latest trigger at or before it, if that lies in (t - 1 h, t].
+    """
+
+    transactions_10m: int
+    transactions_1h: int
+    trigger_time: int | None
+
+    @property
+    def flagged(self) -> bool:
+        return self.transactions_10m >= FLAG_COUNT
+
+    @property
+    def blocked(self) -> bool:
+        return self.trigger_time is not None
+
+
+def in_order(transactions: Iterable[Transaction]) -> dict[str, list[Transaction]]:
+    """Each user's transactions by (event_time, event_id)."""
+    users: dict[str, list[Transaction]] = {}
+    for transaction in transactions:
+        users.setdefault(transaction.user_id, []).append(transaction)
+    for ordered in users.values():
+        # Python orders strings by code point, which is the order of their UTF-8 bytes.
+        ordered.sort(key=lambda t: (t.event_time, t.event_id))
+    return users
+
+
+def decide(ordered: Sequence[Transaction]) -> Iterator[Decision]:
+    """One decision for each of a user's transactions, which are in order. All count, blocked ones too."""
+    times = [transaction.event_time for transaction in ordered]
+    trigger_time: int | None = None
+    for position, t in enumerate(times, 1):
+        in_1h = position - bisect_right(times, t - TRIGGER_MS)
+        if in_1h >= TRIGGER_COUNT:
+            trigger_time = t
+        # Times only grow in the order, so that the latest trigger is the one which blocks longest.
+        blocking = trigger_time if trigger_time is not None and trigger_time > t - BLOCK_MS else None
+        yield Decision(position - bisect_right(times, t - FLAG_MS), in_1h, blocking)
+
+
+def fraud_decisions(events: Events) -> Iterator[Row]:
+    """One row per transaction. It is made of that one alone (decision 0080): the counts tell of the others."""
+    for ordered in in_order(events.transactions).values():
+        for transaction, decision in zip(ordered, decide(ordered), strict=True):
+            yield {
+                "event_id": transaction.event_id,
+                "event_time": transaction.event_time,
+                "user_id": transaction.user_id,
+                "amount_cents": transaction.amount_cents,
+                "transactions_10m": decision.transactions_10m,
+                "transactions_1h": decision.transactions_1h,
+                "trigger_time": decision.trigger_time,
+                "flagged": decision.flagged,
+                "blocked": decision.blocked,
+                "events": 1,
+                "fingerprint": transaction.record_hash,
+                "event_date": utc_date(transaction.event_time),
+            }

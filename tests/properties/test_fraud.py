@@ -1,0 +1,51 @@
+"""Fraud decisions are what the rule says to the letter, however slowly it is followed."""
+
+from typing import Any
+
+from hypothesis import given
+
+from lakehouse.semantics import Events, Transaction
+from lakehouse.semantics.reference.fraud import fraud_decisions
+from lakehouse.semantics.windows import HOUR, MINUTE
+from tests.strategies import bursts
+
+
+def by_the_letter(transactions: list[Transaction]) -> dict[tuple[str, int], dict[str, Any]]:
+    """Of one user; each rule is a sentence of the design over all pairs."""
+
+    def at_or_before(other: Transaction, one: Transaction) -> bool:
+        return (other.event_time, other.event_id) <= (one.event_time, one.event_id)
+
+    def count(one: Transaction, ms: int) -> int:
+        return sum(at_or_before(other, one) and other.event_time > one.event_time - ms for other in transactions)
+
+    triggers = [t for t in transactions if count(t, HOUR) >= 11]
+    return {
+        (t.event_id, t.event_time): {
+            "flagged": count(t, 10 * MINUTE) >= 6,
+            "blocked": any(at_or_before(x, t) and x.event_time > t.event_time - HOUR for x in triggers),
+            "transactions_10m": count(t, 10 * MINUTE),
+            "transactions_1h": count(t, HOUR),
+        }
+        for t in transactions
+    }
+
+
+@given(burst=bursts(max_size=60))
+def test_decisions_follow_the_rule(burst: list[Transaction]) -> None:
+    decided = {(row["event_id"], row["event_time"]): row for row in fraud_decisions(Events.of(burst))}
+    expected = by_the_letter(burst)
+    assert {key: {name: decided[key][name] for name in wanted} for key, wanted in expected.items()} == expected
+    assert len(decided) == len(burst)
+
+
+@given(burst=bursts())
+def test_one_more_transaction_takes_back_no_flag_and_no_block(burst: list[Transaction]) -> None:
+    """So an alert that was right when it was sent stays right, whatever arrives late."""
+    if not burst:
+        return
+    fewer = {row["event_id"]: row for row in fraud_decisions(Events.of(burst[1:]))}
+    more = {row["event_id"]: row for row in fraud_decisions(Events.of(burst))}
+    for event_id, row in fewer.items():
+        assert more[event_id]["flagged"] >= row["flagged"]
+        assert more[event_id]["blocked"] >= row["blocked"]
