@@ -46,7 +46,20 @@ _DECLARED: Final = (
         guarantee="at least once with a deduplication key",
         freshness_seconds=30,
     ),
+    JobSpec(
+        name="region_revenue__consumer",
+        engine=Engine.PROCESS,
+        group="region_revenue__consumer",
+        entry_point="jobs.streaming.region_revenue.main",
+        reads=("shop.purchases",),
+        writes=("postgres",),
+        guarantee="exactly once: result and offset in one transaction, a former owner fenced by its epoch",
+        freshness_seconds=5,
+        by_default=False,
+    ),
 )
 
 JOBS: Final = {job.name: job for job in _DECLARED}
 """Jobs by name."""
+DEFAULT_JOBS: Final = {name: job for name, job in JOBS.items() if job.by_default}
+"""Those that the lakehouse consists of; the others are started by who wants them."""

@@ -12,7 +12,7 @@ from cli.demo.memory import MemoryPeak
 from cli.demo.progress import Progress, Step
 from cli.demo.state import DemoDay, DemoState, load_state, save_state
 from infra.local.stack import LocalStack
-from jobs.catalog import JOBS
+from jobs.catalog import DEFAULT_JOBS
 from lakehouse.airflow_api import AirflowClient, DagRunFailedError
 from lakehouse.catalog import seed_catalogue
 from lakehouse.compare import Comparison, compare
@@ -102,12 +102,12 @@ class Demo:
 
     def _start_jobs(self, airflow: AirflowClient) -> None:
         with self.progress.step(JOBS_STEP) as step:
-            for job in JOBS:
+            for job in DEFAULT_JOBS:
                 set_wanted(self.settings, job, Wanted.RUNNING, "demo")
             airflow.unpause("streaming_jobs")
             airflow.trigger("streaming_jobs")
             _wait_for_jobs(self.settings, step)
-            step.say(", ".join(JOBS))
+            step.say(", ".join(DEFAULT_JOBS))
 
     def _send_sample(self) -> None:
         with self.progress.step(SAMPLE) as step:
@@ -190,7 +190,7 @@ def _run_dag(airflow: AirflowClient, dag_id: str, step: Step) -> None:
 def _wait_for_jobs(settings: Settings, step: Step) -> None:
     """Until the DAG has brought every job to run: the run that we triggered, or a scheduled one before it."""
     deadline = monotonic() + _DAG_SECONDS
-    while missing := [job.name for job in JOBS.values() if not view(settings, job).healthy]:
+    while missing := [job.name for job in DEFAULT_JOBS.values() if not view(settings, job).healthy]:
         if monotonic() > deadline:
             raise TimeoutError(f"not running after {_DAG_SECONDS:.0f} s: {', '.join(missing)}; see: lakehouse job list")
         step.say(f"waiting for {', '.join(missing)}")

@@ -22,7 +22,8 @@ class JobSpec:
 
     `entry_point` is a Python module, run as ``python -m``: with Flink's Python and PyFlink for `FLINK`, with
     the main one for `PROCESS`. `group` joins jobs that share a process. `freshness_seconds` is the time
-    within which an arrived record shows in `writes`.
+    within which an arrived record shows in `writes`. A job that is not `by_default` runs only where somebody starts it:
+    nothing else needs what it writes.
     """
 
     name: str
@@ -34,3 +35,4 @@ class JobSpec:
     guarantee: str
     freshness_seconds: int
     restart: Restart = Restart.ALWAYS
+    by_default: bool = True

@@ -1,0 +1,1 @@
+"""A plain consumer of purchases whose offsets lie with its results, in PostgreSQL."""

@@ -1,0 +1,196 @@
+"""The consumer that keeps its offsets with its results, on real Kafka and PostgreSQL, killed where it hurts."""
+
+import json
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from benchmarks.consumer_groups import Member, owners
+from jobs.streaming.region_revenue.main import JOB, TOPIC
+from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep
+from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.consumer import build_consumer, end_offsets
+from lakehouse.kafka.topics import create_topics
+from lakehouse.produce import send_day
+from lakehouse.settings import Settings
+from tests.conftest import Stack
+from tests.faults.killing import until
+from tests.integration.region_revenue import SECONDS, assert_equals_the_reference, kept, wait_until_all_is_kept
+from tests.integration.spark_lake import purchase, send
+
+pytestmark = pytest.mark.stack
+
+DAY = date(2026, 3, 2)
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    settings = stack.ensure("kafka", "postgres").model_copy(update={"namespace": f"r{uuid.uuid4().hex[:10]}"})
+    create_topics(settings)
+    return settings
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+def send_purchases(settings: Settings, seed: int) -> None:
+    """A day with duplicates and broken records."""
+    day = ShopDay(DAY, 100, 400, seed, duplicates=0.1, broken=0.02)
+    send_day(settings, day, judged=False, unsafe=True)
+
+
+@contextmanager
+def stuck_in_its_transaction(settings: Settings, partition: int, offset: int) -> Iterator[None]:
+    """Whoever processes the record has moved its position and waits within its transaction while the block lasts."""
+    with connect(settings) as blocker, blocker.transaction(force_rollback=True):
+        blocker.execute(
+            'INSERT INTO results (topic, partition, "offset", reason, record_hash, epoch)'
+            " VALUES (%s, %s, %s, 'held', 0, 0)",
+            (TOPIC, partition, offset),
+        )
+        send(settings, [purchase("ana", 1)], partition)
+
+        with connect(settings) as looker:
+
+            def waiting() -> bool:
+                found = looker.execute(
+                    "SELECT FROM pg_stat_activity WHERE query LIKE '%%INSERT INTO results%%'"
+                    " AND wait_event_type = 'Lock' AND %s = ANY(pg_blocking_pids(pid))",
+                    (blocker.info.backend_pid,),
+                )
+                return found.rowcount > 0
+
+            until(waiting, SECONDS, "a result that waits for its commit")
+        yield
+
+
+def epochs(settings: Settings) -> dict[tuple[int, int], int]:
+    """Under which claim each record was processed."""
+    with connect(settings) as connection:
+        rows = connection.execute('SELECT partition, "offset", epoch FROM results').fetchall()
+    return {(partition, offset): epoch for partition, offset, epoch in rows}
+
+
+def test_revenue_equals_the_reference_row_for_row(settings: Settings, log: Path, seed: int) -> None:
+    send_purchases(settings, seed)
+    topic, key, value = purchase("nul", 5)
+    send(settings, [(topic, key, json.dumps(json.loads(value or b"") | {"region": "no\x00rth"}).encode())])
+    with Member(settings, log):
+        wait_until_all_is_kept(settings)
+    assert assert_equals_the_reference(settings) > 400
+
+
+def test_killed_after_processing_and_before_the_commit_it_processes_the_record_again(
+    settings: Settings, log: Path, seed: int
+) -> None:
+    send_purchases(settings, seed)
+    with Member(settings, log) as first:
+        wait_until_all_is_kept(settings)
+        offset = end_offsets(settings, TOPIC)[3]
+        with stuck_in_its_transaction(settings, 3, offset):
+            first.kill()
+    before = epochs(settings)
+    assert (3, offset) not in before
+    with Member(settings, log):
+        wait_until_all_is_kept(settings)
+    after = epochs(settings)
+    assert after.pop((3, offset)) == 2
+    assert after == before
+    assert_equals_the_reference(settings)
+
+
+def test_a_start_goes_by_the_offsets_with_the_results_not_by_the_groups(
+    settings: Settings, log: Path, seed: int
+) -> None:
+    send_purchases(settings, seed)
+    with Member(settings, log) as first:
+        wait_until_all_is_kept(settings)
+        first.kill()
+    before = epochs(settings)
+    # As if it had been killed after the commit to PostgreSQL and before each one that it ever made to Kafka.
+    group = build_consumer(settings, JOB)
+    until(lambda: _commit(group, [TopicPartition(settings.prefixed(TOPIC), p, 0) for p in range(6)]), 60, "group empty")
+    group.close()
+    send(settings, [purchase("ana", 1)])
+    with Member(settings, log):
+        wait_until_all_is_kept(settings)
+    after = epochs(settings)
+    assert {position: after[position] for position in before} == before
+    assert len(after) == len(before) + 1
+    assert_equals_the_reference(settings)
+
+
+def test_a_former_owner_writes_nothing(settings: Settings) -> None:
+    result = Result(TOPIC, 0, 0, "not_json", None, None, None, None, None, 7)
+    with connect(settings) as frozen, connect(settings) as heir:
+        old = claim(frozen, TOPIC, [0, 1], "frozen")
+        new = claim(heir, TOPIC, [0], "heir")
+        with pytest.raises(FencedError, match=r"shop.purchases\[0\] was claimed by somebody else after epoch 1"):
+            keep(
+                frozen,
+                TOPIC,
+                [result._replace(partition=1), result],
+                {1: 1, 0: 1},
+                {p: c.epoch for p, c in old.items()},
+            )
+        assert (kept(heir), epochs(settings)) == ({}, {})
+        keep(heir, TOPIC, [result], {0: 1}, {0: new[0].epoch})
+        assert (kept(heir), epochs(settings)) == ({0: 1}, {(0, 0): 2})
+        assert claim(heir, TOPIC, [0, 1], "heir")[0] == (3, 1)
+
+
+def test_frozen_within_its_transaction_it_loses_its_partitions_and_writes_nothing_when_it_wakes(
+    settings: Settings, log: Path, seed: int
+) -> None:
+    send_purchases(settings, seed)
+    with Member(settings, log) as frozen:
+        wait_until_all_is_kept(settings)
+        offset = end_offsets(settings, TOPIC)[0]
+        with stuck_in_its_transaction(settings, 0, offset):
+            frozen.send(signal.SIGSTOP)
+        with Member(settings, log) as heir:
+            wait_until_all_is_kept(settings)
+            assert epochs(settings)[0, offset] == 2
+            frozen.send(signal.SIGCONT)
+            send_purchases(settings, seed + 1)
+            wait_until_all_is_kept(settings)
+            with connect(settings) as connection:
+                until(
+                    lambda: {pid for _, pid in owners(connection).values()} == {frozen.pid, heir.pid},
+                    SECONDS,
+                    "both have partitions",
+                )
+            assert frozen.alive
+    assert_equals_the_reference(settings)
+
+
+def test_postgres_is_killed_while_purchases_flow(settings: Settings, stack: Stack, log: Path, seed: int) -> None:
+    with Member(settings, log) as member:
+        send_purchases(settings, seed)
+        wait_until_all_is_kept(settings)
+        (postgres,) = (row for row in stack.local.status() if row.name == "postgres")
+        assert postgres.pid
+        os.kill(postgres.pid, signal.SIGKILL)
+        send_purchases(settings, seed + 1)
+        stack.ensure("postgres")
+        wait_until_all_is_kept(settings)
+        assert member.alive
+    assert_equals_the_reference(settings)
+
+
+def _commit(group: Consumer, offsets: list[TopicPartition]) -> bool:
+    """Whether the group took it; it refuses while it still believes the killed one to be a member."""
+    try:
+        group.commit(offsets=offsets, asynchronous=False)
+    except KafkaException:
+        return False
+    return True
