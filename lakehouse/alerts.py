@@ -6,18 +6,22 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from lakehouse.settings import Settings
 
 OPENED: Final = "opened"
 WITHDRAWN: Final = "withdrawn"
 
+CTR_ANOMALY: Final = "ctr_anomaly"
+FRAUD_FLAGGED: Final = "fraud_flagged"
+FRAUD_BLOCKED: Final = "fraud_blocked"
+
 _PAGERDUTY_KEY_LENGTH: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
+class CtrAlert:
     """A window's click-through rate became anomalous (`OPENED`) or no longer is (`WITHDRAWN`).
 
     Times are epoch milliseconds; the counts are the window's at that moment. `dedup_key` names this one turn:
@@ -40,6 +44,11 @@ class Alert:
         return f"{self.rule}/{self.window_start}/{self.product_id}"
 
     @property
+    def notice(self) -> str:
+        """What a receiver hears of once: this turn."""
+        return self.dedup_key
+
+    @property
     def summary(self) -> str:
         """One line for people."""
         start, end = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (self.window_start, self.window_end))
@@ -47,6 +56,64 @@ class Alert:
             f"Click-through rate of {self.product_id} {'is' if self.state == OPENED else 'no longer is'} anomalous: "
             f"{self.clicks} clicks on {self.impressions} impressions, {start:%Y-%m-%d %H:%M}-{end:%H:%M} UTC"
         )
+
+    @property
+    def details(self) -> dict[str, str | int]:
+        """What else there is to know."""
+        return {name: getattr(self, name) for name in ("product_id", "impressions", "clicks", "events")}
+
+
+@dataclass(frozen=True, slots=True)
+class FraudAlert:
+    """A transaction was flagged (`FRAUD_FLAGGED`) or blocked (`FRAUD_BLOCKED`); it is never withdrawn.
+
+    Times are epoch milliseconds. The window is the hour that the transaction lies in, the counts are those of its user
+    in the 10 minutes and in the hour up to it. `dedup_key` names the decision.
+    """
+
+    rule: str
+    user_id: str
+    window_start: int
+    window_end: int
+    state: str
+    event_id: str
+    event_time: int
+    amount_cents: int
+    transactions_10m: int
+    transactions_1h: int
+    dedup_key: str
+
+    @property
+    def incident(self) -> str:
+        """What people deal with as one: rule, hour and user."""
+        return f"{self.rule}/{self.window_start}/{self.user_id}"
+
+    @property
+    def notice(self) -> str:
+        """What a receiver hears of once: a burst would ring a bell per transaction."""
+        return self.incident
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        at = datetime.fromtimestamp(self.event_time / 1000, UTC)
+        what, counted = (
+            ("blocked", f"{self.transactions_1h} transactions in an hour")
+            if self.rule == FRAUD_BLOCKED
+            else ("flagged", f"{self.transactions_10m} transactions in 10 minutes")
+        )
+        return f"Transaction {self.event_id} of {self.user_id} was {what}: {counted}, {at:%Y-%m-%d %H:%M:%S} UTC"
+
+    @property
+    def details(self) -> dict[str, str | int]:
+        """What else there is to know."""
+        names = ("user_id", "event_id", "amount_cents", "transactions_10m", "transactions_1h")
+        return {name: getattr(self, name) for name in names}
+
+
+Alert: TypeAlias = CtrAlert | FraudAlert
+
+_RULES: Final[dict[str, type[Alert]]] = {CTR_ANOMALY: CtrAlert, FRAUD_FLAGGED: FraudAlert, FRAUD_BLOCKED: FraudAlert}
 
 
 def parse_alert(message: bytes) -> Alert:
@@ -56,8 +123,9 @@ def parse_alert(message: bytes) -> Alert:
         ValueError: it is not one.
     """
     try:
-        alert = Alert(**json.loads(message))
-    except (TypeError, ValueError) as error:
+        fields = json.loads(message)
+        alert = _RULES[fields["rule"]](**fields)
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not an alert: {error}") from error
     if alert.state not in (OPENED, WITHDRAWN):
         raise ValueError(f"not an alert: unknown state {alert.state!r}")
@@ -66,11 +134,11 @@ def parse_alert(message: bytes) -> Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertHistory:
-    """What the messages of ``shop.alerts`` come to."""
+    """What the messages of ``shop.alerts`` about click-through rates come to: those alerts open and are withdrawn."""
 
     turns: Counter[str]
     """By state, how many turns led to it; one that was sent again counts once."""
-    open: list[Alert]
+    open: list[CtrAlert]
     """The last turn of each incident that it left open."""
 
 
@@ -81,9 +149,11 @@ def alert_history(messages: Iterable[bytes | None]) -> AlertHistory:
         ValueError: one of them is not an alert.
     """
     turns: dict[str, str] = {}
-    last: dict[str, Alert] = {}
+    last: dict[str, CtrAlert] = {}
     for message in messages:
         alert = parse_alert(message or b"")
+        if not isinstance(alert, CtrAlert):
+            continue
         turns[alert.dedup_key] = alert.state
         last[alert.incident] = alert
     return AlertHistory(Counter(turns.values()), [alert for alert in last.values() if alert.state == OPENED])
@@ -108,7 +178,7 @@ def slack_message(alert: Alert) -> dict[str, Any]:
 
 
 def pagerduty_event(alert: Alert, routing_key: str) -> dict[str, Any]:
-    """The body for PagerDuty's Events API v2: an incident per (rule, window, product), opened and resolved."""
+    """The body for PagerDuty's Events API v2: an incident per rule, window and product or user."""
     key = alert.incident
     if len(key) > _PAGERDUTY_KEY_LENGTH:
         key = hashlib.sha256(key.encode()).hexdigest()
@@ -123,11 +193,6 @@ def pagerduty_event(alert: Alert, routing_key: str) -> dict[str, Any]:
             "source": alert.rule,
             "severity": "warning",
             "timestamp": datetime.fromtimestamp(alert.window_end / 1000, UTC).isoformat(),
-            "custom_details": {
-                "product_id": alert.product_id,
-                "impressions": alert.impressions,
-                "clicks": alert.clicks,
-                "events": alert.events,
-            },
+            "custom_details": alert.details,
         }
     return event

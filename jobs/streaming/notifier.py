@@ -131,8 +131,8 @@ def _deliver(
     except ValueError as error:
         log.error("partition %s offset %s: %s", message.partition(), message.offset(), error)
         return True
-    if alert.dedup_key in delivered:
-        log.info("%s: %s was delivered before", receiver.name, alert.dedup_key)
+    if alert.notice in delivered:
+        log.info("%s: %s was delivered before", receiver.name, alert.notice)
         return True
 
     def report(state: RetryCallState) -> None:
@@ -156,7 +156,7 @@ def _deliver(
         attempts(_post, client, receiver, alert)
     except RetryError:
         return False
-    delivered.add(alert.dedup_key)
+    delivered.add(alert.notice)
     return True
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from lakehouse.alerts import Alert, alert_history
+from lakehouse.alerts import CtrAlert, alert_history
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.reference import Reference, to_frame
 from lakehouse.contracts.tables import TableContract, table
@@ -54,7 +54,7 @@ def compare_alerts(settings: Settings, reference: Reference) -> TableComparison:
     return compare_open_alerts(reference.anomalies(), history.open)
 
 
-def compare_open_alerts(anomalies: Iterable[Row], alerts: Iterable[Alert]) -> TableComparison:
+def compare_open_alerts(anomalies: Iterable[Row], alerts: Iterable[CtrAlert]) -> TableComparison:
     """See `compare_alerts`."""
     expected = pl.DataFrame([{name: row[name] for name in _ALERT_KEY} for row in anomalies], schema=_ALERT_SCHEMA)
     actual = pl.DataFrame([{n: getattr(alert, n) for n in _ALERT_KEY} for alert in alerts], schema=_ALERT_SCHEMA)

@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from jobs.streaming import dashboard_writer
-from lakehouse.alerts import Alert, alert_history
+from lakehouse.alerts import CtrAlert, alert_history
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
@@ -150,7 +150,7 @@ def drain(settings: Settings) -> None:
     wait_until_drained(settings, 120, tables=False)
 
 
-def open_alerts(settings: Settings) -> list[Alert]:
+def open_alerts(settings: Settings) -> list[CtrAlert]:
     return alert_history(record.value for record in read_partitions(settings, ALERTS)).open
 
 

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from jobs.streaming import notifier
-from lakehouse.alerts import OPENED, WITHDRAWN, Alert
+from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED, OPENED, WITHDRAWN, Alert, CtrAlert, FraudAlert
 from lakehouse.drained import lags
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import ALERTS, create_topics
@@ -26,9 +26,16 @@ pytestmark = pytest.mark.stack
 START = 1_709_280_000_000
 
 
-def alert(product: str = "mug", state: str = OPENED, events: int = 31) -> Alert:
+def alert(product: str = "mug", state: str = OPENED, events: int = 31) -> CtrAlert:
     key = f"ctr_anomaly/{START}/{product}/{state}/{events}"
-    return Alert("ctr_anomaly", product, START, START + 300_000, state, 20, 11, events, key)
+    return CtrAlert("ctr_anomaly", product, START, START + 300_000, state, 20, 11, events, key)
+
+
+def fraud(event_id: str, rule: str = FRAUD_FLAGGED, minute: int = 0) -> FraudAlert:
+    time = START + minute * 60_000
+    hour = time - time % 3_600_000
+    key = f"{rule}/{hour}/ana/opened/{time}/{event_id}"
+    return FraudAlert(rule, "ana", hour, hour + 3_600_000, OPENED, event_id, time, 1250, 6, 11, key)
 
 
 class Receiver(ThreadingHTTPServer):
@@ -104,7 +111,7 @@ def notifying(settings: Settings) -> Iterator[None]:
 def send(settings: Settings, *alerts: Alert) -> None:
     producer = build_producer(settings, linger_ms=0)
     for each in alerts:
-        value = json.dumps({name: getattr(each, name) for name in Alert.__slots__})
+        value = json.dumps({name: getattr(each, name) for name in each.__slots__})
         producer.produce(settings.prefixed(ALERTS), key=each.incident, value=value)
     assert producer.flush(20) == 0
 
@@ -179,6 +186,23 @@ def test_an_alert_delivered_before_is_not_posted_again(settings: Settings, recei
         send(settings, alert(), alert(), replace(alert(), events=99, dedup_key="another turn"))
         until(lambda: len(receiver.taken) == 2)
     assert receiver.asked == 2
+
+
+def test_a_burst_of_fraud_is_heard_of_once_an_hour_and_rule(settings: Settings, receiver: Receiver) -> None:
+    alerts = [fraud("t5"), fraud("t6"), fraud("t7", FRAUD_BLOCKED), fraud("t8", FRAUD_BLOCKED), fraud("t9", minute=60)]
+    with notifying(settings):
+        send(settings, *alerts)
+        until(lambda: len(receiver.taken) == 6)
+        until(lambda: not any(lag.lag for lag in lags(settings, ["notifier"])))
+    texts = {body["text"] for body in receiver.bodies("/slack/T0/secret-token")}
+    assert texts == {
+        ":rotating_light: Transaction t5 of ana was flagged: 6 transactions in 10 minutes, 2024-03-01 08:00:00 UTC",
+        ":rotating_light: Transaction t7 of ana was blocked: 11 transactions in an hour, 2024-03-01 08:00:00 UTC",
+        ":rotating_light: Transaction t9 of ana was flagged: 6 transactions in 10 minutes, 2024-03-01 09:00:00 UTC",
+    }
+    triggers = receiver.bodies("/v2/enqueue")
+    assert {t["dedup_key"] for t in triggers} == {a.incident for a in (alerts[0], alerts[2], alerts[4])}
+    assert {t["payload"]["custom_details"]["event_id"] for t in triggers} == {"t5", "t7", "t9"}
 
 
 def test_an_alert_that_is_refused_or_broken_lets_the_next_one_through(settings: Settings, receiver: Receiver) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 
 from lakehouse.semantics import Events, Transaction
-from lakehouse.semantics.reference.fraud import fraud_decisions
+from lakehouse.semantics.reference.fraud import decisions_as_they_came, fraud_decisions
 from lakehouse.semantics.windows import HOUR, MINUTE
 from tests.strategies import bursts
 
@@ -49,3 +49,22 @@ def test_one_more_transaction_takes_back_no_flag_and_no_block(burst: list[Transa
     for event_id, row in fewer.items():
         assert more[event_id]["flagged"] >= row["flagged"]
         assert more[event_id]["blocked"] >= row["blocked"]
+
+
+@given(burst=bursts())
+def test_in_order_what_is_said_at_once_is_what_is_true(burst: list[Transaction]) -> None:
+    in_order = sorted(burst, key=lambda t: (t.event_time, t.event_id))
+    came = [transaction._replace(offset=offset) for offset, transaction in enumerate(in_order)]
+    said = {t.event_id: (d.flagged, d.blocked) for t, d in decisions_as_they_came(Events.of(came))}
+    assert said == {r["event_id"]: (r["flagged"], r["blocked"]) for r in fraud_decisions(Events.of(came))}
+
+
+@given(burst=bursts())
+def test_in_any_order_the_last_to_come_is_said_what_is_true(burst: list[Transaction]) -> None:
+    came = [transaction._replace(offset=offset) for offset, transaction in enumerate(burst)]
+    *_, last = [None, *decisions_as_they_came(Events.of(came))]
+    if last is not None:
+        transaction, decision = last
+        (row,) = (r for r in fraud_decisions(Events.of(came)) if r["event_id"] == transaction.event_id)
+        names = ("transactions_10m", "transactions_1h", "trigger_time", "flagged", "blocked")
+        assert {name: getattr(decision, name) for name in names} == {name: row[name] for name in names}

@@ -1,11 +1,11 @@
 """Fraud: transactions that come too often (design: Semantics, Fraud)."""
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from lakehouse.semantics.events import Events, Transaction
-from lakehouse.semantics.scopes import BLOCK_MS, FLAG_COUNT, FLAG_MS, TRIGGER_COUNT, TRIGGER_MS
+from lakehouse.semantics.scopes import BLOCK_MS, FLAG_COUNT, FLAG_MS, FRAUD_REACH_MS, TRIGGER_COUNT, TRIGGER_MS
 from lakehouse.semantics.windows import utc_date
 
 Row = dict[str, Any]
@@ -73,3 +73,23 @@ def fraud_decisions(events: Events) -> Iterator[Row]:
                 "fingerprint": transaction.record_hash,
                 "event_date": utc_date(transaction.event_time),
             }
+
+
+def decisions_as_they_came(events: Events) -> Iterator[tuple[Transaction, Decision]]:
+    """Each transaction decided from those of its user at lower offsets: what one can say at once who forgets nothing.
+
+    Of users whose transactions lie in one partition; of others nobody knows what came first.
+    """
+    users: dict[str, list[Transaction]] = {}
+    for transaction in events.transactions:
+        users.setdefault(transaction.user_id, []).append(transaction)
+    for transactions in users.values():
+        if len({transaction.partition for transaction in transactions}) > 1:
+            continue
+        came: list[tuple[int, str, Transaction]] = []
+        for transaction in sorted(transactions, key=lambda t: t.offset):
+            place = (transaction.event_time, transaction.event_id, transaction)
+            insort(came, place)
+            first = bisect_right(came, transaction.event_time - FRAUD_REACH_MS - 1, key=lambda t: t[0])
+            *_, decision = decide([t for _, _, t in came[first : bisect_right(came, place)]])
+            yield transaction, decision

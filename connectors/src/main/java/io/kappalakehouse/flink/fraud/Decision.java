@@ -6,16 +6,16 @@ public class Decision {
   public Transaction transaction;
 
   /** Transactions in the 10 minutes, or the hour, up to this one in the order, itself included. */
-  public int transactions10m;
+  public long transactions10m;
 
-  public int transactions1h;
+  public long transactions1h;
 
   public boolean flagged;
 
-  /** It blocks the user for an hour from its time on, itself included. */
-  public boolean trigger;
-
   public boolean blocked;
+
+  /** Event time of the latest trigger of the last hour, of itself if it is one; null if none blocks it. */
+  public Long triggerTime;
 
   /** Nothing that the rule looks at had been forgotten; if false, it decided by what was left. */
   public boolean stateComplete;

@@ -37,8 +37,8 @@ public class RecentTransactions {
     decision.transactions10m = countWithin(index, FLAG_WINDOW_MS);
     decision.transactions1h = countWithin(index, TRIGGER_WINDOW_MS);
     decision.flagged = isPreceded(index, BEFORE_FLAGGED, FLAG_WINDOW_MS);
-    decision.trigger = isTrigger(index);
-    decision.blocked = isBlocked(index);
+    decision.triggerTime = triggerTime(index);
+    decision.blocked = decision.triggerTime != null;
     decision.stateComplete = transaction.eventTime - REACH_MS >= forgottenUntil;
     return decision;
   }
@@ -99,16 +99,13 @@ public class RecentTransactions {
     return index >= before && times[index - before] > times[index] - window;
   }
 
-  private boolean isTrigger(int index) {
-    return isPreceded(index, BEFORE_TRIGGER, TRIGGER_WINDOW_MS);
-  }
-
-  private boolean isBlocked(int index) {
+  /** The time of the latest trigger that blocks a transaction; null if none does. */
+  private Long triggerTime(int index) {
     for (int i = index; i >= 0 && times[i] > times[index] - TRIGGER_WINDOW_MS; i--) {
-      if (isTrigger(i)) {
-        return true;
+      if (isPreceded(i, BEFORE_TRIGGER, TRIGGER_WINDOW_MS)) {
+        return times[i];
       }
     }
-    return false;
+    return null;
   }
 }

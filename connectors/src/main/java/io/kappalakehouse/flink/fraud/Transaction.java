@@ -7,9 +7,6 @@ public class Transaction {
   public String eventId;
   public long eventTime;
   public long amountCents;
-  public String merchant;
-  public String country;
-  public String priority;
   public int partition;
   public long offset;
   public long arrival;

@@ -68,10 +68,10 @@ class FraudOperatorTest {
   void theEleventhWithinAnHourBlocks() throws Exception {
     for (int i = 0; i < 10; i++) {
       Decision decision = decide("t" + i, i * 6 * MINUTE);
-      assertFalse(decision.trigger || decision.blocked);
+      assertFalse(decision.blocked);
     }
     Decision eleventh = decide("last", HOUR - 1);
-    assertTrue(eleventh.trigger);
+    assertEquals(eleventh.transaction.eventTime, eleventh.triggerTime);
     assertTrue(eleventh.blocked);
     assertFalse(eleventh.flagged);
     assertEquals(11, eleventh.transactions1h);
@@ -91,7 +91,7 @@ class FraudOperatorTest {
 
     Decision within = decide("within", HOUR + 9_999);
     assertTrue(within.blocked);
-    assertFalse(within.trigger);
+    assertEquals(MORNING + 10_000, within.triggerTime);
     assertFalse(decide("past", HOUR + 10_000).blocked);
   }
 
@@ -132,12 +132,11 @@ class FraudOperatorTest {
   @Test
   void aLateTransactionMakesATriggerOfOneThatWasSaidToBeNone() throws Exception {
     burst(10, 0);
-    Decision before = decide("z", HOUR - 1);
-    assertTrue(before.trigger);
+    assertTrue(decide("z", HOUR - 1).blocked);
     close();
     open();
     burst(9, 0);
-    assertFalse(decide("z", 30 * MINUTE).trigger);
+    assertFalse(decide("z", 30 * MINUTE).blocked);
     decide("late", MINUTE); // with it, z is the eleventh
 
     assertTrue(decide("next", HOUR + 29 * MINUTE).blocked);
@@ -365,16 +364,20 @@ class FraudOperatorTest {
     return all;
   }
 
-  /** The rule as it is written, looking at everything. */
-  private static List<Boolean> truth(Transaction transaction, List<Transaction> among) {
+  /** Flagged, and the trigger that blocks: the rule as it is written, looking at everything. */
+  private static Said truth(Transaction transaction, List<Transaction> among) {
     List<Transaction> before = among.stream().filter(t -> ORDER.compare(t, transaction) <= 0).toList();
     boolean flagged = within(before, transaction.eventTime, 10 * MINUTE) >= 6;
-    boolean blocked =
+    Long triggerTime =
         before.stream()
-            .filter(t -> t.eventTime > transaction.eventTime - HOUR)
-            .anyMatch(t -> isTrigger(t, before));
-    return List.of(flagged, isTrigger(transaction, before), blocked);
+            .filter(t -> t.eventTime > transaction.eventTime - HOUR && isTrigger(t, before))
+            .map(t -> t.eventTime)
+            .max(Long::compare)
+            .orElse(null);
+    return new Said(flagged, triggerTime != null, triggerTime);
   }
+
+  private record Said(boolean flagged, boolean blocked, Long triggerTime) {}
 
   private static boolean isTrigger(Transaction transaction, List<Transaction> among) {
     List<Transaction> before = among.stream().filter(t -> ORDER.compare(t, transaction) <= 0).toList();
@@ -385,8 +388,8 @@ class FraudOperatorTest {
     return before.stream().filter(t -> t.eventTime > time - window).count();
   }
 
-  private static List<Boolean> said(Decision decision) {
-    return List.of(decision.flagged, decision.trigger, decision.blocked);
+  private static Said said(Decision decision) {
+    return new Said(decision.flagged, decision.blocked, decision.triggerTime);
   }
 
   private void burst(int count, long after) throws Exception {
@@ -432,9 +435,6 @@ class FraudOperatorTest {
     transaction.eventId = id;
     transaction.eventTime = MORNING + after;
     transaction.amountCents = 500;
-    transaction.merchant = "kiosk";
-    transaction.country = "FR";
-    transaction.priority = "normal";
     transaction.offset = nextOffset++;
     transaction.recordHash = (1L << 59) + transaction.offset;
     return transaction;
