@@ -93,8 +93,9 @@ def _show(views: list[JobView], output: Format) -> None:
     console = Console(highlight=False)
     console.print(table)
     for v in views:
-        if v.actual.detail and not v.healthy:
-            console.print(f"{v.spec.name}: {v.actual.detail}", style="red", markup=False, soft_wrap=True)
+        if v.actual.detail:
+            style = "yellow" if v.healthy else "red"
+            console.print(f"{v.spec.name}: {v.actual.detail}", style=style, markup=False, soft_wrap=True)
 
 
 def _as_json(seen: JobView) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """``lakehouse table``: which tables there are, what they hold, and their rows at any kept version."""
 
+import getpass
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,13 +20,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from jobs.catalog import JOBS
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.tables import TABLES, table
-from lakehouse.delta import TableMissingError, open_table
+from lakehouse.delta import TableMissingError, open_table, table_exists
 from lakehouse.delta.describe import commits, extent
+from lakehouse.delta.maintenance import compact as compact_table
+from lakehouse.delta.maintenance import vacuum as vacuum_table
+from lakehouse.delta.restore import restore as restore_table
+from lakehouse.delta.schemas import missing_columns
+from lakehouse.drained.refreshes import REFRESHED
+from lakehouse.runtime.owners import owners_stopped
 from lakehouse.settings import load_settings
 
-app = typer.Typer(help="The Delta tables: list, show, read.", no_args_is_help=True)
+app = typer.Typer(help="The Delta tables: list, show, read, maintain.", no_args_is_help=True)
 _console: Final = Console(highlight=False)
 
 SHOWN_ROWS: Final = 20
@@ -41,6 +49,10 @@ class Format(StrEnum):
 
 Name = Annotated[
     str, typer.Argument(help="layer.table, as `lakehouse table list` names it.", autocompletion=lambda: list(TABLES))
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Tables as `lakehouse table list` names them.", autocompletion=lambda: list(TABLES)),
 ]
 Version = Annotated[int | None, typer.Option(min=0, help="As of this version.")]
 Timestamp = Annotated[
@@ -159,12 +171,70 @@ def read(
         _to_text(batches, form, output)
 
 
+@app.command(epilog="Examples: lakehouse table compact silver.clicks | lakehouse table compact")
+def compact(names: Names = None) -> None:
+    """Join the small files of tables (all by default), while their owners go on writing; rows stay as they are."""
+    for name in _written(names):
+        done = compact_table(load_settings(), name)
+        if done.beaten:
+            _console.print(f"{name}: other writers replaced its files each time; nothing changed, try again later")
+        elif done.version is None:
+            _console.print(f"{name}: nothing to join, {done.files_before} files")
+        else:
+            _console.print(f"{name}: {done.files_before} files are now {done.files_after}, version {done.version}")
+
+
+@app.command(epilog="Examples: lakehouse table vacuum --dry-run | lakehouse table vacuum silver.clicks")
+def vacuum(
+    names: Names = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the files.")] = False,
+) -> None:
+    """Remove files that no version of the last 7 days holds; earlier versions can't be read afterwards."""
+    for name in _written(names):
+        done = vacuum_table(load_settings(), name, dry_run=dry_run)
+        _console.print(f"{name}: {done.files} files {'to remove' if dry_run else 'removed'}")
+
+
+@app.command(
+    epilog="Examples: lakehouse table restore gold.user_totals --version 41 | "
+    "lakehouse table restore gold.user_totals --timestamp 2024-03-01T12:00:00Z"
+)
+def restore(name: Name, version: Version = None, timestamp: Timestamp = None) -> None:
+    """Put a table back to an earlier version, in a new commit. Its owner must be stopped.
+
+    Tables that grow by insertion only are not put back to where rows are missing: nobody would write them again.
+    """
+    table(name)
+    if version is None and timestamp is None:
+        raise typer.BadParameter("give --version or --timestamp; `lakehouse table show` lists versions")
+    settings = load_settings()
+    with owners_stopped(settings, [name], JOBS.values()):
+        done = restore_table(settings, name, version, _time(version, timestamp), getpass.getuser())
+    _console.print(f"{name}: version {done.version} has the content of version {done.target}")
+    if name in REFRESHED and done.changed:
+        first, last = done.days or ("DAY", "DAY")
+        _console.print(
+            f"It is recomputed by its owner only where new events touch it; to have all of it anew, now: "
+            f"python -m jobs.batch.rebuild --from {first} --to {last} --tables {name} --publish",
+            soft_wrap=True,
+        )
+
+
+def _written(names: list[str] | None) -> Iterator[str]:
+    """`names`, or all tables that were written."""
+    settings = load_settings()
+    for name in names or TABLES:
+        if names or table_exists(settings, name):
+            yield name
+
+
 def _query(
     opened: DeltaTable, name: str, columns: list[str], where: str | None, limit: int | None
 ) -> Iterator[pa.RecordBatch]:
     """The rows batch by batch, by DataFusion: a table larger than memory can be exported."""
     quoted = ", ".join(f'"{column}"' for column in columns)
-    sql = f'SELECT {quoted} FROM "{name}"'  # noqa: S608 the caller's own tables, read only
+    gained = "".join(f', NULL AS "{column.name}"' for column in missing_columns(opened, table(name)))
+    sql = f'SELECT {quoted} FROM (SELECT *{gained} FROM "{name}")'  # noqa: S608 the caller's own tables, read only
     sql += f" WHERE {where}" if where is not None else ""
     sql += f" LIMIT {limit}" if limit is not None else ""
     try:

@@ -11,7 +11,7 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     from tests.conftest import Stack
 
-DAGS = frozenset({"streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild"})
+DAGS = frozenset({"streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance"})
 
 
 def parsed_airflow(stack: "Stack", own: Path | None = None, own_ids: frozenset[str] = frozenset()) -> Settings:

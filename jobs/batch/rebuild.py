@@ -4,6 +4,9 @@ Run as ``python -m jobs.batch.rebuild --from 2026-03-01 --to 2026-03-02``. Resul
 (``staging/<layer>__<name>``) and equal what the stream made of the same records. It uses the stream's SQL with
 another scope, everything in the range, and reads the real tables only beyond the range's edges: for a session
 or a window that crosses one, and for the other days of a user's total.
+
+With ``--publish`` the tables that were asked for are then put in place of the real ones' days: what repairs a table
+after `lakehouse table restore`. Their owner must be stopped.
 """
 
 import argparse
@@ -11,6 +14,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -18,6 +22,7 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
+from jobs.catalog import JOBS
 from jobs.spark_session import MissingJarsError, build_session
 from jobs.spark_sql import run_sql
 from jobs.streaming.spark import events, versions
@@ -27,7 +32,8 @@ from jobs.streaming.spark.metrics.windowed import Metric
 from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
 from lakehouse.contracts.tables import UnknownTableError, table
-from lakehouse.delta import TableMissingError, open_table
+from lakehouse.delta import TableError, open_table
+from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
 
@@ -103,6 +109,20 @@ class Rebuild:
             counts[name] = self._staged(name).count()
             log.info("%s: %s rows in %.1f s", name, f"{counts[name]:,}", time.monotonic() - started)
         return counts
+
+    def publish(self, name: str) -> int:
+        """Puts the rebuilt rows in place of the real table's, in one commit; returns its version.
+
+        The commit names the newest silver, which nobody changes meanwhile: all that it holds of the range is in the
+        rows. What bronze holds beyond silver belongs to a batch that the owner, started again, repeats whole.
+        """
+        contract = table(name)
+        sources = [source for source in with_needs([name]) if source != name and table(source).insert_only]
+        read = {source: self.live.version(source) for source in sources or [name.replace("silver.", "bronze.")]}
+        dates = [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
+        version = self.live.replace(name, self._staged(name), dates, Commit(JOB, 0, read, {"scope": self.label}))
+        log.info("%s: published as version %d%s", name, version, "" if contract.partition_by else ", whole")
+        return version
 
     def _rows(self, name: str) -> DataFrame:
         special: dict[str, Callable[[], DataFrame]] = {
@@ -213,7 +233,17 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="TABLE",
         help="what to rebuild with what it needs; default: all",
     )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="put the rebuilt days of --tables in place of the real ones; their owner must be stopped",
+    )
     arguments = parser.parse_args(argv)
+    arguments.published = arguments.tables if arguments.publish else []
+    if arguments.publish and (
+        grown := [name for name in arguments.tables if name in NEEDS and table(name).insert_only]
+    ):
+        parser.error(f"{', '.join(grown)}: grows by insertion only and is not replaced; name others with --tables")
     if arguments.first > arguments.last:
         parser.error(f"--from {arguments.first} lies after --to {arguments.last}")
     try:
@@ -230,21 +260,32 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-03-01") from None
 
 
-def rebuild(settings: Settings, first: date, last: date, names: Sequence[str] = tuple(NEEDS)) -> dict[str, int]:
+def rebuild(
+    settings: Settings,
+    first: date,
+    last: date,
+    names: Sequence[str] = tuple(NEEDS),
+    published: Sequence[str] = (),
+) -> dict[str, int]:
     """Rebuilds `names` (see `with_needs`) for the dates; returns the rows of each staging table.
 
-    Raises:
+    Those `published` then replace the real ones. Raises:
+        OwnerRunningError: a table is to be published, and its owner is not stopped.
         TableMissingError: bronze does not exist yet.
         ServiceDownError: MinIO does not answer.
         NothingToRebuildError: bronze has no event in the range.
     """
     open_table(settings, f"bronze.{CLICKS.table}")
-    spark = build_session(settings, settings.prefixed(JOB))
-    try:
+    with ExitStack() as held:
+        held.enter_context(owners_stopped(settings, published, JOBS.values()))
+        spark = build_session(settings, settings.prefixed(JOB))
+        held.callback(spark.stop)
         live, staging = DeltaTables(spark, settings), DeltaTables(spark, settings, staging=True)
-        return Rebuild(spark, live, staging, first, last).run(names)
-    finally:
-        spark.stop()
+        work = Rebuild(spark, live, staging, first, last)
+        counts = work.run(names)
+        for name in published:
+            work.publish(name)
+        return counts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -252,8 +293,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     logging.getLogger("py4j").setLevel(logging.WARNING)
     try:
-        rebuild(load_settings(), arguments.first, arguments.last, arguments.tables)
-    except (TableMissingError, ServiceDownError, NothingToRebuildError, MissingJarsError) as error:
+        rebuild(load_settings(), arguments.first, arguments.last, arguments.tables, arguments.published)
+    except (TableError, ServiceDownError, NothingToRebuildError, MissingJarsError, OwnerRunningError) as error:
         log.error("%s", error)
         return 1
     return 0

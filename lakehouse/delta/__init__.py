@@ -1,14 +1,27 @@
 """Delta tables by contract name through delta-rs, without a JVM: open, read, create, append, replace days."""
 
-from lakehouse.delta.errors import CommitRefusedError, StoreDeniedError, TableMissingError, VersionMissingError
+from lakehouse.delta.errors import (
+    CommitRefusedError,
+    NoDeltaTableError,
+    ProtocolTooNewError,
+    SchemaMismatchError,
+    StoreDeniedError,
+    TableError,
+    TableMissingError,
+    VersionMissingError,
+)
 from lakehouse.delta.read import scan, scan_opened
 from lakehouse.delta.tables import create_table, open_table, table_exists
 from lakehouse.delta.write import Once, append, append_ops, replace_all, replace_days
 
 __all__ = [
     "CommitRefusedError",
+    "NoDeltaTableError",
     "Once",
+    "ProtocolTooNewError",
+    "SchemaMismatchError",
     "StoreDeniedError",
+    "TableError",
     "TableMissingError",
     "VersionMissingError",
     "append",

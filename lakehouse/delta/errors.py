@@ -6,7 +6,11 @@ from pathlib import Path
 from lakehouse.contracts.tables import TableContract
 
 
-class TableMissingError(LookupError):
+class TableError(Exception):
+    """Something about a table that its caller can't help and an operator can; the message says what to do."""
+
+
+class TableMissingError(TableError, LookupError):
     """A declared table was never written."""
 
     def __init__(self, contract: TableContract) -> None:
@@ -14,7 +18,7 @@ class TableMissingError(LookupError):
         self.table = contract.name
 
 
-class VersionMissingError(LookupError):
+class VersionMissingError(TableError, LookupError):
     """The table has no such version: it isn't written yet, or its log was cleaned after 7 days."""
 
     def __init__(self, table: str, asked: int | datetime, newest: int) -> None:
@@ -23,7 +27,7 @@ class VersionMissingError(LookupError):
         self.table = table
 
 
-class StoreDeniedError(PermissionError):
+class StoreDeniedError(TableError, PermissionError):
     """MinIO answers, and doesn't know our access key."""
 
     def __init__(self, endpoint: str, credentials_file: Path) -> None:
@@ -33,9 +37,46 @@ class StoreDeniedError(PermissionError):
         )
 
 
-class CommitRefusedError(RuntimeError):
+class CommitRefusedError(TableError, RuntimeError):
     """Other writers won every attempt."""
 
     def __init__(self, table: str, attempts: int) -> None:
         super().__init__(f"{table}: {attempts} attempts to commit met another writer's commit; try again later")
         self.table = table
+
+
+class NoDeltaTableError(TableError):
+    """Where the table should lie there are files, and no Delta log."""
+
+    def __init__(self, table: str, path: str, found: str) -> None:
+        super().__init__(
+            f"{path} is no Delta table: it holds {found} and no _delta_log; move away what is not {table}, "
+            f"then start again what writes it"
+        )
+        self.table = table
+
+
+class ProtocolTooNewError(TableError):
+    """The table uses features that this installation's engines don't have."""
+
+    def __init__(self, table: str, path: str, reason: str) -> None:
+        super().__init__(
+            f"{table} at {path} is of a newer Delta protocol than reader 1, writer 2 ({reason}): "
+            f"drop the feature with the engine that turned it on (ALTER TABLE ... DROP FEATURE), or restore a copy"
+        )
+        self.table = table
+
+
+class SchemaMismatchError(TableError):
+    """A stored table has columns that its contract's rows don't fit."""
+
+    def __init__(self, table: str, path: str, differences: list[str]) -> None:
+        super().__init__(
+            f"{table} at {path} does not fit its contract: {'; '.join(differences)}. Only a nullable column can be "
+            f"added to a table; for everything else move the table away and rebuild it"
+        )
+        self.table = table
+
+
+class RestoreRefusedError(TableError):
+    """A table can't be put back to an earlier version without harm; the message says why."""

@@ -5,7 +5,9 @@ from datetime import date, datetime
 import polars as pl
 from deltalake import DeltaTable
 
+from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import table
+from lakehouse.delta.schemas import missing_columns
 from lakehouse.delta.tables import open_table
 from lakehouse.settings import Settings
 
@@ -21,7 +23,7 @@ def scan(
     """The table `name` as a lazy frame in the contract's column order; nothing is read before `collect`.
 
     `dates`: first and last day, inclusive, of the partition column; files of other days are not read.
-    Raises what `open_table` raises.
+    Raises SchemaMismatchError, and what `open_table` raises.
     """
     return scan_opened(settings, name, open_table(settings, name, version, timestamp), dates)
 
@@ -29,11 +31,16 @@ def scan(
 def scan_opened(
     settings: Settings, name: str, opened: DeltaTable, dates: tuple[date, date] | None = None
 ) -> pl.LazyFrame:
-    """As `scan`, of a table that is open at its version already."""
+    """As `scan`, of a table that is open at its version already.
+
+    A column that the contract has gained since that version is null.
+    """
     contract = table(name)
+    types = polars_schema(contract)
+    gained = [pl.lit(None, types[column.name]).alias(column.name) for column in missing_columns(opened, contract)]
     frame = pl.scan_delta(opened, storage_options=settings.delta_storage_options(), credential_provider=None)
     if dates is not None:
         if not contract.partition_by:
             raise ValueError(f"{name} is not partitioned by date")
         frame = frame.filter(pl.col(contract.partition_by[0]).is_between(*dates))
-    return frame.select(contract.column_names)
+    return frame.with_columns(gained).select(contract.column_names)

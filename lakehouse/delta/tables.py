@@ -6,13 +6,23 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable, Field
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.schema import PrimitiveType
 
 from lakehouse.contracts.arrow import arrow_schema
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import TableContract, table
 from lakehouse.delta.describe import newest_first
-from lakehouse.delta.errors import StoreDeniedError, TableMissingError, VersionMissingError
+from lakehouse.delta.errors import (
+    CommitRefusedError,
+    NoDeltaTableError,
+    ProtocolTooNewError,
+    StoreDeniedError,
+    TableMissingError,
+    VersionMissingError,
+)
+from lakehouse.delta.schemas import missing_columns
+from lakehouse.object_store import any_object
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -23,6 +33,7 @@ PROPERTIES: Final = {
     "delta.deletedFileRetentionDuration": "interval 7 days",
 }
 """Of every table, whoever creates it: no table features, and 7 days of history to read and to undo in."""
+_ATTEMPTS: Final = 8
 
 
 def open_table(
@@ -33,6 +44,8 @@ def open_table(
     Raises:
         UnknownTableError: no contract declares it.
         TableMissingError: nobody has written it yet.
+        NoDeltaTableError: something else lies there.
+        ProtocolTooNewError: the table needs features that we lack.
         VersionMissingError: it has no such version, or didn't exist at that time.
         ServiceDownError: MinIO doesn't answer.
         StoreDeniedError: MinIO doesn't know our access key.
@@ -40,9 +53,10 @@ def open_table(
     contract = table(name)
     require_minio(settings)
     try:
-        with _explained(settings):
+        with _explained(settings, name):
             opened = DeltaTable(settings.table_path(name), storage_options=settings.delta_storage_options())
     except TableNotFoundError:
+        _require_free(settings, name)
         raise TableMissingError(contract) from None
     newest = opened.version()
     if timestamp is not None:
@@ -70,17 +84,23 @@ def table_exists(settings: Settings, name: str) -> bool:
     """Whether the table `name` was created, empty or not."""
     table(name)
     require_minio(settings)
-    with _explained(settings):
+    with _explained(settings, name):
         return bool(DeltaTable.is_deltatable(settings.table_path(name), settings.delta_storage_options()))
 
 
 def create_table(settings: Settings, name: str) -> DeltaTable:
-    """Creates the table by its contract unless it exists, and opens it.
+    """Creates the table by its contract unless it exists, adds nullable columns that it lacks, and opens it.
 
     Two creators at once are harmless: both write version 0 by conditional put, one wins, the other opens it.
+
+    Raises:
+        SchemaMismatchError: the table exists, and its columns don't fit the contract.
+        CommitRefusedError: a column is missing, and other writers won every attempt to add it.
+        NoDeltaTableError, ProtocolTooNewError, ServiceDownError, StoreDeniedError: as `open_table`.
     """
     contract = table(name)
     if not table_exists(settings, name):
+        _require_free(settings, name)
         try:
             DeltaTable.create(
                 settings.table_path(name),
@@ -93,7 +113,40 @@ def create_table(settings: Settings, name: str) -> DeltaTable:
         except (DeltaError, OSError):
             if not table_exists(settings, name):
                 raise
-    return open_table(settings, name)
+    return _with_all_columns(settings, contract)
+
+
+def _with_all_columns(settings: Settings, contract: TableContract) -> DeltaTable:
+    """Opens the table; first adds the columns that its contract has gained, for which rows that are there read null.
+
+    Such a commit makes others' commits under way fail, which are computed anew. Of two that add one column, the one
+    that comes late finds it there.
+    """
+    for _ in range(_ATTEMPTS):
+        opened = open_table(settings, contract.name)
+        missing = missing_columns(opened, contract)
+        if not missing:
+            return opened
+        try:
+            opened.alter.add_columns(
+                [Field(column.name, PrimitiveType(column.type), nullable=True) for column in missing],
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except (DeltaError, OSError) as error:
+            last_error = error
+    opened = open_table(settings, contract.name)
+    if missing_columns(opened, contract):
+        raise CommitRefusedError(contract.name, _ATTEMPTS) from last_error
+    return opened
+
+
+def _require_free(settings: Settings, name: str) -> None:
+    """Raises NoDeltaTableError if something else lies where the table should."""
+    path = settings.table_path(name)
+    found = any_object(settings, path)
+    # A table that another has created in the meantime has a log.
+    if found is not None and not table_exists(settings, name):
+        raise NoDeltaTableError(name, path, found)
 
 
 def require_minio(settings: Settings) -> None:
@@ -105,11 +158,16 @@ def require_minio(settings: Settings) -> None:
 
 
 @contextmanager
-def _explained(settings: Settings) -> Iterator[None]:
-    """Says of an answer 403 what it means here."""
+def _explained(settings: Settings, name: str) -> Iterator[None]:
+    """Says of an answer 403, and of a feature that delta-rs lacks, what it means here."""
     try:
         yield
     except OSError as error:
         if "403 Forbidden" not in str(error):
             raise
         raise StoreDeniedError(settings.s3_endpoint, settings.credentials_file) from None
+    except DeltaError as error:
+        if "Unsupported" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].removeprefix("Kernel error: ")
+        raise ProtocolTooNewError(name, settings.table_path(name), reason) from None

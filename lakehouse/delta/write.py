@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -16,11 +16,15 @@ from deltalake.exceptions import CommitFailedError
 from lakehouse.contracts.arrow import arrow_schema, polars_schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta.errors import CommitRefusedError
+from lakehouse.delta.schemas import padded
 from lakehouse.delta.tables import create_table, open_table
 from lakehouse.settings import Settings
 
 ATTEMPTS: Final = 8
 _PAUSE_SECONDS: Final = 0.2
+
+Attempt = Callable[[DeltaTable, CommitProperties], object]
+"""One try to commit to the opened table, with these properties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,15 @@ def append(settings: Settings, name: str, rows: pa.Table, once: Once, metadata: 
         CommitRefusedError: other writers won every attempt.
         DeltaError: the rows break the contract (a null where none may be, another type).
     """
-    return _commit_once(settings, name, rows, once, metadata, None)
+    return commit_once(
+        settings,
+        name,
+        once,
+        lambda opened, properties: write_deltalake(
+            opened, padded(rows, opened), mode="append", commit_properties=properties
+        ),
+        metadata,
+    )
 
 
 def replace_days(
@@ -67,7 +79,7 @@ def replace_days(
     if not days:
         raise ValueError(f"no day of {name} to replace")
     listed = ", ".join(f"'{day.isoformat()}'" for day in sorted(days))
-    return _commit_once(settings, name, rows, once, metadata, f"{table(name).partition_by[0]} IN ({listed})")
+    return _replace(settings, name, rows, once, metadata, f"{table(name).partition_by[0]} IN ({listed})")
 
 
 def replace_all(
@@ -77,7 +89,7 @@ def replace_all(
 
     Raises what `append` raises.
     """
-    return _commit_once(settings, name, rows, once, metadata, "true")
+    return _replace(settings, name, rows, once, metadata, "true")
 
 
 def append_ops(settings: Settings, name: str, rows: Iterable[Mapping[str, Any]], once: Once | None = None) -> int:
@@ -95,15 +107,25 @@ def to_arrow(name: str, frame: pl.DataFrame) -> pa.Table:
     return frame.select(schema.names).to_arrow().cast(schema)
 
 
-def _commit_once(
-    settings: Settings,
-    name: str,
-    rows: pa.Table,
-    once: Once,
-    metadata: Mapping[str, Any] | None,
-    replaced: str | None,
+def _replace(
+    settings: Settings, name: str, rows: pa.Table, once: Once, metadata: Mapping[str, Any] | None, replaced: str
 ) -> int:
-    """Appends `rows`, or puts them in place of what the predicate `replaced` selects.
+    """Puts `rows` in place of those for which the predicate `replaced` holds."""
+
+    def attempt(opened: DeltaTable, properties: CommitProperties) -> None:
+        content = padded(rows, opened)
+        write_deltalake(opened, content, mode="overwrite", predicate=replaced, commit_properties=properties)
+
+    return commit_once(settings, name, once, attempt, metadata)
+
+
+def commit_once(
+    settings: Settings, name: str, once: Once, attempt: Attempt, metadata: Mapping[str, Any] | None = None
+) -> int:
+    """Lets `attempt` commit to the table `name`, until it has once; returns the version that holds the commit.
+
+    Called again after another writer's commit, `attempt` must compute anew from the table that it is given.
+    Raises CommitRefusedError when other writers won every attempt, and what `attempt` raises otherwise.
 
     Why one commit and not two: delta-rs accepts one transaction id twice, and takes its own commit, whose
     answer was lost, for a stranger's. So it gets a single try at a time (`max_commit_retries=0`); after each
@@ -115,17 +137,14 @@ def _commit_once(
         max_commit_retries=0,
     )
     opened = create_table(settings, name)
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(_PAUSE_SECONDS * attempt)
+    for number in range(ATTEMPTS):
+        if number:
+            time.sleep(_PAUSE_SECONDS * number)
             opened = open_table(settings, name)
         if _seen(opened, once):
             return int(opened.version())
         try:
-            if replaced is None:
-                write_deltalake(opened, rows, mode="append", commit_properties=properties)
-            else:
-                write_deltalake(opened, rows, mode="overwrite", predicate=replaced, commit_properties=properties)
+            attempt(opened, properties)
         except (CommitFailedError, OSError) as error:
             last_error = error
         else:

@@ -1,11 +1,11 @@
 """From which silver version each refreshed table was computed, by what its commits say of themselves."""
 
-import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from lakehouse.contracts.tables import SPARK_INGEST, TABLES
 from lakehouse.delta import TableMissingError, open_table
+from lakehouse.delta.describe import Commit, newest_first
 from lakehouse.settings import Settings
 
 REFRESHED: Final = tuple(
@@ -13,9 +13,8 @@ REFRESHED: Final = tuple(
 )
 """Tables that are recomputed from silver."""
 SOURCES: Final = ("silver.clicks", "silver.purchases")
-_MAINTENANCE: Final = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES")
+_MAINTENANCE: Final = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMN")
 """Operations that move the version and not the data."""
-_LOOK_BACK: Final = 20
 
 
 def outdated(settings: Settings) -> dict[str, str]:
@@ -41,8 +40,7 @@ def outdated(settings: Settings) -> dict[str, str]:
 def _read_versions(settings: Settings, name: str) -> Mapping[str, int]:
     """The silver versions in the newest commit that names any; none for a table that is not written yet."""
     for commit in _history(settings, name):
-        versions = json.loads(commit.get("userMetadata") or "{}").get("silver_version")
-        if versions:
+        if versions := commit.said.get("silver_version"):
             return {source: int(version) for source, version in versions.items()}
     return {}
 
@@ -50,13 +48,14 @@ def _read_versions(settings: Settings, name: str) -> Mapping[str, int]:
 def _data_version(settings: Settings, name: str) -> int:
     """The newest version that changed data; -1 for a table that is not written yet."""
     for commit in _history(settings, name):
-        if commit.get("operation") not in _MAINTENANCE:
-            return int(commit["version"])
+        if commit.operation not in _MAINTENANCE:
+            return commit.version
     return -1
 
 
-def _history(settings: Settings, name: str) -> list[dict[str, Any]]:
+def _history(settings: Settings, name: str) -> Iterator[Commit]:
     try:
-        return list(open_table(settings, name).history(_LOOK_BACK))
+        opened = open_table(settings, name)
     except TableMissingError:
-        return []
+        return iter(())
+    return newest_first(opened)

@@ -1,5 +1,8 @@
 """Jobs that are processes under the local supervisor."""
 
+import re
+import time
+from pathlib import Path
 from typing import Final
 
 from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
@@ -20,21 +23,36 @@ STATES: Final = {
 }
 """The supervisor's words in ours. It restarts what exits by itself, so that EXITED means given up."""
 
+FRESH_SECONDS: Final = 60
+"""A process that started since is asked why its predecessor ended."""
+_TAIL_BYTES: Final = 64 * 1024
+_ERROR: Final = re.compile(r"^\S+ \S+ (?:ERROR|CRITICAL) .*$", re.MULTILINE)
+
 
 class ProcessAdapter:
     """Starts and stops `job-NAME` programs; their restart after a crash is the supervisor's work."""
 
     def __init__(self, settings: Settings) -> None:
         self._supervisor = Supervisor(settings)
+        self._logs = settings.home / "logs"
 
     def status(self, job: JobSpec) -> JobStatus:
         program = self._program(job)
+        ended = f"exit status {program.exit_status}" if program.state == "EXITED" else ""
         return JobStatus(
             STATES[program.state],
             handle=str(program.pid) if program.pid else None,
-            detail=program.spawn_error or (f"exit status {program.exit_status}" if program.state == "EXITED" else ""),
+            detail="; ".join(filter(None, (program.spawn_error or ended, self._complaint(program)))),
             since_ms=program.started_at * 1000 if program.running else None,
         )
+
+    def _complaint(self, program: ProgramState) -> str:
+        """The last error in the log of a program that is down or has just been started (again)."""
+        never_ran, settled = not program.started_at, time.time() - program.started_at > FRESH_SECONDS
+        if never_ran or program.state == "STOPPED" or (program.state == "RUNNING" and settled):
+            return ""
+        errors = _ERROR.findall(_tail(self._logs / f"{program.name}.log"))
+        return f"last error: {errors[-1]}" if errors else ""
 
     def submit(self, job: JobSpec) -> str:
         name = job_program(job.name)
@@ -72,3 +90,12 @@ class ProcessAdapter:
             raise ServiceDownError("supervisor", str(self._supervisor.socket)) from error
         except UnknownProgramError:
             return ProgramState(name, "STOPPED", None, 0, 0, "not in the supervisor's configuration")
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return log.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""

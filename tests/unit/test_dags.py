@@ -10,6 +10,7 @@ import pytest
 
 from jobs.catalog import JOBS
 from jobs.rust_engines.publish import MARTS
+from lakehouse.contracts.tables import TABLES
 from lakehouse.settings import ROOT
 
 PARSE = """
@@ -56,7 +57,13 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_no_import_errors(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    assert set(parsed["dags"]) == {"streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild"}
+    assert set(parsed["dags"]) == {
+        "streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance",
+    }  # fmt: skip
+
+
+def test_every_table_is_maintained(parsed: dict[str, Any]) -> None:
+    assert set(parsed["dags"]["table_maintenance"]["tasks"]) == {name.replace(".", "_") for name in TABLES}
 
 
 def test_parsing_starts_no_engine(parsed: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from jobs.spark_session import MissingJarsError, build_session
 from jobs.streaming.spark.micro_batch import kafka_stream
 from jobs.streaming.spark.pipeline import Pipeline
 from lakehouse.contracts.tables import SPARK_INGEST
-from lakehouse.delta import create_table
+from lakehouse.delta import TableError, create_table
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
 
@@ -35,6 +35,7 @@ def _stop(signum: int, _frame: FrameType | None) -> None:
 
 def run(settings: Settings) -> int:
     """Runs the query until it fails; returns the exit status."""
+    # Before anything else: columns that contracts have gained are added here, and what doesn't fit ends the driver.
     for name in JOBS[SPARK_INGEST].writes:
         create_table(settings, name)
     spark = build_session(settings, settings.prefixed(SPARK_INGEST), ui=True)
@@ -73,7 +74,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, _stop)
     try:
         return run(load_settings())
-    except (MissingJarsError, ServiceDownError) as error:
+    except (MissingJarsError, ServiceDownError, TableError) as error:
         log.error("%s", error)
         return 1
 

@@ -123,6 +123,9 @@ def test_read_prints_a_narrow_table_and_a_wide_row_by_row(shell):
         (["read", "silver.clicks", "--columns", "nope"], 2, "silver.clicks has no column nope; it has: event_id"),
         (["read", "silver.clicks", "--format", "parquet"], 2, "add --output FILE"),
         (["read", "silver.clicks", "--output", "x"], 2, "add --format"),
+        (["compact", "silver.nope"], 1, "unknown table 'silver.nope'"),
+        (["vacuum", "gold.user_totals"], 1, "gold.user_totals has not been written yet"),
+        (["restore", "silver.clicks"], 2, "give --version or --timestamp"),
     ],
 )
 def test_mistakes_are_answered_by_what_to_do(shell, words, status, said):
@@ -135,10 +138,29 @@ def test_a_store_that_is_down_is_one_sentence(shell):
 
 
 @pytest.mark.parametrize(
-    "words", [["table", "list"], ["table", "show"], ["table", "read"], ["mart", "run"], ["quality"]]
+    "words",
+    [
+        *(["table", name] for name in ("list", "show", "read", "compact", "vacuum", "restore")),
+        ["mart", "run"],
+        ["quality"],
+    ],
 )
 def test_help_has_an_example(shell, words):
     assert "Example" in shell(*words, "--help")
+
+
+def test_maintenance_of_every_table(shell):
+    assert "silver.clicks: nothing to join, 2 files" in shell("table", "compact")
+    assert "silver.clicks: 0 files to remove" in shell("table", "vacuum", "--dry-run")
+    assert "silver.clicks: 0 files removed" in shell("table", "vacuum", "silver.clicks")
+
+
+def test_restore_tells_how_to_compute_the_table_anew(shell, stack):
+    stack.ensure("postgres")
+    said = shell("table", "restore", "gold.product_metrics_5m", "--version", "0")
+    assert "gold.product_metrics_5m: version 2 has the content of version 0" in said
+    assert "--from 2024-03-01 --to 2024-03-01 --tables gold.product_metrics_5m --publish" in said
+    assert "lacks 2 rows" in shell("table", "restore", "silver.clicks", "--version", "0", fails=1)
 
 
 def test_marts_of_some_days(shell, lake):

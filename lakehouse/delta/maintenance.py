@@ -1,0 +1,88 @@
+"""Keeping tables small to read: compaction of small files, and removal of files and log entries past their time.
+
+All of it is safe while the table's owner writes. Compaction rearranges rows and changes none; such a commit meets
+another's in one of two ways. Who only adds isn't concerned. Who replaced a file that was being compacted wins, and
+compaction is computed anew from what stands there; in the other order the owner computes anew. Removal concerns only
+files that no version of the last 7 days holds: a reader of a pinned version keeps its files for as long.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from deltalake import CommitProperties
+from deltalake.exceptions import CommitFailedError
+
+from lakehouse.delta.describe import extent
+from lakehouse.delta.tables import open_table
+from lakehouse.settings import Settings
+
+TARGET_BYTES: Final = 128 * 1024 * 1024
+"""Files are joined up to this size."""
+ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """What compacting a table did. `version`: of its commit; None without one, because nothing was to be joined, or,
+    with `beaten`, because other writers replaced what it read every time. Then nothing has changed, and the next run
+    tries again."""
+
+    table: str
+    version: int | None
+    files_before: int
+    files_after: int
+    beaten: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuuming:
+    """`files`: those that no version of the last 7 days holds, removed unless it was a dry run."""
+
+    table: str
+    files: int
+
+
+def compact(settings: Settings, name: str, target_bytes: int = TARGET_BYTES) -> Compaction:
+    """Joins the small files of each partition in one commit that changes no data (``dataChange=false``): a reader of
+    the table as a stream sees nothing of it. Raises what `open_table` raises."""
+    for _ in range(ATTEMPTS):
+        opened = open_table(settings, name)
+        read, before = opened.version(), extent(opened).files
+        try:
+            joined = opened.optimize.compact(
+                target_size=target_bytes,
+                max_concurrent_tasks=settings.parallelism,
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except CommitFailedError:
+            continue
+        if not joined["numFilesRemoved"]:
+            return Compaction(name, None, before, before)
+        after = before - joined["numFilesRemoved"] + joined["numFilesAdded"]
+        return Compaction(name, max(int(opened.version()), read + 1), before, after)
+    return Compaction(name, None, before, before, beaten=True)
+
+
+def vacuum(settings: Settings, name: str, *, dry_run: bool = False) -> Vacuuming:
+    """Removes data files that left the table more than 7 days ago, by the table's own setting, or never got into it.
+
+    A writer's files of a commit under way are younger than that. Raises what `open_table` raises.
+    """
+    return Vacuuming(name, len(open_table(settings, name).vacuum(dry_run=dry_run)))
+
+
+def trim_log(settings: Settings, name: str) -> None:
+    """Writes a checkpoint of the log and removes entries older than 7 days that it makes superfluous.
+
+    Raises what `open_table` raises.
+    """
+    opened = open_table(settings, name)
+    opened.create_checkpoint()
+    opened.cleanup_metadata()
+
+
+def maintain(settings: Settings, name: str) -> dict[str, Any]:
+    """All three; what they did, for a log. Raises what `open_table` raises."""
+    compaction, removed = compact(settings, name), vacuum(settings, name)
+    trim_log(settings, name)
+    return asdict(compaction) | {"files_removed": removed.files}

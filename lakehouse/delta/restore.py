@@ -1,0 +1,103 @@
+"""Putting a table back to an earlier version, without losing what nobody would write again.
+
+RESTORE changes which files a table has, and not which transactions it has seen: after it, a stream's batch that it took
+away still counts as written (`txn`), and Kafka's offsets are past it in the stream's checkpoint. So a table that grows
+by insertion only is never put back to where rows are missing. One that is recomputed from others may be: its commit
+names the sources' versions that the old content was computed from, so that whoever asks finds it outdated.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import DeltaError
+
+from lakehouse.contracts.tables import TableContract, table
+from lakehouse.delta.describe import newest_first
+from lakehouse.delta.errors import RestoreRefusedError
+from lakehouse.delta.read import scan_opened
+from lakehouse.delta.tables import open_table
+from lakehouse.delta.write import Once, commit_once
+from lakehouse.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """`version`: the new one, whose content is that of `target`; `days`: first and last of those that differ from what
+    was there before; None for a table without days, or without a difference."""
+
+    table: str
+    target: int
+    version: int
+    changed: bool
+    days: tuple[date, date] | None
+
+
+def restore(
+    settings: Settings, name: str, version: int | None = None, timestamp: datetime | None = None, by: str = ""
+) -> Restored:
+    """Makes the table's content that of an earlier version, or of a time, in one new commit; nothing is deleted.
+
+    The table's owner must not be running: see `lakehouse.runtime.owners`.
+
+    Raises:
+        RestoreRefusedError: rows would be lost that nobody writes again, or the version's files are gone.
+        VersionMissingError, TableMissingError, ...: as `open_table`.
+    """
+    contract = table(name)
+    target, newest = open_table(settings, name, version, timestamp), open_table(settings, name)
+    wanted, held = int(target.version()), int(newest.version())
+    if contract.insert_only and (missing := _missing(settings, contract, target, newest)):
+        raise RestoreRefusedError(
+            f"version {wanted} of {name} lacks {missing:,} rows that version {held} has. {contract.owner} has written "
+            f"them once and will not again, so they would be lost; read the old version with "
+            f"`lakehouse table read {name} --version {wanted}` instead"
+        )
+    before, after = _files(contract, newest), _files(contract, target)
+    changed = {before.get(path, after.get(path)) for path in before.keys() ^ after.keys()}
+    said = next((c.said for c in newest_first(newest) if c.version <= wanted and "silver_version" in c.said), {})
+    note = {"restored": wanted, "by": by} | {key: said[key] for key in ("silver_version",) if key in said}
+    once = Once.new(f"restore/{name}")
+
+    def attempt(opened: DeltaTable, properties: CommitProperties) -> None:
+        opened.restore(wanted, commit_properties=properties)
+
+    with _files_kept(name, wanted):
+        committed = commit_once(settings, name, once, attempt, note)
+    days = sorted(day for day in changed if day is not None)
+    return Restored(name, wanted, committed, bool(changed), (days[0], days[-1]) if days else None)
+
+
+def _missing(settings: Settings, contract: TableContract, target: DeltaTable, newest: DeltaTable) -> int:
+    """How many rows the newest version has beyond the target, by the table's key."""
+    key = list(contract.key)
+    held = scan_opened(settings, contract.name, newest).select(key)
+    kept = scan_opened(settings, contract.name, target).select(key)
+    with _files_kept(contract.name, int(target.version())):
+        return int(held.join(kept, on=key, how="anti").select(pl.len()).collect(engine="streaming").item())
+
+
+@contextmanager
+def _files_kept(name: str, version: int) -> Iterator[None]:
+    """Says of a missing file what it means here."""
+    try:
+        yield
+    except (DeltaError, FileNotFoundError) as error:
+        if isinstance(error, DeltaError) and "missing file" not in str(error):
+            raise
+        raise RestoreRefusedError(
+            f"files of version {version} are gone from {name}: what left the table over 7 days ago is removed"
+        ) from None
+
+
+def _files(contract: TableContract, opened: DeltaTable) -> dict[str, date | None]:
+    """The day of each data file; None where the table has no days."""
+    actions = pa.table(opened.get_add_actions(flatten=True))
+    paths = actions["path"].to_pylist()
+    if not contract.partition_by:
+        return dict.fromkeys(paths)
+    return dict(zip(paths, actions[f"partition.{contract.partition_by[0]}"].to_pylist(), strict=True))

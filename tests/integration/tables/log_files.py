@@ -1,0 +1,30 @@
+"""The files of a Delta log as they lie in MinIO, read by no Delta library."""
+
+import json
+from typing import Any
+
+from lakehouse.object_store import build_client
+from lakehouse.settings import Settings
+
+
+def log_prefix(settings: Settings, name: str) -> str:
+    """Of the log of the table `name`, in its bucket."""
+    return settings.table_path(name).removeprefix(f"s3://{settings.bucket}/") + "/_delta_log/"
+
+
+def log_versions(settings: Settings, name: str) -> list[int]:
+    """The versions that have a commit file."""
+    prefix = log_prefix(settings, name)
+    found = build_client(settings).list_objects(settings.bucket, prefix)
+    names = [(entry.object_name or "").removeprefix(prefix) for entry in found]
+    return sorted(int(name.split(".")[0]) for name in names if name.removesuffix(".json").isdigit())
+
+
+def log_file(settings: Settings, key: str) -> bytes:
+    return build_client(settings).get_object(settings.bucket, key).read()
+
+
+def log_actions(settings: Settings, name: str, version: int) -> list[dict[str, Any]]:
+    """The actions of one commit, in order."""
+    lines = log_file(settings, f"{log_prefix(settings, name)}{version:020}.json").splitlines()
+    return [json.loads(line) for line in lines]
