@@ -35,7 +35,7 @@ class Order(StrEnum):
 _EXAMPLES: Final = """
 Examples:
 
-lakehouse produce --generator --clicks 100000 --purchases 1000 --seed 7
+lakehouse produce --generator --clicks 100000 --purchases 1000 --transactions 1000 --seed 7
 
 lakehouse produce --generator --rate 1000 --duration 300
 
@@ -69,9 +69,12 @@ def produce(
         int, typer.Option(min=0, help="Events of shop.clicks, impressions too.", rich_help_panel=_GENERATOR)
     ] = 1_000_000,
     purchases: Annotated[int, typer.Option(min=0, rich_help_panel=_GENERATOR)] = 10_000,
+    transactions: Annotated[int, typer.Option(min=0, rich_help_panel=_GENERATOR)] = 10_000,
     duration: Annotated[
         float | None,
-        typer.Option(min=1, help="Seconds at --rate; instead of --clicks and --purchases.", rich_help_panel=_GENERATOR),
+        typer.Option(
+            min=1, help="Seconds at --rate; instead of how many events of each kind.", rich_help_panel=_GENERATOR
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="The same seed and day give the same bytes.", rich_help_panel=_GENERATOR)
@@ -141,15 +144,17 @@ def produce(
     if duration:
         if not rate:
             raise typer.BadParameter("--duration needs --rate")
-        purchases = round(rate * duration / 101)
-        clicks = round(rate * duration) - purchases
+        purchases = transactions = round(rate * duration / 102)
+        clicks = round(rate * duration) - purchases - transactions
     if broken and not judge and not unsafe:
         raise typer.BadParameter("broken records are sent with --unsafe only; without it, leave out --no-validate")
     with _complaints():
-        shop_day = ShopDay(day.date(), clicks, purchases, seed, late, very_late, duplicates, broken, hot, span_hours)
+        shop_day = ShopDay(
+            day.date(), clicks, purchases, seed, late, very_late, duplicates, broken, hot, span_hours, transactions
+        )
     if catalogue:
         _publish_catalogue(settings, shop_day)
-    expected = round((clicks + purchases) * (1 + duplicates + broken))
+    expected = round((clicks + purchases + transactions) * (1 + duplicates + broken))
     send(str(shop_day.day), expected, partial(send_day, settings, shop_day))
 
 

@@ -124,6 +124,7 @@ class Demo:
                 day=date.fromisoformat(self.day.day),
                 clicks=self.day.clicks,
                 purchases=max(1, self.day.clicks // 100),
+                transactions=self.day.clicks // 100,
                 seed=self.day.seed,
                 broken=BROKEN_SHARE,
             )

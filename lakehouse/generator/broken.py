@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from lakehouse.contracts.events import CLICKS, MAX_DEPTH, MAX_VALUE_BYTES, PURCHASES
+from lakehouse.contracts.events import CLICKS, MAX_DEPTH, MAX_VALUE_BYTES, PURCHASES, TRANSACTIONS
 
 Payload = dict[str, Any]
 Record = tuple[str, bytes | None, bytes | None]
@@ -66,3 +66,21 @@ BROKEN: Final[tuple[tuple[str, Callable[[Payload, Payload], Record]], ...]] = (
     ("key_mismatch", _no_key),
 )
 """Reasons and how a record comes to have them: from a valid click and a valid purchase."""
+
+
+def _transaction(change: Callable[[Payload], object]) -> Callable[[Payload], Record]:
+    return lambda payload: (TRANSACTIONS.topic, _key(payload), _changed(payload, change))
+
+
+BROKEN_TRANSACTIONS: Final[tuple[tuple[str, Callable[[Payload], Record]], ...]] = (
+    ("null_value", lambda t: (TRANSACTIONS.topic, _key(t), None)),
+    ("not_json", lambda t: (TRANSACTIONS.topic, _key(t), json.dumps(t).encode()[:-1])),
+    ("missing", _transaction(lambda t: t.pop("merchant"))),
+    ("wrong_type", _transaction(lambda t: t.update(amount_cents=str(t["amount_cents"])))),
+    ("wrong_type", _transaction(lambda t: t.update(country=None))),
+    ("out_of_range", _transaction(lambda t: t.update(amount_cents=-1 - t["amount_cents"]))),
+    ("out_of_range", _transaction(lambda t: t.update(priority="urgent"))),
+    ("out_of_range", _transaction(lambda t: t.update(event_time="2999-01-01T00:00:00Z"))),
+    ("key_mismatch", lambda t: (TRANSACTIONS.topic, b"somebody else", json.dumps(t).encode())),
+)
+"""The same from a valid transaction."""

@@ -5,11 +5,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Any, Final
 
-from lakehouse.contracts.events import CLICKS, PURCHASES
-from lakehouse.generator.broken import BROKEN, Record
-from lakehouse.generator.shop import NO_PRODUCT, PAGES, PRODUCTS, REGIONS, UNLISTED_PRODUCTS, product_id, user_id
+from lakehouse.contracts.events import CLICKS, PURCHASES, TRANSACTIONS
+from lakehouse.generator.broken import BROKEN, BROKEN_TRANSACTIONS, Record
+from lakehouse.generator.shop import (
+    COUNTRIES,
+    NO_PRODUCT,
+    PAGES,
+    PRODUCTS,
+    REGIONS,
+    UNLISTED_PRODUCTS,
+    product_id,
+    user_id,
+)
 from lakehouse.generator.traffic import (
     BROKEN_RECORD,
+    BROKEN_TRANSACTION,
     CLICK,
     CONFLICTING,
     MICROSECONDS,
@@ -19,6 +29,7 @@ from lakehouse.generator.traffic import (
     PURCHASE,
     REORDERED,
     RETRIED,
+    TRANSACTION,
     Columns,
     ShopDay,
     build,
@@ -26,6 +37,7 @@ from lakehouse.generator.traffic import (
 )
 
 CHUNK: Final = 20_000
+_ID_LETTERS: Final = {PURCHASE: "p", TRANSACTION: "t"}
 _ZONE: Final = timezone(timedelta(hours=5, minutes=30))
 
 
@@ -57,7 +69,7 @@ class _Writer:
 
     def write(self, columns: Columns) -> list[Record]:
         ending = ((columns.kind == CLICK) * len(PAGES) + columns.page) * len(REGIONS) + columns.region
-        common = (columns.form == PLAIN) & (columns.kind != BROKEN_RECORD)
+        common = (columns.form == PLAIN) & (columns.kind < TRANSACTION)
         rows: list[Record] = []
         seconds, millis, products, endings = self._seconds, self._millis, self._products, self._endings
         clicks, purchases = CLICKS.topic, PURCHASES.topic
@@ -98,13 +110,16 @@ class _Writer:
         if kind == BROKEN_RECORD:
             _, damage = BROKEN[int(columns.number[row]) % len(BROKEN)]
             return damage(self._payload(columns, row, CLICK), self._payload(columns, row, PURCHASE))
+        if kind == BROKEN_TRANSACTION:
+            _, damage_one = BROKEN_TRANSACTIONS[int(columns.number[row]) % len(BROKEN_TRANSACTIONS)]
+            return damage_one(self._payload(columns, row, TRANSACTION))
         payload = self._payload(columns, row, kind)
         form = int(columns.form[row])
         at = self._midnight + timedelta(milliseconds=int(columns.time[row]))
         if form == RETRIED:
             payload["delivery"] = {"attempt": 2, "note": "sent again"}
         elif form == CONFLICTING:
-            payload["region"] = "somewhere else"
+            payload["country" if kind == TRANSACTION else "region"] = "somewhere else"
         elif form == OTHER_ZONE:
             payload["event_time"] = at.astimezone(_ZONE).isoformat(timespec="milliseconds")
         elif form == MICROSECONDS:
@@ -113,18 +128,22 @@ class _Writer:
             payload = {name: value for name, value in payload.items() if value is not None}
         elif form == REORDERED:
             payload = dict(reversed(payload.items()))
-        topic = PURCHASES.topic if kind == PURCHASE else CLICKS.topic
+        topic = {PURCHASE: PURCHASES.topic, TRANSACTION: TRANSACTIONS.topic}.get(kind, CLICKS.topic)
         # ASCII escapes are one more way to write the same strings.
         return topic, payload["user_id"].encode(), json.dumps(payload).encode()
 
     def _payload(self, columns: Columns, row: int, kind: int) -> dict[str, Any]:
         at, product = int(columns.time[row]), int(columns.product[row])
         payload: dict[str, Any] = {
-            "event_id": f"{'p' if kind == PURCHASE else 'c'}{self._id}{columns.number[row]}",
+            "event_id": f"{_ID_LETTERS.get(kind, 'c')}{self._id}{columns.number[row]}",
             "event_time": self._seconds[at // 1000] + self._millis[at % 1000],
             "user_id": user_id(int(columns.user[row])),
-            "product_id": None if product == NO_PRODUCT else product_id(product),
         }
+        if kind == TRANSACTION:
+            paid = {"amount_cents": int(columns.amount[row]), "merchant": f"merchant-{product:03d}"}
+            where = {"country": COUNTRIES[int(columns.region[row])]}
+            return payload | paid | where | {"priority": "high" if columns.page[row] else "normal"}
+        payload["product_id"] = None if product == NO_PRODUCT else product_id(product)
         region = REGIONS[int(columns.region[row])]
         if kind == PURCHASE:
             if product == NO_PRODUCT:

@@ -16,6 +16,9 @@ NO_PRODUCT: Final = -1
 REGIONS: Final = ("de", "fr", "es", "it", "nl", "at", "pl", "se", "Île-de-France", "Köln", "東京")
 """Non-ASCII ones are there because engines must order and hash UTF-8 bytes alike."""
 _REGION_WEIGHTS: Final = np.array([22, 18, 13, 12, 9, 6, 7, 5, 4, 3, 1]) / 100
+COUNTRIES: Final = ("DE", "FR", "ES", "IT", "NL", "AT", "PL", "SE", "FR", "DE", "日本")
+"""The country of each region."""
+MERCHANTS: Final = 300
 PRODUCT_PAGE: Final = 0
 PAGES: Final = ("/product", "/", "/search", "/category", "/cart", "/account", "/señales")
 

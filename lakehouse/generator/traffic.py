@@ -6,10 +6,13 @@ from datetime import date
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from lakehouse.generator.broken import BROKEN
+from lakehouse.generator.broken import BROKEN, BROKEN_TRANSACTIONS
+from lakehouse.generator.fraud_scenes import fraud_scenes_for
 from lakehouse.generator.scenes import HOUR, LENGTH_MS, MINUTE, SECOND, scenes_for
 from lakehouse.generator.shop import (
+    MERCHANTS,
     NO_PRODUCT,
     PAGES,
     PRODUCT_PAGE,
@@ -25,7 +28,7 @@ from lakehouse.generator.shop import (
 )
 
 DAY_MS: Final = 24 * HOUR
-IMPRESSION, CLICK, PURCHASE, BROKEN_RECORD = range(4)
+IMPRESSION, CLICK, PURCHASE, TRANSACTION, BROKEN_RECORD, BROKEN_TRANSACTION = range(6)
 """What a record is."""
 PLAIN, RETRIED, CONFLICTING, OTHER_ZONE, MICROSECONDS, NULLS_ABSENT, REORDERED = range(7)
 """How it is written: all valid, all but `CONFLICTING` meaning the same as `PLAIN`."""
@@ -43,10 +46,11 @@ _UNLISTED: Final = 0.003
 class ShopDay:
     """Parameters of a generated day; shares are of the day's valid events.
 
-    `clicks` and `purchases` count distinct valid events of ``shop.clicks`` (impressions too) and
-    ``shop.purchases``, duplicates and broken ones apart. Event times lie within `span_hours` from `day` 00:00
-    UTC. `late` events arrive 2.5 to 5.3 min behind, `very_late` ones 10 min to 6 h; of the `duplicates` one in
-    ten comes hours later. `hot` is the share of sessions of the ten busiest users.
+    `clicks`, `purchases` and `transactions` count distinct valid events of ``shop.clicks`` (impressions too),
+    ``shop.purchases`` and ``shop.transactions``, duplicates and broken ones apart. Event times lie within `span_hours`
+    from `day` 00:00 UTC. `late` events arrive 2.5 to 5.3 min behind, `very_late` ones 10 min to 6 h; of the
+    `duplicates` one in ten comes hours later. `hot` is the share of sessions, and of transactions, of the ten busiest
+    users.
 
     Raises:
         ValueError: a parameter is out of its range; the message names it.
@@ -62,12 +66,13 @@ class ShopDay:
     broken: float = 0.0
     hot: float = 0.02
     span_hours: float = 24.0
+    transactions: int = 0
 
     def __post_init__(self) -> None:
         for name in ("late", "very_late", "duplicates", "broken", "hot"):
             if not 0 <= getattr(self, name) <= 0.5:
                 raise ValueError(f"{name} must be a share from 0 to 0.5, not {getattr(self, name)}")
-        for name in ("clicks", "purchases", "seed"):
+        for name in ("clicks", "purchases", "transactions", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, and is {getattr(self, name)}")
         if not 0 < self.span_hours <= 24:
@@ -87,7 +92,8 @@ class ShopDay:
 class Columns:
     """Records as columns of equal length. Times are milliseconds of the day; `sent` orders them.
 
-    `number` makes the event id; for a broken record it picks the kind of damage.
+    `number` makes the event id; for a broken record it picks the kind of damage. Of a transaction, `product` is the
+    merchant and `page` is 1 for a high priority.
     """
 
     kind: Ints
@@ -126,8 +132,54 @@ def build(day: ShopDay) -> Columns:
     _describe(day, random, events)
     repeated = np.repeat(np.arange(len(scattered), len(events)), repeats)
     _write_oddly(random, events)
-    records = Columns.join([events, _duplicates(day, random, events, repeated), _broken(day, random, events)])
+    again = _duplicates(day, random, events, repeated)
+    broken = _broken(day, random, events, BROKEN_RECORD)
+    # After all else and by draws of their own: transactions leave the rest of the day as it is.
+    paid = _transactions(day, int(events.user.max(initial=0)) + 1, users)
+    records = Columns.join([events, again, broken, paid])
     return records.take(np.argsort(records.sent, kind="stable"))
+
+
+def _transactions(day: ShopDay, staged_user: int, users: int) -> Columns:
+    """All records of ``shop.transactions``: of the first `users` at random, and the scenes, whose users begin with
+    `staged_user`."""
+    random = rng(day.seed, day.number, 11)
+    staged, repeats = _staged_transactions(day, random, staged_user)
+    count = max(0, day.transactions - len(staged))
+    scattered = _empty(count)
+    scattered.time = _busy_times(day, random, count).astype(np.int64)
+    scattered.user = np.where(
+        random.random(count) < day.hot, random.integers(_HOT_USERS, size=count), random.integers(users, size=count)
+    )
+    _delay(day, random, scattered)
+    events = Columns.join([scattered, staged])
+    count = len(events)
+    events.kind[:] = TRANSACTION
+    events.number = np.arange(count)
+    events.product = draw_products(random, count) % MERCHANTS
+    events.page = (random.random(count) < 0.1).astype(np.int64)
+    home = user_regions(day.seed, int(events.user.max(initial=0)) + 1)
+    travels = random.random(count) < 0.02
+    events.region = np.where(travels, random.integers(len(REGIONS), size=count), home[events.user])
+    events.amount = np.clip(random.lognormal(8.0, 1.2, count), 0, 10_000_000).astype(np.int64)
+    repeated = np.repeat(np.arange(len(scattered), count), repeats)
+    _write_oddly(random, events)
+    again = _duplicates(day, random, events, repeated)
+    return Columns.join([events, again, _broken(day, random, events, BROKEN_TRANSACTION)])
+
+
+def _staged_transactions(day: ShopDay, random: np.random.Generator, first_user: int) -> tuple[Columns, Ints]:
+    """The scenes' transactions, and how often each is repeated."""
+    scenes = fraud_scenes_for(day.transactions) if day.span_ms > LENGTH_MS else []
+    slots = (day.span_ms - LENGTH_MS) // MINUTE
+    rows = []
+    for number, scene in enumerate(scenes):
+        start = int(random.integers(slots + 1)) * MINUTE
+        rows += [(start + p.at, first_user + number, start + p.sent, p.again) for p in scene]
+    staged, repeats = _empty(len(rows)), np.zeros(len(rows), np.int64)
+    if rows:
+        staged.time, staged.user, staged.sent, repeats = np.array(rows, np.int64).T
+    return staged, repeats
 
 
 def _empty(count: int) -> Columns:
@@ -178,8 +230,7 @@ def _browsing(day: ShopDay, random: np.random.Generator, count: int, users: int)
     # A session that is longer than the span is squeezed into it.
     lengths = elapsed[first + sizes - 1]
     elapsed *= np.minimum(1, day.span_ms * 0.9 / np.maximum(lengths, 1))[session]
-    busy = np.concatenate([[0], np.cumsum(_HOURLY)]) / sum(_HOURLY)
-    begin = np.interp(random.random(len(sizes)), busy, np.linspace(0, day.span_ms, len(busy)))
+    begin = _busy_times(day, random, len(sizes))
     latest = day.span_ms - 1 - elapsed[first + sizes - 1]
     begin = np.minimum(begin, latest)
 
@@ -200,6 +251,13 @@ def _browsing(day: ShopDay, random: np.random.Generator, count: int, users: int)
     events.product[seen] = events.product[seen - 1]
     events.kind[seen] = CLICK
     return events
+
+
+def _busy_times(day: ShopDay, random: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
+    """So many times within the span, more of them in the busy hours."""
+    busy = np.concatenate([[0], np.cumsum(_HOURLY)]) / sum(_HOURLY)
+    times: npt.NDArray[np.float64] = np.interp(random.random(count), busy, np.linspace(0, day.span_ms, len(busy)))
+    return np.minimum(times, day.span_ms - 1)
 
 
 def _shopping(day: ShopDay, random: np.random.Generator, count: int, browsing: Columns) -> Columns:
@@ -275,13 +333,14 @@ def _duplicates(day: ShopDay, random: np.random.Generator, events: Columns, repe
     return again
 
 
-def _broken(day: ShopDay, random: np.random.Generator, events: Columns) -> Columns:
-    """Damaged copies at random moments: every kind of damage in turn."""
+def _broken(day: ShopDay, random: np.random.Generator, events: Columns, kind: int) -> Columns:
+    """Damaged copies at random moments: every damage of the `kind` in turn."""
     if day.broken == 0 or not len(events):
         return _empty(0)
-    count = max(len(BROKEN), round(day.broken * len(events)))
+    damages = len(BROKEN if kind == BROKEN_RECORD else BROKEN_TRANSACTIONS)
+    count = max(damages, round(day.broken * len(events)))
     damaged = replace(events.take(random.integers(len(events), size=count)), number=np.arange(count))
-    damaged.kind = np.full(count, BROKEN_RECORD)
+    damaged.kind = np.full(count, kind)
     damaged.sent = random.integers(day.span_ms, size=count)
     return damaged
 

@@ -130,10 +130,12 @@ def test_command_names_line_and_column_of_a_bad_value_and_sends_nothing(tenant: 
 
 
 def test_command_generates_a_day_with_its_catalogue(tenant: Settings, seed: int) -> None:
-    done = produce(tenant, "--generator", "--clicks", "1500", "--purchases", "20", "--seed", str(seed))
+    sizes = ("--clicks", "1500", "--purchases", "20", "--transactions", "300", "--duplicates", "0")
+    done = produce(tenant, "--generator", *sizes, "--seed", str(seed))
     assert (done.returncode, done.stderr) == (0, "")
     assert sum(end_offsets(tenant, "shop.products").values()) > 10_000
     assert len({v.fields["event_id"] for v in verdicts(tenant) if isinstance(v, Valid)}) == 1_520
+    assert 300 <= sum(end_offsets(tenant, "shop.transactions").values()) <= 320
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from itertools import pairwise
 import pytest
 
 from lakehouse.contracts.validation import Invalid, Reason, Valid, validate
-from lakehouse.generator.broken import BROKEN, Record
+from lakehouse.generator.broken import BROKEN, BROKEN_TRANSACTIONS, Record
 from lakehouse.generator.render import records
 from lakehouse.generator.scenes import MINUTE, alert_is_withdrawn, alert_opens_again, alert_stays_open
 from lakehouse.generator.traffic import ShopDay
@@ -42,7 +42,7 @@ def digest(day: ShopDay) -> str:
 
 @pytest.fixture(scope="module")
 def day(seed: int) -> ShopDay:
-    return ShopDay(date(2026, 3, 2), clicks=20_000, purchases=200, seed=seed)
+    return ShopDay(date(2026, 3, 2), clicks=20_000, purchases=200, transactions=2_000, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,12 @@ def test_another_day_gives_other_events(day: ShopDay) -> None:
 
 def test_counts_are_of_distinct_events(valid: list[tuple[str, dict[str, object]]]) -> None:
     identities = {(topic, f["user_id"], f["event_id"], f["event_time"]) for topic, f in valid}
-    assert Counter(topic for topic, *_ in identities) == {"shop.clicks": 20_000, "shop.purchases": 200}
-    assert len(valid) > 20_200, "no duplicates"
+    assert Counter(topic for topic, *_ in identities) == {
+        "shop.clicks": 20_000,
+        "shop.purchases": 200,
+        "shop.transactions": 2_000,
+    }
+    assert len(valid) > 22_200, "no duplicates"
 
 
 def test_without_a_share_of_broken_records_all_are_valid(day: ShopDay) -> None:
@@ -113,6 +117,27 @@ def test_each_damage_has_the_reason_it_says(number: int, reason: str) -> None:
     verdict = validate(*BROKEN[number][1](click, purchase), NOW_MS)
     assert isinstance(verdict, Invalid)
     assert verdict.reason == reason
+
+
+@pytest.mark.parametrize(("number", "reason"), [(n, reason) for n, (reason, _) in enumerate(BROKEN_TRANSACTIONS)])
+def test_each_damage_of_a_transaction_has_the_reason_it_says(number: int, reason: str) -> None:
+    transaction = {
+        "event_id": "t1",
+        "event_time": "2026-03-02T00:00:00Z",
+        "user_id": "u1",
+        "amount_cents": 100,
+        "merchant": "m",
+        "country": "DE",
+        "priority": "high",
+    }
+    verdict = validate(*BROKEN_TRANSACTIONS[number][1](transaction), NOW_MS)
+    assert isinstance(verdict, Invalid)
+    assert verdict.reason == reason
+
+
+def test_transactions_leave_the_rest_of_the_day_as_it_is(day: ShopDay) -> None:
+    rest = [record for record in flat(day) if record[0] != "shop.transactions"]
+    assert rest == list(flat(replace(day, transactions=0)))
 
 
 def test_products_sell_by_a_zipf_law(valid: list[tuple[str, dict[str, object]]]) -> None:
@@ -186,7 +211,8 @@ def test_alerts_open_stay_open_are_withdrawn_and_open_again(valid: list[tuple[st
 def test_even_a_small_day_holds_what_a_pipeline_must_get_right(day: ShopDay, clicks: int) -> None:
     offsets: Counter[tuple[str, int]] = Counter()
     log = []
-    for topic, key, value in flat(replace(day, clicks=clicks, purchases=max(10, clicks // 100), broken=0.001)):
+    small = replace(day, clicks=clicks, purchases=max(10, clicks // 100), transactions=0, broken=0.001)
+    for topic, key, value in flat(small):
         partition = partition_of(key) if key else 0
         log.append(KafkaRecord(topic, partition, offsets[topic, partition], NOW_MS, key, value))
         offsets[topic, partition] += 1
