@@ -19,14 +19,12 @@ from typing import Final
 
 import polars as pl
 import pyarrow as pa
-from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 
 from lakehouse.contracts.events import EVENTS, EventContract, Kind
-from lakehouse.kafka.consumer import TIMEOUT_SECONDS, read_partitions
+from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.topics import topic_ids
 from lakehouse.semantics.events import EVENT_TYPES, Event
 from lakehouse.semantics.log import DeadLetter, KafkaRecord, parse
-from lakehouse.services import ServiceDownError
 from lakehouse.settings import ROOT, Settings
 
 CHUNK_RECORDS: Final = 50_000
@@ -154,6 +152,8 @@ def read_segments(settings: Settings, ends: Offsets, progress: Callable[[int], N
     known: list[Segment] = []
     owed: list[Segment] = []
     for topic, topic_id in topic_ids(settings, ends).items():
+        # An id is Base64, which has slashes: here it names a directory.
+        topic_id = topic_id.replace("/", "_")
         _remove_siblings(root / topic / topic_id)
         for partition, end in ends[topic].items():
             directory = root / topic / topic_id / str(partition)
@@ -211,19 +211,6 @@ def _chain(topic: str, partition: int, end: int, directory: Path) -> list[Segmen
         chain.append(by_start[reached])
         reached = by_start[reached].end
     return chain
-
-
-def topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
-    """The id that Kafka gave each topic when it was created; a topic of the same name later has another."""
-    names = {settings.prefixed(topic): topic for topic in topics}
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
-    try:
-        described = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_SECONDS)
-        ids = {names[name]: str(future.result(TIMEOUT_SECONDS).topic_id) for name, future in described.items()}
-    except KafkaException as error:
-        raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
-    # Base64, which has slashes: here it names a directory.
-    return {topic: topic_id.replace("/", "_") for topic, topic_id in ids.items()}
 
 
 def _remove_siblings(current: Path) -> None:

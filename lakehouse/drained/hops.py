@@ -84,19 +84,21 @@ class Drain:
     one that was triggered after the offsets were seen.
 
     Without `live` the hops of Flink and Redis are left out: the tables don't depend on them; without `tables`
-    those of Spark, on which the live values don't depend.
+    those of Spark, on which the live values don't depend; without `refreshes` that of the refreshed tables, which a
+    commit to silver by anybody else would keep waiting for ever.
     """
 
     settings: Settings
     ends: Positions
     live: bool = True
     tables: bool = True
+    refreshes: bool = True
     _flink_reached_ms: int | None = field(default=None)
 
     @classmethod
-    def now(cls, settings: Settings, live: bool = True, tables: bool = True) -> "Drain":
+    def now(cls, settings: Settings, live: bool = True, tables: bool = True, refreshes: bool = True) -> "Drain":
         """Raises ServiceDownError when Kafka does not answer."""
-        return cls(settings, kafka_ends(settings), live, tables)
+        return cls(settings, kafka_ends(settings), live, tables, refreshes)
 
     def look(self) -> DrainState:
         """Where things are now.
@@ -106,7 +108,9 @@ class Drain:
         """
         steps: list[Callable[[], Hop]] = []
         if self.tables:
-            steps += [self._spark, self._refreshes]
+            steps.append(self._spark)
+        if self.tables and self.refreshes:
+            steps.append(self._refreshes)
         if self.live:
             steps += [self._flink, self._flink_checkpoint, self._writer]
         hops: list[Hop] = []
@@ -169,14 +173,15 @@ def wait_until_drained(
     *,
     live: bool = True,
     tables: bool = True,
+    refreshes: bool = True,
 ) -> Positions:
     """Waits until all that Kafka holds at the call has arrived everywhere; returns where its topics ended then.
 
-    `progress` is called after each look, `live` and `tables` are as for `Drain`. Raises:
+    `progress` is called after each look, `live`, `tables` and `refreshes` are as for `Drain`. Raises:
         NotDrainedError: not within `timeout_seconds`; it says which hop was waited for.
         ServiceDownError: Kafka, MinIO or Flink does not answer.
     """
-    drain = Drain.now(settings, live, tables)
+    drain = Drain.now(settings, live, tables, refreshes)
     deadline = time.monotonic() + timeout_seconds
     while True:
         state = drain.look()

@@ -1,10 +1,10 @@
 """Every topic and its configuration, and how they come to exist."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
 
 from lakehouse.contracts.events import EVENTS, PARTITIONS
 from lakehouse.kafka.offsets import LATEST, TIMEOUT_SECONDS, admin_client, list_offsets, partition_counts
+from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
 DASHBOARD: Final = "shop.dashboard"
@@ -120,3 +121,14 @@ def _correct_configs(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
     if changes:
         for future in admin.incremental_alter_configs(changes).values():
             future.result(TIMEOUT_SECONDS)
+
+
+def topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
+    """The id that Kafka gave each topic when it was created; a topic of the same name later has another."""
+    names = {settings.prefixed(topic): topic for topic in topics}
+    admin = admin_client(settings)
+    try:
+        described = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_SECONDS)
+        return {names[name]: str(future.result(TIMEOUT_SECONDS).topic_id) for name, future in described.items()}
+    except KafkaException as error:
+        raise ServiceDownError("kafka", settings.kafka_bootstrap) from error

@@ -1,28 +1,25 @@
 """The comparison on real Kafka, Delta and Redis: it holds when all is right, and sees one row broken anywhere."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.compare import COMPARED, Comparison, UnknownTargetError, compare
 from lakehouse.compare.live import REDIS_PRODUCTS, REDIS_SESSIONS
 from lakehouse.compare.reference import Reference
 from lakehouse.compare.run import BRONZE
-from lakehouse.contracts.tables import TABLES, table
-from lakehouse.delta import Once, append, scan
-from lakehouse.delta.write import to_arrow
+from lakehouse.contracts.tables import TABLES
+from lakehouse.delta import scan
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.sender import Outgoing, Sender
-from lakehouse.kafka.topics import ALERTS, create_topics
-from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValue, LiveValues
-from lakehouse.semantics.reference import METRICS, Row
+from lakehouse.kafka.topics import ALERTS
+from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues
+from lakehouse.semantics.reference import Row
 from lakehouse.settings import Settings
 from tests.conftest import Stack
+from tests.reference_lake import changed, encoded, fill, live
 from tests.strategies import click, impression, product, profile, purchase
 
 pytestmark = pytest.mark.stack
@@ -45,30 +42,6 @@ BROKEN: list[Outgoing] = [
 ]
 
 
-def encoded(event: object) -> Outgoing:
-    values: Row = event._asdict()  # type: ignore[attr-defined]
-    topic = values["topic"]
-    payload = {k: v for k, v in values.items() if k not in ("topic", "partition", "offset", "arrival", "record_hash")}
-    for name in ("event_time", "valid_from"):
-        if name in payload:
-            seconds = pl.Series([payload[name]]).cast(pl.Datetime("ms")).dt.to_string("%Y-%m-%dT%H:%M:%S%.3fZ")
-            payload[name] = seconds[0]
-    key = values["product_id"] if topic == "shop.products" else values["user_id"]
-    return topic, key.encode(), json.dumps(payload).encode()
-
-
-def live(table_name: str, row: Row) -> LiveValue:
-    sent = {k: v for k, v in row.items() if k != "event_date"} | {
-        "table": table_name,
-        "generation": 1,
-        "seq": row["events"],
-        "fingerprint": str(row["fingerprint"]),
-    }
-    window = row.get("window_start") if table_name == PRODUCT_METRICS else None
-    key = row["product_id"] if table_name == PRODUCT_METRICS else row["user_id"]
-    return LiveValue(table_name, key, window, 1, row["events"], json.dumps(sent).encode())
-
-
 def alert(anomaly: Row, state: str) -> Outgoing:
     key = f"ctr_anomaly/{anomaly['window_start']}/{anomaly['product_id']}"
     turn = {"rule": "ctr_anomaly", "state": state, "dedup_key": f"{key}/{state}"}
@@ -79,19 +52,7 @@ def alert(anomaly: Row, state: str) -> Outgoing:
 def settings(stack: Stack) -> Settings:
     """A namespace in which everything is as the reference has it."""
     own = stack.ensure("kafka", "minio", "valkey").model_copy(update={"namespace": "compared"})
-    create_topics(own)
-    with Sender(own) as sender:
-        sender.send([encoded(e) for e in STREAM] + BROKEN)
-    reference = Reference.read(own, kafka_ends(own))
-    for name in BRONZE:
-        for partition in reference.partitions:
-            append(own, name, to_arrow(name, reference.stored(name, partition)), Once.new("test"))
-    for name in METRICS:
-        rows = reference.frame(name).with_columns(pl.lit("test").alias(c) for c in table(name).not_compared)
-        append(own, name, to_arrow(name, rows), Once.new("test"))
-    values = LiveValues(own)
-    values.replace([live(PRODUCT_METRICS, r) for r in reference.rows("gold.product_metrics_5m")], {})
-    values.replace([live(CURRENT_SESSIONS, r) for r in reference.current_sessions()], {})
+    reference = fill(own, STREAM, BROKEN)
     with Sender(own) as sender:
         sender.send([alert(a, state) for a in reference.anomalies() for state in ("opened", "withdrawn", "opened")])
     return own
@@ -99,19 +60,6 @@ def settings(stack: Stack) -> Settings:
 
 def failing(result: Comparison) -> dict[str, tuple[int, int, int]]:
     return {t.table: (t.missing, t.unexpected, t.different) for t in result.tables if not t.equal}
-
-
-@contextmanager
-def changed(settings: Settings, name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Iterator[None]:
-    """The table with `change` applied to its rows, and afterwards as it was."""
-    options = settings.delta_storage_options()
-    opened = DeltaTable(settings.table_path(name), storage_options=options)
-    before = opened.version()
-    write_deltalake(opened, to_arrow(name, change(scan(settings, name).collect())), mode="overwrite")
-    try:
-        yield
-    finally:
-        DeltaTable(settings.table_path(name), storage_options=options).restore(before)
 
 
 def test_everything_equals_the_reference(settings: Settings) -> None:

@@ -1,0 +1,83 @@
+"""``lakehouse audit``: every Kafka record followed into the tables, once all is drained."""
+
+import json
+from dataclasses import astuple
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.errors import explained
+from lakehouse.drained import DrainState, wait_until_drained
+from lakehouse.ledger import Audit
+from lakehouse.ledger import audit as audit_ledger
+from lakehouse.settings import load_settings
+
+app = typer.Typer()
+_console: Final = Console(highlight=False)
+_progress: Final = Console(stderr=True, highlight=False)
+_IMPOSSIBLE: Final = 2
+
+
+@app.command(
+    epilog="Examples: lakehouse audit | lakehouse audit --wait 120 | lakehouse audit --full --json > audit.json"
+)
+def audit(
+    wait: Annotated[float, typer.Option(help="Seconds to wait until everything is drained.", min=0)] = 0,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read again what earlier audits have read: all of Kafka, all raw values.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Follow every record that Kafka holds now into bronze, silver and what is made of it, and add it all up.
+
+    Exit status 0: 0 lost, 0 doubled, 0 altered; 1: a difference, named by topic, partition and offsets, or by key;
+    2: it could not be told, as a service is down, or the tables are behind. Also written to ops.ledger.
+    """
+    try:
+        result = _run(wait, full)
+    except Exception as error:
+        message = explained(error)
+        if message is None:
+            raise
+        _progress.print(message, style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(_IMPOSSIBLE) from error
+    if as_json:
+        typer.echo(json.dumps(result.to_dict()))
+    else:
+        _show(result)
+    raise typer.Exit(0 if result.clean else 1)
+
+
+def _run(wait: float, full: bool) -> Audit:
+    settings = load_settings()
+    with _progress.status("looking whether all is drained") as spinner:
+
+        def waiting(state: DrainState) -> None:
+            if hop := state.waiting_for:
+                spinner.update(f"waiting for {hop.name}: {hop.missing}")
+
+        ends = wait_until_drained(settings, wait, waiting, live=False, refreshes=False)
+        return audit_ledger(settings, ends, full=full, progress=spinner.update)
+
+
+def _show(result: Audit) -> None:
+    """The records of each topic; the sums of partitions are in JSON and in ops.ledger."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("topic")
+    for name in ("Kafka", "= bronze", "+ dead letters", "bronze = silver", "+ duplicate", "+ superseded"):
+        table.add_column(name, justify="right")
+    for account in result.accounts:
+        topic, *counts = astuple(account)
+        table.add_row(topic, *(f"{count:,}" for count in counts))
+    _console.print(table)
+    for note in result.notes:
+        _console.print(f"Not audited: {note}", markup=False, style="yellow", soft_wrap=True)
+    for finding in result.findings:
+        _console.print(f"  {finding}", markup=False, style="red", soft_wrap=True)
+    _console.print(
+        f"[{'green' if result.clean else 'red'}]{result.verdict}[/] of {sum(result.records.values()):,} records, "
+        f"{result.read:,} of them read from Kafka now, in {result.seconds:.1f} s; "
+        f"appended to ops.ledger as {result.run_id}"
+    )

@@ -1,0 +1,348 @@
+"""One audit: every record of Kafka up to given ends, in each layer that it must have reached."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from lakehouse.delta import append_ops
+from lakehouse.kafka.consumer import offset_range
+from lakehouse.kafka.topics import topic_ids
+from lakehouse.ledger.contents import VALUES, look
+from lakehouse.ledger.findings import Account, Book, Finding, Kind, Sum
+from lakehouse.ledger.ranges import KAFKA, Range, Span, read_ranges, recorded_ranges, spans
+from lakehouse.ledger.records import Trail
+from lakehouse.ledger.routes import DEAD_LETTERS, ROUTES, Route
+from lakehouse.ledger.tables import Tables
+from lakehouse.settings import Settings
+
+Ends = Mapping[str, Mapping[int, int]]
+"""End offsets (exclusive) by topic, without namespace, and partition."""
+
+Progress = Callable[[str], None]
+"""Told what is being done, in a few words."""
+
+LEDGER: Final = "ops.ledger"
+
+
+class NothingToAuditError(RuntimeError):
+    """No topic holds a record: nothing would be proved."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Kafka holds no record of any topic that is ingested: nothing to audit; see: lakehouse produce"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The result of one run. `records`: how many were audited, by topic; `read`: how many of them were read from Kafka,
+    not by an earlier audit. `notes` say what was not audited, and why.
+    """
+
+    run_id: str
+    audited_at: datetime
+    ends: Ends
+    records: Mapping[str, int]
+    read: int
+    sums: tuple[Sum, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    seconds: float
+    seconds_by_step: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def clean(self) -> bool:
+        """Nothing is lost, doubled or altered."""
+        return not self.findings
+
+    def count(self, kind: Kind) -> int:
+        """How many records, or rows of derived tables, are lost, doubled or altered."""
+        return sum(f.records for f in self.findings if f.kind is kind)
+
+    @property
+    def verdict(self) -> str:
+        """``0 lost, 0 doubled, 0 altered``."""
+        return ", ".join(f"{self.count(kind):,} {kind}" for kind in Kind)
+
+    @property
+    def accounts(self) -> list[Account]:
+        """Where the records of each topic are."""
+        found: dict[str, dict[str, int]] = {topic: {} for topic in self.ends}
+        for each in self.sums:
+            if each.topic in found and each.layer in Account.LAYERS:
+                held = found[each.topic]
+                held[each.layer] = held.get(each.layer, 0) + each.records
+        return [
+            Account(topic, self.records[topic], *(held.get(n, 0) for n in Account.LAYERS))
+            for topic, held in found.items()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "run_id": self.run_id,
+            "audited_at": self.audited_at.isoformat(),
+            "clean": self.clean,
+            **{str(kind): self.count(kind) for kind in Kind},
+            "records": sum(self.records.values()),
+            "read_from_kafka": self.read,
+            "seconds": round(self.seconds, 3),
+            "seconds_by_step": {name: round(spent, 3) for name, spent in self.seconds_by_step.items()},
+            "ends": {topic: dict(partitions) for topic, partitions in self.ends.items()},
+            "accounts": [asdict(account) for account in self.accounts],
+            "sums": [
+                {
+                    "layer": s.layer,
+                    "table": s.table,
+                    "version": s.version,
+                    "topic": s.topic,
+                    "partition": s.partition,
+                    "first_offset": s.first,
+                    "end_offset": s.end,
+                    "records": s.records,
+                    # As text: JSON's numbers end at 2**53.
+                    "hash_sum": str(s.hash_sum),
+                }
+                for s in self.sums
+            ],
+            "findings": [
+                {
+                    "kind": str(f.kind),
+                    "layer": f.layer,
+                    "topic": f.topic,
+                    "partition": f.partition,
+                    "offsets": list(f.offsets),
+                    "keys": list(f.keys),
+                    "records": f.records,
+                    "why": f.why,
+                }
+                for f in self.findings
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def audit(
+    settings: Settings, ends: Ends | None = None, *, full: bool = False, progress: Progress = lambda _doing: None
+) -> Audit:
+    """Audits all that Kafka holds below `ends` (by default: now) and appends what it found to `ops.ledger`.
+
+    Call it when the pipeline is drained up to `ends` (`lakehouse.drained`); more may arrive meanwhile. Kafka's records
+    that an earlier audit has read are not read again, nor are bronze's files that it found clean, unless `full`.
+
+    Raises:
+        NothingToAuditError: there is no record at all.
+        ServiceDownError: Kafka or MinIO does not answer.
+        ReadError: Kafka went silent, or lost records while they were read.
+    """
+    return _Run(settings, full, progress).run(ends)
+
+
+class _Run:
+    def __init__(self, settings: Settings, full: bool, progress: Progress) -> None:
+        self._settings = settings
+        self._full = full
+        self._progress = progress
+        self._run_id = str(uuid.uuid4())
+        self._audited_at = datetime.now(UTC)
+        self._tables = Tables(settings)
+        self._book = Book()
+        self._seconds: dict[str, float] = {}
+        self._read = 0
+
+    def run(self, ends: Ends | None) -> Audit:
+        began = time.monotonic()
+        bounds = {topic: offset_range(self._settings, topic) for topic in ROUTES if ends is None or topic in ends}
+        ends = {topic: (high if ends is None else ends[topic]) for topic, (_, high) in bounds.items()}
+        if not any(end for partitions in ends.values() for end in partitions.values()):
+            raise NothingToAuditError
+        starts = {topic: low for topic, (low, _) in bounds.items()}
+        with self._step("read Kafka"):
+            ranges = {topic: self._ranges(ROUTES[topic], starts[topic], ends[topic]) for topic in ends}
+        with self._step("values"):
+            altered = self._look(ends)
+        with self._step("records"):
+            self._follow(ranges, starts, ends, altered)
+        self._write()
+        return Audit(
+            self._run_id,
+            self._audited_at,
+            ends,
+            {topic: sum(r.records for r in each) for topic, each in ranges.items()},
+            self._read,
+            tuple(self._book.sums),
+            tuple(self._book.findings),
+            tuple(self._book.notes),
+            time.monotonic() - began,
+            self._seconds,
+        )
+
+    def _step(self, name: str) -> "_Step":
+        return _Step(self._seconds, name)
+
+    # Kafka
+
+    def _ranges(self, route: Route, starts: Mapping[int, int], ends: Mapping[int, int]) -> list[Range]:
+        topic = route.topic
+        topic_id = topic_ids(self._settings, [topic])[topic]
+        recorded = recorded_ranges(self._settings, topic, topic_id, ends)
+        kept: list[Range] = []
+        owed: dict[int, list[Span]] = {}
+        again: dict[tuple[int, int], Range] = {}
+        for partition, end in ends.items():
+            known = recorded.get(partition, [])
+            retained = [r for r in known if r.first >= starts[partition]]
+            if self._full:
+                known = [r for r in known if r.first < starts[partition]]
+                again |= {(partition, r.first): r for r in retained}
+            kept += known
+            reached = max((r.end for r in (*known, *(again[k] for k in again if k[0] == partition))), default=0)
+            if reached < starts[partition]:
+                self._book.notes.append(
+                    f"{topic}[{partition}] offsets {reached}-{starts[partition] - 1}: retention removed them before "
+                    f"any audit had read them"
+                )
+                reached = starts[partition]
+            owed[partition] = [
+                *((r.first, r.end) for r in (retained if self._full else [])),
+                *spans(reached, end),
+            ]
+        read = read_ranges(self._settings, topic, owed, lambda records: self._count(topic, records))
+        for each in read:
+            before = again.get((each.partition, each.first))
+            if before is not None and before != each:
+                self._book.count(
+                    Kind.ALTERED,
+                    KAFKA,
+                    topic,
+                    each.partition,
+                    max(1, abs(before.records - each.records)),
+                    f"offsets {each.first}-{each.end - 1} are not what an earlier audit has read",
+                )
+            if before is None:
+                self._book.sums.append(
+                    Sum(
+                        KAFKA,
+                        None,
+                        None,
+                        each.records,
+                        each.hash_sum,
+                        topic,
+                        each.partition,
+                        each.first,
+                        each.end,
+                        topic_id,
+                    )
+                )
+        return sorted([*kept, *read], key=lambda r: (r.partition, r.first))
+
+    def _count(self, topic: str, records: int) -> None:
+        self._read += records
+        self._progress(f"reading {topic} in Kafka: {self._read:,} records")
+
+    # Tables
+
+    def _look(self, ends: Ends) -> dict[str, dict[str, list[int]]]:
+        """By topic and table, the positions of rows that are not what their value says."""
+        altered: dict[str, dict[str, list[int]]] = {topic: {} for topic in ends}
+        for name in (*(ROUTES[topic].bronze for topic in ends), DEAD_LETTERS):
+            opened = self._tables.pin(name)
+            if opened is None:
+                continue
+            checked = 0
+
+            def report(rows: int, name: str = name) -> None:
+                nonlocal checked
+                checked += rows
+                self._progress(f"hashing the values in {name}: {checked:,} rows")
+
+            found = look(self._settings, name, opened, self._full, report)
+            for topic, positions in found.altered.items():
+                # A row that names another topic than its table's, or none of ours, is altered too.
+                where = (
+                    topic if topic in altered and name in (DEAD_LETTERS, ROUTES[topic].bronze) else _owner(name, ends)
+                )
+                altered[where].setdefault(name, []).extend(positions)
+            if not found.altered:
+                self._book.sums.append(Sum(VALUES, name, int(opened.version()), found.records, found.hash_sum))
+        return altered
+
+    def _follow(
+        self,
+        ranges: Mapping[str, list[Range]],
+        starts: Ends,
+        ends: Ends,
+        altered: Mapping[str, Mapping[str, list[int]]],
+    ) -> None:
+        for topic in ends:  # the tables first: what lies beyond the log's end now, Kafka never had
+            self._tables.pin(ROUTES[topic].silver)
+            self._tables.pin(ROUTES[topic].bronze)
+        for topic in ends:
+            route = ROUTES[topic]
+            self._progress(f"following {topic} into bronze and silver")
+            log_ends = offset_range(self._settings, topic)[1]
+            if not any(r.records for r in ranges[topic]):
+                self._book.notes.append(f"{topic} has no records")
+            Trail(
+                self._settings, self._tables, route, ranges[topic], ends[topic], log_ends, starts[topic], self._book
+            ).follow(altered[topic])
+
+    # The ledger
+
+    def _write(self) -> None:
+        self._progress(f"writing {LEDGER}")
+        append_ops(self._settings, LEDGER, self._rows())
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        run = {"run_id": self._run_id, "audited_at": self._audited_at}
+        told: set[int] = set()
+        for each in self._book.sums:
+            concerned = [
+                (i, f)
+                for i, f in enumerate(self._book.findings)
+                if f.layer == (each.table or each.layer) and (f.topic, f.partition) == (each.topic, each.partition)
+            ]
+            told |= {i for i, _ in concerned}
+            yield run | _row(each, [f for _, f in concerned])
+        for index, finding in enumerate(self._book.findings):
+            if index not in told:
+                stray = Sum(finding.layer.split(".")[0], finding.layer, None, 0, 0, finding.topic, finding.partition)
+                yield run | _row(stray, [finding])
+
+
+def _owner(name: str, ends: Ends) -> str:
+    """The topic under which an altered row of `name` is told, if not under its own."""
+    return next((topic for topic in ends if ROUTES[topic].bronze == name), next(iter(ends)))
+
+
+def _row(each: Sum, findings: list[Finding]) -> dict[str, Any]:
+    return {
+        "layer": each.layer,
+        "table": each.table,
+        "version": each.version,
+        "topic": each.topic,
+        "topic_id": each.topic_id,
+        "partition": each.partition,
+        "first_offset": each.first,
+        "end_offset": each.end,
+        "records": each.records,
+        "hash_sum": each.hash_sum,
+        **{str(kind): sum(f.records for f in findings if f.kind is kind) for kind in Kind},
+        "named": "\n".join(map(str, findings)) or None,
+    }
+
+
+class _Step:
+    """Adds the seconds of its block to those of its name."""
+
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self._seconds, self._name = seconds, name
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + time.monotonic() - self._began

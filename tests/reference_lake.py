@@ -1,0 +1,76 @@
+"""A tenant whose Kafka, tables and Redis hold a literal stream as the reference has it, and how to break its tables."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import polars as pl
+from deltalake import DeltaTable, write_deltalake
+
+from lakehouse.compare.reference import Reference
+from lakehouse.compare.run import BRONZE
+from lakehouse.contracts.tables import table
+from lakehouse.delta import Once, append, scan
+from lakehouse.delta.write import to_arrow
+from lakehouse.drained import kafka_ends
+from lakehouse.kafka.sender import Outgoing, Sender
+from lakehouse.kafka.topics import create_topics
+from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValue, LiveValues
+from lakehouse.semantics import Event
+from lakehouse.semantics.reference import METRICS, Row
+from lakehouse.settings import Settings
+
+
+def encoded(event: object) -> Outgoing:
+    values: Row = event._asdict()  # type: ignore[attr-defined]
+    topic = values["topic"]
+    payload = {k: v for k, v in values.items() if k not in ("topic", "partition", "offset", "arrival", "record_hash")}
+    for name in ("event_time", "valid_from"):
+        if name in payload:
+            seconds = pl.Series([payload[name]]).cast(pl.Datetime("ms")).dt.to_string("%Y-%m-%dT%H:%M:%S%.3fZ")
+            payload[name] = seconds[0]
+    key = values["product_id"] if topic == "shop.products" else values["user_id"]
+    return topic, key.encode(), json.dumps(payload).encode()
+
+
+def live(table_name: str, row: Row) -> LiveValue:
+    sent = {k: v for k, v in row.items() if k != "event_date"} | {
+        "table": table_name,
+        "generation": 1,
+        "seq": row["events"],
+        "fingerprint": str(row["fingerprint"]),
+    }
+    window = row.get("window_start") if table_name == PRODUCT_METRICS else None
+    key = row["product_id"] if table_name == PRODUCT_METRICS else row["user_id"]
+    return LiveValue(table_name, key, window, 1, row["events"], json.dumps(sent).encode())
+
+
+def fill(settings: Settings, stream: Iterable[Event], broken: Iterable[Outgoing] = ()) -> Reference:
+    """Sends the stream, and writes what the reference makes of it."""
+    create_topics(settings)
+    with Sender(settings) as sender:
+        sender.send([*map(encoded, stream), *broken])
+    reference = Reference.read(settings, kafka_ends(settings))
+    for name in BRONZE:
+        for partition in reference.partitions:
+            append(settings, name, to_arrow(name, reference.stored(name, partition)), Once.new("test"))
+    for name in METRICS:
+        rows = reference.frame(name).with_columns(pl.lit("test").alias(c) for c in table(name).not_compared)
+        append(settings, name, to_arrow(name, rows), Once.new("test"))
+    values = LiveValues(settings)
+    values.replace([live(PRODUCT_METRICS, r) for r in reference.rows("gold.product_metrics_5m")], {})
+    values.replace([live(CURRENT_SESSIONS, r) for r in reference.current_sessions()], {})
+    return reference
+
+
+@contextmanager
+def changed(settings: Settings, name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Iterator[None]:
+    """The table with `change` applied to its rows, and afterwards as it was."""
+    options = settings.delta_storage_options()
+    opened = DeltaTable(settings.table_path(name), storage_options=options)
+    before = opened.version()
+    write_deltalake(opened, to_arrow(name, change(scan(settings, name).collect())), mode="overwrite")
+    try:
+        yield
+    finally:
+        DeltaTable(settings.table_path(name), storage_options=options).restore(before)
