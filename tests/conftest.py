@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,9 @@ import psutil
 import pytest
 
 from infra.local import leftovers
+from infra.local.isolated import isolated_environment
 from infra.local.stack import LocalStack
-from lakehouse.settings import PORT_DISTANCES, ROOT, Settings, load_settings
+from lakehouse.settings import Settings, load_settings
 
 HOME_PREFIX = "lakehouse-test-"
 
@@ -53,28 +53,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def new_home() -> Path:
     """An empty directory whose name says which run it belongs to."""
     return Path(tempfile.mkdtemp(prefix=f"{HOME_PREFIX}{os.getpid()}-"))
-
-
-def isolated_environment(home: Path) -> dict[str, str]:
-    """Environment of an installation in `home` on free ports. Keep `home` short: a socket's path has an end."""
-    return {
-        "LAKEHOUSE_HOME": str(home),
-        "LAKEHOUSE_PORT_BASE": str(free_port_base()),
-        "LAKEHOUSE_CACHE": str(load_settings().cache.absolute()),
-        "JAVA_HOME": str(load_settings().cache.absolute() / "java-home"),
-        "PYTHONPATH": str(ROOT),
-        # Tests wait for micro-batches and checkpoints; what lies between two would be most of their time.
-        "LAKEHOUSE_SPARK_TRIGGER_SECONDS": "3",
-        "LAKEHOUSE_FLINK_CHECKPOINT_SECONDS": "3",
-    }
-
-
-def free_port_base() -> int:
-    """A base whose ports are all free now; below the range from which the kernel takes clients' ports."""
-    while True:
-        base = random.SystemRandom().randrange(10_000, 32_000, 100)
-        if all(_is_free(base + distance) for distance in PORT_DISTANCES.values()):
-            return base
 
 
 @pytest.fixture(scope="session")
@@ -119,15 +97,6 @@ def _end_abandoned() -> None:
             leftovers.end(load_settings().model_copy(update={"home": home}))
             if not (home / "keep").exists():
                 shutil.rmtree(home, ignore_errors=True)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _remove_unless_kept(home: Path) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 import pytest
 
+from infra.local.isolated import free_port_base
 from lakehouse.catalog import refresh, seed_catalogue
 from lakehouse.catalog.database import connect
 from lakehouse.contracts.validation import Valid, validate
@@ -21,7 +22,7 @@ from lakehouse.kafka.consumer import Record, end_offsets, read_partitions
 from lakehouse.kafka.topics import create_topics
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
-from tests.conftest import Stack, free_port_base
+from tests.conftest import Stack
 
 pytestmark = pytest.mark.stack
 DAY = date(2026, 3, 2)

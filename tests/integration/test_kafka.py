@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from infra.local.isolated import free_port_base
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.kafka.consumer import ReadError, Record, end_offsets, offset_range, read_partitions
 from lakehouse.kafka.partitioner import partition_of
@@ -14,7 +15,7 @@ from lakehouse.kafka.sender import DeliveryError, Sender
 from lakehouse.kafka.topics import TOPICS, PartitionCountError, create_topics
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
-from tests.conftest import Stack, free_port_base
+from tests.conftest import Stack
 
 pytestmark = pytest.mark.stack
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from infra.local.isolated import free_port_base
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValue, LiveValues, parse_value
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
-from tests.conftest import Stack, free_port_base
+from tests.conftest import Stack
 
 pytestmark = pytest.mark.stack
 

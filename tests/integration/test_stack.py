@@ -18,9 +18,10 @@ import psutil
 import pytest
 
 from infra.local import launch
+from infra.local.isolated import isolated_environment
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import ROOT, Settings
-from tests.conftest import isolated_environment, new_home
+from tests.conftest import new_home
 
 RECOVERY_SECONDS = 10
 

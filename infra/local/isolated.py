@@ -1,0 +1,38 @@
+"""An installation apart from the one that somebody uses: a home and ports of its own, and short intervals."""
+
+import random
+import socket
+from pathlib import Path
+
+from lakehouse.settings import PORT_DISTANCES, ROOT, load_settings
+
+
+def isolated_environment(home: Path) -> dict[str, str]:
+    """Environment of an installation in `home` on free ports. Keep `home` short: a socket's path has an end."""
+    return {
+        "LAKEHOUSE_HOME": str(home),
+        "LAKEHOUSE_PORT_BASE": str(free_port_base()),
+        "LAKEHOUSE_CACHE": str(load_settings().cache.absolute()),
+        "JAVA_HOME": str(load_settings().cache.absolute() / "java-home"),
+        "PYTHONPATH": str(ROOT),
+        # What lies between two micro-batches or checkpoints would be most of the time that one waits for.
+        "LAKEHOUSE_SPARK_TRIGGER_SECONDS": "3",
+        "LAKEHOUSE_FLINK_CHECKPOINT_SECONDS": "3",
+    }
+
+
+def free_port_base() -> int:
+    """A base whose ports are all free now; below the range from which the kernel takes clients' ports."""
+    while True:
+        base = random.SystemRandom().randrange(10_000, 32_000, 100)
+        if all(_is_free(base + distance) for distance in PORT_DISTANCES.values()):
+            return base
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
