@@ -23,6 +23,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 CACHE: Final = Path(os.environ.get("LAKEHOUSE_CACHE") or ROOT / ".lakehouse" / "cache").absolute()
 MINIO: Final = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
+TOXIPROXY: Final = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 COMPOSE_GO: Final = "github.com/compose-spec/compose-go/v2@v2.16.2"
 COPY_JARS: Final = "org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies"
 CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -173,12 +174,17 @@ def venv(name: str) -> None:
     run(str(UV), "pip", "sync", "--compile-bytecode", "--require-hashes", "--python", str(python), lock)
 
 
-def minio() -> None:
-    work = CACHE / "build" / "go"
-    run(_go(), "install", "-ldflags=-s -w", MINIO, environment=_go_environment(work))
-    (CACHE / "bin").mkdir(exist_ok=True)
-    (work / "bin" / "minio").replace(CACHE / "bin" / "minio")
-    shutil.rmtree(work, ignore_errors=True)
+def _go_program(package: str, built: str, name: str) -> Callable[[], None]:
+    """Builds the program that Go calls `built` into ``bin/name``."""
+
+    def build() -> None:
+        work = CACHE / "build" / f"go-{name}"
+        run(_go(), "install", "-ldflags=-s -w", package, environment=_go_environment(work))
+        (CACHE / "bin").mkdir(exist_ok=True)
+        (work / "bin" / built).replace(CACHE / "bin" / name)
+        shutil.rmtree(work, ignore_errors=True)
+
+    return build
 
 
 def compose_schema() -> None:
@@ -351,7 +357,7 @@ def say(text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--with-tests", action="store_true", help="also what the tests need: Chromium, the compose schema"
+        "--with-tests", action="store_true", help="also what the tests need: Chromium, Toxiproxy, the compose schema"
     )
     parser.add_argument("--without-minio", action="store_true", help="for an image that does not run it")
     arguments = parser.parse_args()
@@ -377,8 +383,13 @@ def install(*, with_tests: bool, with_minio: bool) -> None:
         built = []
         if with_minio:
             title = "MinIO from its source (takes some minutes)"
-            built.append(Step("minio", title, (MINIO,), CACHE / "bin" / "minio", minio))
+            make = _go_program(MINIO, "minio", "minio")
+            built.append(Step("minio", title, (MINIO,), CACHE / "bin" / "minio", make))
         if with_tests:
+            make = _go_program(TOXIPROXY, "server", "toxiproxy")
+            built.append(
+                Step("toxiproxy", "Toxiproxy from its source", (TOXIPROXY,), CACHE / "bin" / "toxiproxy", make)
+            )
             built.append(Step("compose-schema", "compose schema", (COMPOSE_GO,), COMPOSE_SCHEMA, compose_schema))
         with ThreadPoolExecutor(max_workers=1) as beside:
             building = [beside.submit(do, step) for step in built]

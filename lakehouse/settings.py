@@ -17,6 +17,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PORT_DISTANCES: Final = {
     "minio_port": 0,
     "minio_console_port": 1,
+    "minio_proxy_port": 2,
     "postgres_port": 32,
     "redis_port": 79,
     "airflow_port": 80,
@@ -29,6 +30,9 @@ PORT_DISTANCES: Final = {
     "spark_ui_port": 87,
     "kafka_port": 92,
     "kafka_controller_port": 93,
+    "kafka_proxy_port": 94,
+    "kafka_proxied_port": 95,
+    "toxiproxy_port": 96,
 }
 """Distance of each port from `Settings.port_base`."""
 
@@ -68,6 +72,14 @@ class Settings(BaseSettings):
     spark_ui_port: int
     kafka_port: int
     kafka_controller_port: int
+
+    fault_proxy: bool = False
+    """Let the jobs reach Kafka and MinIO through Toxiproxy, which breaks their connections: for `lakehouse faults`."""
+    toxiproxy_port: int
+    kafka_proxy_port: int
+    """Where the jobs find Kafka then, and what Kafka tells them; it listens for the proxy at `kafka_proxied_port`."""
+    kafka_proxied_port: int
+    minio_proxy_port: int
 
     bucket: str = "lakehouse"
     minio_access_key: str = ""
@@ -119,6 +131,13 @@ class Settings(BaseSettings):
     @property
     def s3_endpoint(self) -> str:
         return f"http://{self.host}:{self.minio_port}"
+
+    @property
+    def for_jobs(self) -> "Settings":
+        """The settings that jobs run with: where there is a fault proxy, they know nothing of what lies behind it."""
+        if not self.fault_proxy:
+            return self
+        return self.model_copy(update={"kafka_port": self.kafka_proxy_port, "minio_port": self.minio_proxy_port})
 
     @property
     def postgres_dsn(self) -> str:

@@ -47,7 +47,7 @@ def flink(settings: Settings) -> tuple[Service, Service]:
                 "flink_rpc_port": settings.flink_rpc_port,
                 "flink_blob_port": settings.flink_blob_port,
             },
-            depends=("minio",),
+            depends=("minio", *(["toxiproxy"] if settings.fault_proxy else [])),
             prepare=partial(_prepare, settings),
         ),
         _process(
@@ -134,7 +134,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "1 s",
         "restart-strategy.exponential-delay.max-backoff": "30 s",
-        "s3.endpoint": settings.s3_endpoint,
+        "s3.endpoint": settings.for_jobs.s3_endpoint,
         "s3.path.style.access": True,
         "s3.endpoint.region": "us-east-1",
         "python.executable": str(flink_home.python(settings)),

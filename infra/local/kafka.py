@@ -33,6 +33,15 @@ log.message.timestamp.type=LogAppendTime
 auto.create.topics.enable=false
 """
 
+# A client goes on where the broker says that it is: those that come through the proxy must be sent back to it. Of a
+# property said twice the last counts.
+_BEHIND_THE_PROXY = """\
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port},PROXIED://{host}:{proxied_port}
+advertised.listeners=PLAINTEXT://{host}:{port},PROXIED://{host}:{proxy_port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+"""
+
 
 def kafka(settings: Settings) -> Service:
     properties = run_directory(settings) / "kafka.properties"
@@ -61,8 +70,14 @@ def kafka(settings: Settings) -> Service:
 
 
 def _prepare(settings: Settings, properties: Path, data: Path, classpath: str) -> None:
-    text = _PROPERTIES.format(
-        host=settings.host, port=settings.kafka_port, controller_port=settings.kafka_controller_port, data=data
+    template = _PROPERTIES + _BEHIND_THE_PROXY if settings.fault_proxy else _PROPERTIES
+    text = template.format(
+        host=settings.host,
+        port=settings.kafka_port,
+        controller_port=settings.kafka_controller_port,
+        proxied_port=settings.kafka_proxied_port,
+        proxy_port=settings.kafka_proxy_port,
+        data=data,
     )
     properties.write_text(text, encoding="utf-8")
     if (data / "meta.properties").exists():

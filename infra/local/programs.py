@@ -47,11 +47,13 @@ def of_service(settings: Settings, service: Service) -> Program:
 
 def job_programs(settings: Settings) -> list[Program]:
     """The jobs that run as processes; who wants them to run starts them, never ``lakehouse up``."""
+    seen = settings.for_jobs
+    reached = {"LAKEHOUSE_KAFKA_PORT": str(seen.kafka_port), "LAKEHOUSE_MINIO_PORT": str(seen.minio_port)}
     return [
         Program(
             name=job_program(job.name),
             command=("setpriv", "--pdeathsig", "TERM", sys.executable, "-m", job.entry_point),
-            environment=base_environment(settings),
+            environment=base_environment(settings) | reached,
             stop_signal="TERM",
             stop_seconds=JOB_STOP_SECONDS,
             # A job that ends by itself with status 0 was no longer wanted.

@@ -8,6 +8,7 @@ from infra.local.kafka import kafka
 from infra.local.minio import minio
 from infra.local.postgres import postgres
 from infra.local.service import Service, StackError
+from infra.local.toxiproxy import toxiproxy
 from infra.local.valkey import valkey
 from lakehouse.settings import Settings
 
@@ -19,6 +20,7 @@ def declared(settings: Settings) -> dict[str, Service]:
         minio(settings),
         postgres(settings),
         valkey(settings),
+        *([toxiproxy(settings)] if settings.fault_proxy else []),
         *flink(settings),
         *airflow(settings),
     )

@@ -142,8 +142,11 @@ class FlinkAdapter:
 
     def _environment(self) -> dict[str, str]:
         """Makes the submitting process find this adapter's installation, whatever the environment says."""
+        seen = self._settings.for_jobs
         return {
             "PYTHONPATH": str(ROOT),
+            "LAKEHOUSE_KAFKA_PORT": str(seen.kafka_port),
+            "LAKEHOUSE_MINIO_PORT": str(seen.minio_port),
             "LAKEHOUSE_HOME": str(self._settings.home.absolute()),
             "LAKEHOUSE_CACHE": str(self._settings.cache.absolute()),
             "LAKEHOUSE_PORT_BASE": str(self._settings.port_base),

@@ -23,8 +23,9 @@ PUBLISHED: Final = {
     *("minio_port", "minio_console_port", "postgres_port", "redis_port", "airflow_port", "flink_port", "kafka_port"),
 }
 FIXED: Final = {"host": "127.0.0.1", "bind_host": "0.0.0.0"}  # noqa: S104 - within a container's namespace
-ELSEWHERE: Final = {"home", "cache", "port_base", "kafka_heap"}
-"""Settings that the image, compose's own lack of sums, or the service itself stand for."""
+FAULTS: Final = {"fault_proxy", "toxiproxy_port", "kafka_proxy_port", "kafka_proxied_port", "minio_proxy_port"}
+ELSEWHERE: Final = {"home", "cache", "port_base", "kafka_heap"} | FAULTS
+"""Settings that the image, compose's own lack of sums, the service itself, or a stack for faults stand for."""
 VARIABLE: Final = re.compile(r"\$\{(LAKEHOUSE_[A-Z_]+)(:-([^}]*)|:\?([^}]*))?\}")
 
 
