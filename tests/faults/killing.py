@@ -1,27 +1,19 @@
 """Events that flow while something is killed, and the means to kill it."""
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from time import monotonic, sleep, time
 from typing import TypeVar
 
-import psutil
-
+from infra.faults import processes
+from infra.faults.flow import Flow
 from lakehouse.drained import kafka_ends
-from lakehouse.generator.render import records
 from lakehouse.generator.traffic import ShopDay
-from lakehouse.kafka.feed import feed
-from lakehouse.kafka.sender import Outgoing
-from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import Settings
 
 CLICKS, PURCHASES = 19_800, 200
-LOT = 100
 PATIENCE_SECONDS = 900
 """For what takes seconds while nobody else uses the machine."""
 BACK_WITHIN_SECONDS = 10
@@ -37,53 +29,13 @@ def until(ask: Callable[[], T | None], seconds: float, what: str, every: float =
     return answer
 
 
-@dataclass
-class Flow:
+def flowing(settings: Settings, day: date, seed: int) -> Flow:
     """About 20,000 events of a shop day: half at 500 a second, then ever more slowly until `hurry`, then the rest.
 
-    So events flow when something is killed, however long it took to get there, and more come afterwards. The
-    block ends when all are sent.
+    So events flow when something is killed, however long it took to get there, and more come afterwards.
     """
-
-    settings: Settings
-    day: date
-    seed: int
-    _rest: threading.Event = field(default_factory=threading.Event)
-    _errors: list[BaseException] = field(default_factory=list)
-
-    def __enter__(self) -> "Flow":
-        create_topics(self.settings)
-        self._thread = threading.Thread(target=self._send, name="flow")
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.hurry()
-        self._thread.join()
-        assert not self._errors, self._errors
-
-    @property
-    def flowing(self) -> bool:
-        return self._thread.is_alive()
-
-    def hurry(self) -> None:
-        """Send the rest at once."""
-        self._rest.set()
-
-    def _send(self) -> None:
-        try:
-            feed(self.settings, self._lots(), judged=False, unsafe=True)
-        except BaseException as error:  # the test's own thread reports it
-            self._errors.append(error)
-
-    def _lots(self) -> Iterator[list[Outgoing]]:
-        day = ShopDay(self.day, clicks=CLICKS, purchases=PURCHASES, seed=self.seed, broken=0.001)
-        sent = 0
-        for batch in records(day):
-            for start in range(0, len(batch), LOT):
-                self._rest.wait(0.2 if sent < CLICKS / 2 else 2 if sent < CLICKS * 3 / 4 else 15)
-                yield batch[start : start + LOT]
-                sent += LOT
+    shop_day = ShopDay(day, clicks=CLICKS, purchases=PURCHASES, seed=seed, broken=0.001)
+    return Flow(settings, shop_day, lambda sent: 0.2 if sent < 1 / 2 else 2 if sent < 3 / 4 else 15, versions=False)
 
 
 @dataclass(frozen=True)
@@ -104,14 +56,8 @@ class Kill:
 
 def kill(settings: Settings, program: str) -> Kill:
     """Send SIGKILL to a program and all its descendants at once."""
-    pid = Supervisor(settings).status(program).pid
-    assert pid is not None, f"{program} does not run"
-    leader = psutil.Process(pid)
-    victims = [leader, *leader.children(recursive=True)]
     at = time()
-    for victim in victims:
-        os.kill(victim.pid, signal.SIGKILL)
-    return Kill(program, pid, at, kafka_ends(settings))
+    return Kill(program, processes.kill(settings, program), at, kafka_ends(settings))
 
 
 def back(settings: Settings, kill: Kill) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from infra.faults.journal import Journal, seconds
 from jobs.catalog import JOBS
 from jobs.rust_engines.publish import MARTS, publish_day
 from lakehouse.airflow_api import AirflowClient
@@ -16,8 +17,7 @@ from lakehouse.drained import wait_until_drained
 from lakehouse.runtime.reconcile import start, stop
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.settings import Settings
-from tests.faults.journal import Journal, seconds
-from tests.faults.killing import PATIENCE_SECONDS, Flow, back, kill, until
+from tests.faults.killing import PATIENCE_SECONDS, back, flowing, kill, until
 from tests.faults.test_kill_spark import TABLES
 from tests.parsed_airflow import parsed_airflow
 
@@ -46,7 +46,7 @@ def test_scheduler_killed_while_marts_are_built_and_a_batch_is_under_way(stack: 
     start(settings, JOBS[SPARK_INGEST], "test")
     driver = job_program(SPARK_INGEST)
     try:
-        with Flow(settings, DAY, seed) as flow, AirflowClient(settings) as airflow:
+        with flowing(settings, DAY, seed) as flow, AirflowClient(settings) as airflow:
             until(lambda: DAY in days(settings), PATIENCE_SECONDS, "the day is in silver", every=2)
             airflow.unpause("backfill_marts")
             interrupted = airflow.trigger("backfill_marts", BUILD)

@@ -14,7 +14,7 @@ from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
 from lakehouse.runtime.reconcile import Step, reconcile, start, stop
 from lakehouse.settings import Settings
-from tests.faults.killing import PATIENCE_SECONDS, Flow, Kill, back, kill, until
+from tests.faults.killing import PATIENCE_SECONDS, Kill, back, flowing, kill, until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -62,7 +62,7 @@ def assert_live_values_equal(settings: Settings, killed: Kill) -> None:
 
 
 def test_taskmanager_killed_between_checkpoints(settings: Settings, seed: int) -> None:
-    with Flow(settings, date(2026, 3, 3), seed) as flow:
+    with flowing(settings, date(2026, 3, 3), seed) as flow:
         before = until(lambda: checkpoints(settings)["completed"], 120, "a checkpoint")
         until(lambda: checkpoints(settings)["completed"]["id"] > before["id"], 60, "a checkpoint of events")
         killed = kill(settings, "flink-taskmanager")
@@ -76,7 +76,7 @@ def test_taskmanager_killed_between_checkpoints(settings: Settings, seed: int) -
 
 
 def test_jobmanager_killed_between_checkpoints(settings: Settings, seed: int) -> None:
-    with Flow(settings, date(2026, 3, 4), seed) as flow:
+    with flowing(settings, date(2026, 3, 4), seed) as flow:
         before = until(lambda: checkpoints(settings)["completed"], 120, "a checkpoint")
         until(lambda: checkpoints(settings)["completed"]["id"] > before["id"], 60, "a checkpoint of events")
         killed = kill(settings, "flink-jobmanager")

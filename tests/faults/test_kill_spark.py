@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.faults.journal import Journal, seconds
 from jobs.catalog import JOBS
 from lakehouse.compare import COMPARED, LIVE, compare
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.drained import wait_until_drained
 from lakehouse.runtime.reconcile import start, stop
 from lakehouse.runtime.supervisor import job_program
-from tests.faults.journal import Journal, seconds
-from tests.faults.killing import PATIENCE_SECONDS, Flow, back, kill, until
+from tests.faults.killing import PATIENCE_SECONDS, back, flowing, kill, until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -30,7 +30,7 @@ def test_spark_driver_killed_between_a_batch_s_start_and_its_commit(stack: "Stac
     journal = Journal(settings)
     start(settings, JOBS[SPARK_INGEST], "test")
     try:
-        with Flow(settings, DAY, seed) as flow:
+        with flowing(settings, DAY, seed) as flow:
             batch = until(lambda: journal.open_batch("silver"), PATIENCE_SECONDS, "a batch with silver committed")
             killed = kill(settings, job_program(SPARK_INGEST))
             assert flow.flowing

@@ -1,0 +1,166 @@
+"""``lakehouse faults``: seeded schedules of faults against a live pipeline of their own, which must end exact."""
+
+import json
+import random
+import signal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.faults import outcome as outcomes
+from infra.faults.outcome import Outcome
+from infra.faults.own_stack import keep_logs, own_stack
+from infra.faults.run import Runner
+from infra.faults.schedule import CONNECTIONS, SECONDS, Kind, Schedule, one_by_one, plan
+
+app = typer.Typer()
+_console: Final = Console(highlight=False)
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+@app.command(
+    epilog="Examples: lakehouse faults --seed 7 --minutes 1 | lakehouse faults --schedules 20 --results faults.jsonl | "
+    "lakehouse faults --seed 7 --list | lakehouse faults --summary faults.jsonl"
+)
+def faults(
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the first schedule; the next has the next.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of faults in each schedule.")] = SECONDS / 60,
+    schedules: Annotated[int, typer.Option(min=0, help="How many, one after the other on one stack.")] = 1,
+    kinds: Annotated[str, typer.Option(help="Of faults, with commas.")] = ",".join(Kind),
+    alone: Annotated[
+        bool, typer.Option("--each", help="Instead, one schedule per kind and target, each with that fault alone.")
+    ] = False,
+    airflow: Annotated[bool, typer.Option(help="Run Airflow too, and hit its scheduler.")] = False,
+    plans: Annotated[
+        Path | None, typer.Option("--plan", help="Run the schedules of this file first.", exists=True, dir_okay=False)
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Show the schedules and run nothing.")] = False,
+    format: Annotated[Format, typer.Option(help="Of --list; what json prints is what --plan reads.")] = Format.TABLE,
+    results: Annotated[
+        Path | None, typer.Option(help="Append each outcome to this file, a line of JSON each.", dir_okay=False)
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(help="Sum up a file of results and run nothing.", exists=True, dir_okay=False)
+    ] = None,
+) -> None:
+    """Break things while events flow, and see that nothing is lost, doubled or altered.
+
+    Kills and freezes services and jobs of a stack of its own (nobody else's is touched), heals them, waits until
+    everything is drained, and compares every table and live value with the reference. The same seed is the same
+    schedule. Exit status 1 unless all end exact; the stack's logs are kept then.
+    """
+    if summary:
+        _summarise(outcomes.recorded(summary))
+        return
+    try:
+        chosen = tuple(Kind(kind.strip()) for kind in kinds.split(",") if kind.strip())
+        first = random.SystemRandom().randrange(2**31) if seed is None else seed
+        wanted = _planned(plans) if plans else []
+        if alone:
+            wanted += one_by_one(first, chosen, airflow=airflow)
+        else:
+            wanted += [plan(first + n, minutes * 60, chosen, airflow=airflow) for n in range(schedules)]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if listed:
+        _list(wanted, format)
+        return
+    # Told to end (by `timeout`, by a CI), it still takes its stack down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _console.print(f"{len(wanted)} schedules: " + " ".join(str(schedule.seed) for schedule in wanted))
+    inexact = _run(wanted, airflow, results)
+    if inexact:
+        raise typer.Exit(1)
+
+
+def _run(wanted: list[Schedule], airflow: bool, results: Path | None) -> int:
+    """Runs schedules; after one that did not end exact the next begin on a new stack. How many did not."""
+    inexact, left = 0, list(wanted)
+    proxied = any(fault.kind in CONNECTIONS for schedule in wanted for fault in schedule.faults)
+    while left:
+        with own_stack(proxied) as stack, _console.status("starting") as status:
+            runner = Runner(stack, airflow, lambda doing: status.update(doing))
+            runner.start()
+            while left:
+                outcome = runner.run(left.pop(0))
+                _show(outcome)
+                if results:
+                    outcomes.record(outcome, results)
+                if not outcome.exact:
+                    inexact += 1
+                    kept = keep_logs(stack, str(outcome.schedule.seed))
+                    _console.print(f"  logs: {kept}", soft_wrap=True)
+                    break
+    return inexact
+
+
+def _planned(file: Path) -> list[Schedule]:
+    """The schedules of a file that `--list --format json` has made.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    try:
+        return [Schedule.from_dict(each) for each in json.loads(file.read_text(encoding="utf-8"))]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} holds no schedules as `lakehouse faults --list --format json` prints them") from error
+
+
+def _list(wanted: list[Schedule], format: Format) -> None:
+    if format is Format.JSON:
+        typer.echo(json.dumps([schedule.to_dict() for schedule in wanted], indent=1))
+        return
+    table = Table("seed", "day", "after", "fault", "of", "for", box=None, pad_edge=False)
+    for schedule in wanted:
+        for number, fault in enumerate(schedule.faults):
+            begins = ("", "") if number else (str(schedule.seed), str(schedule.day))
+            lasts = f"{fault.seconds:.1f} s" if fault.seconds else ""
+            table.add_row(*begins, f"{fault.at:.1f} s", str(fault.kind), fault.target, lasts)
+    _console.print(table)
+
+
+def _show(outcome: Outcome) -> None:
+    colour = "green" if outcome.exact else "red"
+    happened = sum(each.injected for each in outcome.faults)
+    _console.print(
+        f"[{colour}]{'✓' if outcome.exact else '✗'}[/] {outcome.schedule.seed}: {outcome.verdict}, {happened} faults, "
+        f"{outcome.rows_compared:,} rows compared, {outcome.ledger or 'not audited'}, "
+        + (f"drained {outcome.drained_seconds:.0f} s after the last, " if outcome.drained_seconds is not None else "")
+        + f"{outcome.seconds:.0f} s in all",
+        soft_wrap=True,
+    )
+    for each in outcome.faults:
+        lasts = f" for {each.fault.seconds:.1f} s" if each.fault.seconds else ""
+        came = f"back after {each.back_seconds} s" if each.back_seconds is not None else ""
+        came = came if each.injected else "not injected"
+        _console.print(f"  {each.fault.at:5.1f} s {each.fault.kind} {each.fault.target}{lasts} {came}", style="dim")
+    for line in outcome.detail:
+        _console.print(f"  {line}", style="red", markup=False, soft_wrap=True)
+
+
+def _summarise(recorded: list[dict[str, object]]) -> None:
+    total = outcomes.summarise(recorded)
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in total.verdicts.items())
+    _console.print(
+        f"{total.schedules} schedules ({verdicts or 'none'}), {total.records:,} events, "
+        f"{total.rows_compared:,} rows compared with the reference"
+    )
+    for what, seconds in (("faults", total.drained_seconds), ("none", total.undisturbed_seconds)):
+        if seconds:
+            _console.print(f"Drained after {what}: median {seconds[0]} s, longest {seconds[1]} s")
+    table = Table("fault", "of", box=None, pad_edge=False)
+    for name in ("injected", "back", "longest", "alone: drained", "longest"):
+        table.add_column(name, justify="right")
+    for each in total.kinds:
+        spreads = (each.back_seconds, each.recovered_seconds)
+        shown = [f"{seconds:.1f} s" if spread else "" for spread in spreads for seconds in spread or (0, 0)]
+        table.add_row(each.kind, each.target, str(each.injected), *shown)
+    _console.print(table)

@@ -1,0 +1,264 @@
+"""Runs schedules, one after the other, against one living stack.
+
+While a schedule's events flow, its faults are injected and healed, and lost jobs are resubmitted as the DAG
+`streaming_jobs` does it. Then everything must drain by itself, and what the pipeline made of the log must equal
+what the reference makes of it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Final
+
+from infra.faults.connections import Broken
+from infra.faults.flow import Flow
+from infra.faults.moments import kill_at
+from infra.faults.outcome import Injected, Outcome, Verdict
+from infra.faults.processes import Frozen, NotRunningError, kill
+from infra.faults.schedule import AT_A_MOMENT, CONNECTIONS, Fault, Kind, Schedule
+from infra.local.services import declared
+from infra.local.stack import LocalStack
+from jobs.catalog import DEFAULT_JOBS
+from lakehouse.compare import COMPARED, Comparison, compare
+from lakehouse.drained import Drain, NotDrainedError
+from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.topics import create_topics
+from lakehouse.ledger import audit
+from lakehouse.runtime.protocol import StopFailedError, SubmissionFailedError
+from lakehouse.runtime.reconcile import reconcile, start, view
+from lakehouse.runtime.supervisor import Supervisor
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings
+
+CLICKS: Final = 4_000
+PURCHASES: Final = 80
+LOT: Final = 50
+WARM_UP: Final = date(2000, 6, 1)
+"""No schedule's day."""
+DRAIN_SECONDS: Final = 600
+"""What takes a minute on an idle machine."""
+RECONCILE_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.25
+SERVICES: Final = ("kafka", "minio", "postgres", "valkey", "flink")
+
+NOT_COMPARED: Final = tuple(name for name in COMPARED if name.startswith("marts."))
+"""Marts are built for days that somebody asks for, by Airflow."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Runner:
+    """A stack with its jobs, on which schedules run."""
+
+    stack: LocalStack
+    airflow: bool = False
+    progress: Progress = lambda _doing: None
+    _names: tuple[str, ...] = field(default=tuple(name for name in COMPARED if name not in NOT_COMPARED))
+
+    @property
+    def settings(self) -> Settings:
+        return self.stack.settings
+
+    def start(self) -> None:
+        """Start services and jobs, and return when first events have passed through all; raises what those raise."""
+        self.stack.up((*SERVICES, "airflow") if self.airflow else SERVICES, lambda name, _: self.progress(name))
+        create_topics(self.settings)
+        for job in DEFAULT_JOBS.values():
+            self.progress(job.name)
+            start(self.settings, job, "faults")
+        self._until_healthy()
+        # A driver's first batch compiles for most of a minute, and whatever fell into it would look slow.
+        first = ShopDay(WARM_UP, 200, 10, seed=1)
+        with reconciling(self.settings):
+            with Flow(self.settings, first, lambda _sent: 0.0, LOT):
+                self.progress("first events")
+            self._drain()
+
+    def run(self, schedule: Schedule) -> Outcome:
+        """Run one schedule on the stack as the last one left it. Errors of the pipeline are in the outcome."""
+        began = time.monotonic()
+        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        injector = Injector(self.settings, schedule, self.progress)
+        verdict, detail, rows, ledger, drained = Verdict.FAILED, (), 0, None, None
+        day = ShopDay(schedule.day, CLICKS, PURCHASES, schedule.seed, broken=0.002)
+        # A tenth is left for when everything has healed: it has to get through as well.
+        lots = (CLICKS + PURCHASES) / LOT
+        pause = schedule.seconds / (0.9 * lots)
+        try:
+            with reconciling(self.settings):
+                with Flow(self.settings, day, lambda share: pause if share < 0.9 else 3600.0, LOT):
+                    injector.run()
+                healed = time.monotonic()
+                ends = self._drain()
+                drained = round(time.monotonic() - healed, 1)
+            self.progress("comparing")
+            comparison = compare(self.settings, self._names, ends)
+            self.progress("auditing")
+            audited = audit(self.settings, ends)
+            verdict = Verdict.EXACT if comparison.equal and audited.clean else Verdict.DIFFERS
+            detail = (*_differences(comparison), *map(str, audited.findings))
+            rows, ledger = sum(t.rows_compared for t in comparison.tables), audited.verdict
+        except NotDrainedError as error:
+            verdict, detail = Verdict.STUCK, (str(error),)
+        except Exception as error:  # a finding, whatever it is: the schedule is what it takes to see it again
+            detail = (f"{type(error).__name__}: {error}",)
+        return Outcome(
+            schedule=schedule,
+            started_at=started_at,
+            verdict=verdict,
+            faults=injector.injected(),
+            records=day.clicks + day.purchases,
+            rows_compared=rows,
+            ledger=ledger,
+            seconds=round(time.monotonic() - began, 1),
+            drained_seconds=drained,
+            detail=detail,
+        )
+
+    def _until_healthy(self) -> None:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while not all(view(self.settings, job).healthy for job in DEFAULT_JOBS.values()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the jobs did not run within {DRAIN_SECONDS} s; see: {self.stack.log_file('*')}")
+            time.sleep(POLL_SECONDS)
+
+    def _drain(self) -> dict[str, dict[int, int]]:
+        """Wait until all is drained, through whatever is still coming back."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        drain: Drain | None = None
+        while True:
+            try:
+                drain = drain or Drain.now(self.settings)
+                state = drain.look()
+                hop = state.waiting_for
+                if hop is None:
+                    return drain.ends
+                self.progress(f"waiting for {hop.name}: {hop.missing}")
+                if time.monotonic() > deadline:
+                    raise NotDrainedError(state, DRAIN_SECONDS)
+            except ServiceDownError as error:
+                self.progress(str(error))
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(POLL_SECONDS)
+
+
+class Injector:
+    """Brings a schedule's faults about at their times, heals them, and watches their targets come back."""
+
+    def __init__(self, settings: Settings, schedule: Schedule, progress: Progress) -> None:
+        self._settings = settings
+        self._schedule = schedule
+        self._progress = progress
+        self._healing: dict[Fault, Callable[[], None]] = {}
+        self._came: dict[Fault, Future[Injected]] = {}
+        self._watchers = ThreadPoolExecutor(max(1, len(schedule.faults)), "back")
+
+    def run(self) -> None:
+        """Returns when the last fault has ended and, at the earliest, when the schedule's time is over."""
+        began = time.monotonic()
+        due = [(f.at, True, f) for f in self._schedule.faults] + [(f.end, False, f) for f in self._schedule.faults]
+        try:
+            for at, begins, fault in sorted(due, key=lambda each: each[:2]):
+                time.sleep(max(0.0, began + at - time.monotonic()))
+                if begins:
+                    self._inject(fault)
+                elif fault in self._healing:
+                    self._heal(fault)
+            time.sleep(max(0.0, began + self._schedule.seconds - time.monotonic()))
+        finally:
+            for fault in list(self._healing):
+                self._heal(fault)
+            self._watchers.shutdown(wait=False)
+
+    def injected(self) -> tuple[Injected, ...]:
+        """How each fault came about; waits for targets that are not back yet."""
+        nothing = partial(Injected, injected=False, back_seconds=None)
+        return tuple(self._came[f].result() if f in self._came else nothing(f) for f in self._schedule.faults)
+
+    def _inject(self, fault: Fault) -> None:
+        self._progress(f"{fault.kind} {fault.target}")
+        try:
+            match fault.kind:
+                case Kind.KILL:
+                    self._watch(fault, kill(self._settings, fault.target))
+                case Kind.FREEZE:
+                    self._healing[fault] = Frozen(self._settings, fault.target).heal
+                case Kind.KILL_UNCOMMITTED | Kind.KILL_UNACKNOWLEDGED:
+                    over = threading.Event()
+                    self._healing[fault] = over.set
+                    self._came[fault] = self._watchers.submit(self._kill_at, fault, over)
+                case _:
+                    self._healing[fault] = Broken(self._settings, fault.kind, fault.target).heal
+        except NotRunningError:
+            return
+
+    def _heal(self, fault: Fault) -> None:
+        self._healing.pop(fault)()
+        if fault.kind not in AT_A_MOMENT:
+            self._watch(fault, None)
+
+    def _watch(self, fault: Fault, killed: int | None) -> None:
+        self._came[fault] = self._watchers.submit(self._back, fault, killed)
+
+    def _back(self, fault: Fault, killed: int | None) -> Injected:
+        if fault.kind in CONNECTIONS:
+            return Injected(fault, True, None)
+        return Injected(fault, True, seconds_until_back(self._settings, fault.target, killed))
+
+    def _kill_at(self, fault: Fault, over: threading.Event) -> Injected:
+        killed = kill_at(self._settings, fault.kind, over)
+        return Injected(fault, False, None) if killed is None else self._back(fault, killed)
+
+
+def seconds_until_back(settings: Settings, program: str, killed: int | None) -> float | None:
+    """Until a program answers again, with another pid than `killed`; None: not within `DRAIN_SECONDS`."""
+    began = time.monotonic()
+    service = declared(settings).get(program)
+    supervisor = Supervisor(settings)
+    while time.monotonic() < began + DRAIN_SECONDS:
+        state = supervisor.status(program)
+        running = state.state == "RUNNING" and state.pid != killed
+        if running and (service is None or service.ready()):
+            return round(time.monotonic() - began, 1)
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+@contextmanager
+def reconciling(settings: Settings) -> Iterator[None]:
+    """Do what the DAG `streaming_jobs` does each minute, more often, while the block lasts."""
+    ended = threading.Event()
+
+    def again_and_again() -> None:
+        while not ended.wait(RECONCILE_SECONDS):
+            for job in DEFAULT_JOBS.values():
+                try:
+                    reconcile(settings, [job])
+                except (ServiceDownError, SubmissionFailedError, StopFailedError):
+                    continue  # as in the DAG: the next round tries again
+
+    thread = threading.Thread(target=again_and_again, name="reconcile")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _differences(comparison: Comparison) -> tuple[str, ...]:
+    unequal: Sequence[str] = [
+        f"{t.table}: {t.rows_compared} rows compared, {t.missing} missing, {t.unexpected} unexpected, "
+        f"{t.different} different: {'; '.join(t.examples[:2])}"
+        for t in comparison.tables
+        if not t.equal
+    ]
+    unbalanced = [] if comparison.accounting.balanced else [f"accounting: {comparison.accounting.total}"]
+    return (*unequal, *unbalanced)
