@@ -11,7 +11,7 @@ _DECLARED: Final = (
         engine=Engine.PROCESS,
         group="spark",
         entry_point="jobs.streaming.spark.main",
-        reads=("shop.clicks", "shop.purchases", "shop.products", "shop.profiles"),
+        reads=("shop.clicks", "shop.purchases", "shop.transactions", "shop.products", "shop.profiles"),
         writes=("bronze.dead_letters", *(t.name for t in TABLES.values() if t.owner == SPARK_INGEST)),
         guarantee="exactly once: checkpoint, txnAppId/txnVersion, refresh",
         freshness_seconds=120,

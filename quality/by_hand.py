@@ -8,7 +8,15 @@ from typing import Final
 
 import polars as pl
 
-from lakehouse.semantics.scopes import ATTRIBUTION_MS, LONG_SESSION_EVENTS, LONG_SESSION_MS, SESSION_PART_MS
+from lakehouse.semantics.scopes import (
+    ATTRIBUTION_MS,
+    BLOCK_MS,
+    FLAG_COUNT,
+    LONG_SESSION_EVENTS,
+    LONG_SESSION_MS,
+    SESSION_PART_MS,
+    TRIGGER_COUNT,
+)
 from quality.rules import FrameRule, RowRule, Rule, Severity
 
 _NULL: Final = pl.lit(None)
@@ -35,6 +43,9 @@ def _one_event_id_one_time(rows: pl.LazyFrame) -> pl.LazyFrame:
     return times.filter(pl.col("times") > 1)
 
 
+_ONE_TIME: Final = FrameRule(
+    "one event_id of a user has one event_time within a day", _one_event_id_one_time, Severity.WARNING
+)
 _ENRICHED: Final[tuple[Rule, ...]] = (
     RowRule("the product version began by the event's time", pl.col("product_valid_from") > pl.col("event_time")),
     RowRule(
@@ -44,7 +55,7 @@ _ENRICHED: Final[tuple[Rule, ...]] = (
             for name in ("category", "brand", "price_cents")
         ),
     ),
-    FrameRule("one event_id of a user has one event_time within a day", _one_event_id_one_time, Severity.WARNING),
+    _ONE_TIME,
 )
 
 
@@ -79,6 +90,7 @@ BY_HAND: Final[dict[str, tuple[Rule, ...]]] = {
         ),
     ),
     "silver.purchases": _ENRICHED,
+    "silver.transactions": (_ONE_TIME,),
     "silver.products": _versions("product_id"),
     "silver.profiles": _versions("user_id"),
     "silver.sessions": (
@@ -138,4 +150,43 @@ BY_HAND: Final[dict[str, tuple[Rule, ...]]] = {
         ),
     ),
     "gold.user_totals": (_purchases_are_events, _first_before_last),
+    "gold.fraud_decisions": (
+        RowRule(
+            "of the transactions in an hour, some are in the last 10 minutes, and one is itself",
+            (pl.col("transactions_10m") < 1) | (pl.col("transactions_10m") > pl.col("transactions_1h")),
+        ),
+        RowRule(
+            f"flagged: the {FLAG_COUNT}th or later in 10 minutes",
+            pl.col("flagged") != (pl.col("transactions_10m") >= FLAG_COUNT),
+        ),
+        RowRule("blocked: there is a trigger", pl.col("blocked") != pl.col("trigger_time").is_not_null()),
+        RowRule(
+            f"the {TRIGGER_COUNT}th or later in an hour is a trigger, which blocks itself",
+            (pl.col("transactions_1h") >= TRIGGER_COUNT) & ~pl.col("trigger_time").eq_missing(pl.col("event_time")),
+        ),
+        RowRule(
+            "a trigger blocks for less than an hour",
+            ~_ms(pl.col("event_time") - pl.col("trigger_time")).is_between(0, BLOCK_MS - 1),
+        ),
+        RowRule("a decision is made of one transaction", pl.col("events") != 1),
+    ),
+    "gold.alerts": (
+        RowRule(
+            "the rule is one of those that there are",
+            ~pl.col("rule").is_in(["ctr_anomaly", "anomalous_session", "fraud_flagged", "fraud_blocked"]),
+        ),
+        RowRule(
+            "the alert of a transaction names it, no other does",
+            pl.col("event_id").is_not_null() != pl.col("rule").is_in(["fraud_flagged", "fraud_blocked"]),
+        ),
+        RowRule(
+            "the event's id and time are known together",
+            pl.col("event_id").is_null() != pl.col("event_time").is_null(),
+        ),
+        RowRule("the window doesn't end before it begins", pl.col("window_end") < pl.col("window_start")),
+        RowRule(
+            "the event lies in the window",
+            (pl.col("event_time") < pl.col("window_start")) | (pl.col("event_time") >= pl.col("window_end")),
+        ),
+    ),
 }

@@ -56,7 +56,12 @@ def build_result(demo: Demo, comparison: Comparison, began: datetime) -> DemoRes
         alerts=[alerts],
         freshness=[_until_gold(demo.settings, finished)],
         figures=[*rates(batches), *benchmark_figures()],
-        facts={"merged sessions": accounting.merged_sessions, "attributed purchases": accounting.attributed_purchases},
+        facts={
+            "merged sessions": accounting.merged_sessions,
+            "attributed purchases": accounting.attributed_purchases,
+            "flagged transactions": accounting.flagged_transactions,
+            "blocked transactions": accounting.blocked_transactions,
+        },
         peak_memory_bytes=dict(demo.memory.peak.most_common()),
         links=links(demo.settings),
     )
@@ -82,6 +87,8 @@ def _data_demands(accounting: Accounting, alerts: AlertCount, batches: list[Micr
         "dead records": total.dead_letters,
         "merged sessions": accounting.merged_sessions,
         "attributed purchases": accounting.attributed_purchases,
+        "flagged transactions": accounting.flagged_transactions,
+        "blocked transactions": accounting.blocked_transactions,
         "opened alerts": alerts.opened,
         "withdrawn alerts": alerts.withdrawn,
         "micro-batches of the running stream": len(batches),

@@ -19,6 +19,7 @@ from lakehouse.compare import Comparison, compare
 from lakehouse.compare.segments import Offsets
 from lakehouse.contracts.tables import BACKFILL
 from lakehouse.drained import DrainState, wait_until_drained
+from lakehouse.generator.fraud_scenes import MIN_TRANSACTIONS
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_csv, send_day
@@ -124,7 +125,7 @@ class Demo:
                 day=date.fromisoformat(self.day.day),
                 clicks=self.day.clicks,
                 purchases=max(1, self.day.clicks // 100),
-                transactions=self.day.clicks // 100,
+                transactions=max(MIN_TRANSACTIONS, self.day.clicks // 100),
                 seed=self.day.seed,
                 broken=BROKEN_SHARE,
             )

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain, islice
@@ -24,7 +24,7 @@ CHANGES: Final = 30
 
 @dataclass
 class Flow:
-    """The events of a shop day, and versions of its products and profiles, in lots of `lot` records.
+    """The events of a shop day, versions of its products and profiles, and what is to go `beside`, in lots of `lot`.
 
     Before each lot `pause` says how many seconds to wait, given the share that was sent; after `hurry` nothing
     waits any more. The block ends when all are sent and confirmed.
@@ -35,6 +35,7 @@ class Flow:
     pause: Callable[[float], float]
     lot: int = 100
     versions: bool = True
+    beside: Sequence[Outgoing] = ()
     _rest: threading.Event = field(default_factory=threading.Event)
     _errors: list[BaseException] = field(default_factory=list)
 
@@ -66,12 +67,12 @@ class Flow:
 
     def _lots(self) -> Iterator[list[Outgoing]]:
         events = list(chain.from_iterable(records(self.day)))
-        changes = iter(changes_of(self.day.seed, self.day.day) if self.versions else ())
+        others = [*(changes_of(self.day.seed, self.day.day) if self.versions else ()), *self.beside]
         # Spread over the day: events that came before a version of their product are enriched anew.
-        each = -(-2 * CHANGES * self.lot // len(events))
+        each, rest = -(-len(others) * self.lot // len(events)), iter(others)
         for start in range(0, len(events), self.lot):
             self._rest.wait(self.pause(start / len(events)))
-            yield [*events[start : start + self.lot], *islice(changes, each)]
+            yield [*events[start : start + self.lot], *islice(rest, each)]
 
 
 def changes_of(seed: int, day: date) -> list[Outgoing]:

@@ -37,6 +37,7 @@ from lakehouse.settings import Settings
 
 CLICKS: Final = 4_000
 PURCHASES: Final = 80
+TRANSACTIONS: Final = 300
 LOT: Final = 50
 WARM_UP: Final = date(2000, 6, 1)
 """No schedule's day."""
@@ -86,9 +87,9 @@ class Runner:
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         injector = Injector(self.settings, schedule, self.progress)
         verdict, detail, rows, ledger, drained = Verdict.FAILED, (), 0, None, None
-        day = ShopDay(schedule.day, CLICKS, PURCHASES, schedule.seed, broken=0.002)
+        day = ShopDay(schedule.day, CLICKS, PURCHASES, schedule.seed, broken=0.002, transactions=TRANSACTIONS)
         # A tenth is left for when everything has healed: it has to get through as well.
-        lots = (CLICKS + PURCHASES) / LOT
+        lots = (CLICKS + PURCHASES + TRANSACTIONS) / LOT
         pause = schedule.seconds / (0.9 * lots)
         try:
             with reconciling(self.settings):

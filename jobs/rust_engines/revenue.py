@@ -1,24 +1,14 @@
-"""Revenue and user totals, refreshed by Polars from the purchases that a micro-batch touched.
+"""Revenue and user totals, refreshed by Polars from the purchases that a micro-batch touched; see `replacement`."""
 
-Their owner, the Spark driver, calls this: these tables are small, and a commit that costs Spark seconds of planning
-costs delta-rs a tenth of one. The rules are those of every refresh: rows come from silver at one fixed version and
-replace the old ones, one commit per table; the days that the scope touches are rewritten whole, kept rows plus new
-ones; keys that vanish are in the scope and not among the new rows.
-"""
-
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
-from lakehouse.contracts.arrow import polars_schema
-from lakehouse.contracts.tables import table
-from lakehouse.delta import Once, append, open_table, replace_all, replace_days, scan, scan_opened
-from lakehouse.delta.write import to_arrow
-from lakehouse.settings import Settings
+from jobs.rust_engines.replacement import Replacement
+from lakehouse.delta import scan
 
 SOURCE: Final = "silver.purchases"
 TOUCHED: Final = ("region", "user_id", "event_time")
@@ -65,18 +55,11 @@ class Refresh:
     """One refresh of all five tables.
 
     `purchases`: the touched ones, with the columns `TOUCHED`. `version`: that of silver which rows are computed from.
-    `changed_by`: what the rows say of themselves; `metadata`: what the commits do.
     """
 
-    settings: Settings
     purchases: pl.DataFrame
     version: int
-    changed_by: str
-    metadata: Mapping[str, Any]
-
-    @property
-    def _app_id(self) -> str:
-        return self.settings.prefixed("revenue")
+    replacement: Replacement
 
     def run(self) -> Iterator[tuple[str, int | None]]:
         """Refreshes each table, a finer one before what rolls it up; yields its name and its new version, None where
@@ -88,7 +71,7 @@ class Refresh:
         """
         if self.purchases.is_empty():
             for name in TABLES:
-                yield name, self._acknowledge(name)
+                yield name, self.replacement.acknowledge(name)
             return
         yield from self._regions()
         yield REGION_SLIDING, self._windows(REGION_SLIDING, sliding, timedelta(minutes=10))[0]
@@ -109,7 +92,7 @@ class Refresh:
         yield USER_DAILY, self._swap(USER_DAILY, keys, rows)[0]
         users = keys.select("user_id").unique()
         # A user's total needs all their days: of the finer table, not of events.
-        history = scan(self.settings, USER_DAILY).join(users.lazy(), "user_id", "semi").group_by("user_id")
+        history = scan(self.replacement.settings, USER_DAILY).join(users.lazy(), "user_id", "semi").group_by("user_id")
         totals = history.agg(_ROLLED_UP, pl.min("first_purchase"), pl.max("last_purchase")).collect()
         yield USER_TOTALS, self._swap(USER_TOTALS, users, totals)[0]
 
@@ -123,7 +106,7 @@ class Refresh:
 
     def _silver(self, days: pl.Series) -> pl.DataFrame:
         return (
-            scan(self.settings, SOURCE, version=self.version)
+            scan(self.replacement.settings, SOURCE, version=self.version)
             .filter(pl.col("event_date").is_in(days.to_list()))
             .select(*TOUCHED, "event_date", "amount_cents", "record_hash")
             .collect()
@@ -131,30 +114,5 @@ class Refresh:
 
     def _swap(self, name: str, keys: pl.DataFrame, rows: pl.DataFrame) -> tuple[int, pl.DataFrame]:
         """Replaces the rows with these keys; returns the version and the content of the days that they lie on."""
-        contract = table(name)
-        opened = open_table(self.settings, name)
-        current = scan_opened(self.settings, name, opened)
-        once = Once.after(opened, self._app_id)
-        days = keys["event_date"].unique().to_list() if contract.partition_by else []
-        if days:
-            current = current.filter(pl.col("event_date").is_in(days))
-        kept = current.collect().join(keys, keys.columns, "anti")
-        new = rows.with_columns(changed_by=pl.lit(self.changed_by)).select(contract.column_names)
-        content = pl.concat([kept, new.cast(polars_schema(contract))])
-        replacement = to_arrow(name, content)
-        if days:
-            version = replace_days(self.settings, name, days, replacement, once, self.metadata)
-        else:
-            version = replace_all(self.settings, name, replacement, once, self.metadata)
-        return version, content
-
-    def _acknowledge(self, name: str) -> int | None:
-        """Records that `name` needs no change for this version of silver: silver having moved on and the table not,
-        nobody could tell "nothing to do" from "not done"."""
-        opened = open_table(self.settings, name)
-        (newest,) = opened.history(1)
-        said = json.loads(newest.get("userMetadata") or "{}")
-        if said.get("silver_version") == self.metadata["silver_version"]:
-            return None
-        empty = pl.DataFrame(schema=polars_schema(table(name)))
-        return append(self.settings, name, to_arrow(name, empty), Once.after(opened, self._app_id), self.metadata)
+        days = keys["event_date"].unique().to_list() if "event_date" in keys.columns else []
+        return self.replacement.swap(name, days, rows, lambda held: held.join(keys, keys.columns, "anti"))

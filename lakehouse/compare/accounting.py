@@ -62,6 +62,8 @@ class Accounting:
     """Clicks and purchases that name a product."""
     enriched_events: int
     """Those for which a version of the product was valid at their time."""
+    flagged_transactions: int
+    blocked_transactions: int
 
     @property
     def total(self) -> TopicAccounting:
@@ -105,4 +107,17 @@ def account(log: EventLog) -> Accounting:
             with_product += 1
             enriched += catalog.at(event.product_id, event.event_time) is not None
     attributed = sum(row["events"] == 2 for row in METRICS["silver.purchase_clicks"].compute(log.events))
-    return Accounting(topics, merges(log.events.clicks), len(log.events.purchases), attributed, with_product, enriched)
+    flagged = blocked = 0
+    for decision in METRICS["gold.fraud_decisions"].compute(log.events):
+        flagged += decision["flagged"]
+        blocked += decision["blocked"]
+    return Accounting(
+        topics=topics,
+        merged_sessions=merges(log.events.clicks),
+        purchases=len(log.events.purchases),
+        attributed_purchases=attributed,
+        events_with_product=with_product,
+        enriched_events=enriched,
+        flagged_transactions=flagged,
+        blocked_transactions=blocked,
+    )

@@ -10,10 +10,14 @@ import polars as pl
 from lakehouse.compare.segments import Offsets, Segment, events_of, read_segments
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import TableContract, Type, table
+from lakehouse.contracts.tables import TABLES, TableContract, Type, table
+from lakehouse.semantics.events import EVENT_TYPES
 from lakehouse.semantics.log import EventLog, assemble
 from lakehouse.semantics.reference import METRICS, Row, ctr_anomalies, current_sessions
 from lakehouse.settings import Settings
+
+INGESTED: Final = tuple(topic for topic in EVENT_TYPES if f"bronze.{EVENTS[topic].table}" in TABLES)
+"""Topics whose records somebody brings into bronze, the invalid ones as dead letters."""
 
 _CHUNK_ROWS: Final = 100_000
 
@@ -48,9 +52,9 @@ class Reference:
 
     def stored(self, name: str, partition: int) -> pl.DataFrame:
         """What a bronze table must hold of a Kafka partition: the valid records of its topic, or, for
-        `bronze.dead_letters`, the invalid ones of all topics."""
+        `bronze.dead_letters`, the invalid ones of all `INGESTED` topics."""
         if name == "bronze.dead_letters":
-            frames = [_dead_letters(s) for s in self.segments if s.partition == partition]
+            frames = [_dead_letters(s) for s in self.segments if s.partition == partition and s.topic in INGESTED]
         else:
             (topic,) = (t for t, contract in EVENTS.items() if name == f"bronze.{contract.table}")
             frames = [_valid(s) for s in self.segments if s.partition == partition and s.topic == topic]

@@ -15,7 +15,7 @@ import polars as pl
 from lakehouse.compare.accounting import Accounting, account
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.live import REDIS_PRODUCTS, REDIS_SESSIONS, compare_alerts, compare_redis
-from lakehouse.compare.reference import Reference
+from lakehouse.compare.reference import INGESTED, Reference
 from lakehouse.compare.segments import Offsets
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.events import EVENTS
@@ -23,11 +23,10 @@ from lakehouse.contracts.tables import table
 from lakehouse.delta import append_ops
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.topics import ALERTS
-from lakehouse.semantics.events import EVENT_TYPES
 from lakehouse.semantics.reference import METRICS
 from lakehouse.settings import Settings
 
-BRONZE: Final = (*(f"bronze.{EVENTS[topic].table}" for topic in EVENT_TYPES), "bronze.dead_letters")
+BRONZE: Final = (*(f"bronze.{EVENTS[topic].table}" for topic in INGESTED), "bronze.dead_letters")
 LIVE: Final = (REDIS_PRODUCTS, REDIS_SESSIONS, ALERTS)
 COMPARED: Final = (*BRONZE, *METRICS, *LIVE)
 """All that is compared, in this order."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract, Kind
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract, Kind
 
 
 class Type(StrEnum):
@@ -108,8 +108,9 @@ _PRODUCT_VERSION: Final = (
 
 
 def _silver_events(event: EventContract) -> TableContract:
-    """De-duplicated events with the product version valid at event time."""
-    columns = (*payload(event), *_POSITION, _HASH, *_PRODUCT_VERSION, _EVENT_DATE)
+    """De-duplicated events; those that name a product with its version valid at event time."""
+    version = _PRODUCT_VERSION if any(f.name == "product_id" for f in event.fields) else ()
+    columns = (*payload(event), *_POSITION, _HASH, *version, _EVENT_DATE)
     key = (event.key, "event_id", "event_time")
     return TableContract(f"silver.{event.table}", SPARK_INGEST, columns, key, ("event_date",), insert_only=True)
 
@@ -154,6 +155,7 @@ _DECLARED: Final = (
     ),
     _silver_events(CLICKS),
     _silver_events(PURCHASES),
+    _silver_events(TRANSACTIONS),
     _silver_versions(PRODUCTS),
     _silver_versions(PROFILES),
     TableContract(
@@ -247,6 +249,32 @@ _DECLARED: Final = (
         ),
         ("user_id",),
         (),
+    ),
+    _gold(
+        "fraud_decisions",
+        (
+            Column("event_id", Type.STRING),
+            Column("event_time", Type.TIMESTAMP),
+            Column("user_id", Type.STRING),
+            Column("amount_cents", Type.LONG),
+            Column("transactions_10m", Type.LONG),
+            Column("transactions_1h", Type.LONG),
+            Column("trigger_time", Type.TIMESTAMP, nullable=True),
+            Column("flagged", Type.BOOLEAN),
+            Column("blocked", Type.BOOLEAN),
+        ),
+        ("user_id", "event_id", "event_time"),
+    ),
+    _gold(
+        "alerts",
+        (
+            Column("rule", Type.STRING),
+            Column("key", Type.STRING),
+            *_WINDOW,
+            Column("event_id", Type.STRING, nullable=True),
+            Column("event_time", Type.TIMESTAMP, nullable=True),
+        ),
+        ("rule", "key", "window_start", "event_id", "event_time"),
     ),
     TableContract(
         "marts.product_daily",

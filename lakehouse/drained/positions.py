@@ -12,7 +12,7 @@ from urllib3 import PoolManager, Retry
 from urllib3.exceptions import HTTPError
 
 from lakehouse.alerts import notifier_groups
-from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, offset_range
 from lakehouse.kafka.offsets import partition_counts
@@ -25,7 +25,7 @@ DASHBOARD_WRITER: Final = "dashboard_writer"
 NOTIFIER: Final = "notifier"
 
 CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = {
-    SPARK_INGEST: (CLICKS.topic, PURCHASES.topic, PRODUCTS.topic, PROFILES.topic),
+    SPARK_INGEST: (CLICKS.topic, PURCHASES.topic, TRANSACTIONS.topic, PRODUCTS.topic, PROFILES.topic),
     LIVE_DASHBOARD: (CLICKS.topic, PURCHASES.topic),
     DASHBOARD_WRITER: (DASHBOARD,),
     NOTIFIER: (ALERTS,),

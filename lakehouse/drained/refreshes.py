@@ -5,14 +5,18 @@ from typing import Final
 
 from lakehouse.contracts.tables import SPARK_INGEST, TABLES
 from lakehouse.delta import TableMissingError, open_table
-from lakehouse.delta.describe import Commit, newest_first
+from lakehouse.delta.describe import Commit, newest_first, versions_read
 from lakehouse.settings import Settings
 
 REFRESHED: Final = tuple(
     t.name for t in TABLES.values() if t.owner == SPARK_INGEST and t.layer in ("silver", "gold") and not t.insert_only
 )
 """Tables that are recomputed from silver."""
-SOURCES: Final = ("silver.clicks", "silver.purchases")
+SOURCES: Final = (
+    *("silver.clicks", "silver.purchases", "silver.transactions"),
+    *("silver.sessions", "gold.product_metrics_5m", "gold.fraud_decisions"),
+)
+"""Tables that others are computed from."""
 _MAINTENANCE: Final = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMN")
 """Operations that move the version and not the data."""
 
@@ -26,7 +30,7 @@ def outdated(settings: Settings) -> dict[str, str]:
     newest = {source: _data_version(settings, source) for source in SOURCES}
     behind = {}
     for name in REFRESHED:
-        read = _read_versions(settings, name)
+        read = _read(settings, name)
         late = [
             f"{source} {version} of {newest[source]}"
             for source, version in read.items()
@@ -37,12 +41,12 @@ def outdated(settings: Settings) -> dict[str, str]:
     return behind
 
 
-def _read_versions(settings: Settings, name: str) -> Mapping[str, int]:
-    """The silver versions in the newest commit that names any; none for a table that is not written yet."""
-    for commit in _history(settings, name):
-        if versions := commit.said.get("silver_version"):
-            return {source: int(version) for source, version in versions.items()}
-    return {}
+def _read(settings: Settings, name: str) -> Mapping[str, int]:
+    """The versions of its sources; none for a table that is not written yet."""
+    try:
+        return versions_read(open_table(settings, name))
+    except TableMissingError:
+        return {}
 
 
 def _data_version(settings: Settings, name: str) -> int:

@@ -91,6 +91,7 @@ Event: TypeAlias = Click | Purchase | Transaction | ProductVersion | ProfileVers
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     CLICKS.topic: Click,
     PURCHASES.topic: Purchase,
+    TRANSACTIONS.topic: Transaction,
     PRODUCTS.topic: ProductVersion,
     PROFILES.topic: ProfileVersion,
 }

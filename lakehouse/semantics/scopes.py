@@ -159,6 +159,7 @@ _PRODUCTS: Final = "shop.products"
 _PROFILES: Final = "shop.profiles"
 
 _ALL_VERSIONS: Final = Key(())
+_EVERYTHING: Final = Key(())
 
 
 def _same(row_time: str | None, scopes: Mapping[str, Scope], rollup_of: str = "") -> MetricScope:
@@ -206,6 +207,8 @@ SCOPES: Final[Mapping[str, MetricScope]] = {
         affected={_TRANSACTIONS: IntervalAround(0, FRAUD_REACH_MS, ("user_id",))},
         needs={_TRANSACTIONS: IntervalAround(FRAUD_REACH_MS, 0, ("user_id",))},
     ),
+    # Drawn from rows of other tables: an engine has the days on which those changed.
+    "gold.alerts": _same(None, {_CLICKS: _EVERYTHING, _PURCHASES: _EVERYTHING, _TRANSACTIONS: _EVERYTHING}),
     "marts.product_daily": MetricScope(
         "event_date",
         affected={

@@ -44,6 +44,11 @@ def purchase(user: str, minutes: float, product: str = "mug", cents: int = 500) 
     return _record("shop.purchases", user, {"event_time": clock(minutes)} | payload | rest)
 
 
+def transaction(user: str, minutes: float, cents: int = 500) -> Sent:
+    payload = {"user_id": user, "amount_cents": cents, "merchant": "acme", "country": "DE", "priority": "normal"}
+    return _record("shop.transactions", user, {"event_time": clock(minutes)} | payload)
+
+
 def version(product: str, minutes: float, price: int) -> Sent:
     payload = {"product_id": product, "category": "kitchen", "brand": "acme", "price_cents": price}
     return _record("shop.products", product, {"event_time": clock(0)} | payload | {"valid_from": clock(minutes)})

@@ -20,7 +20,7 @@ from lakehouse.semantics.reference import Row
 from lakehouse.settings import Settings
 from tests.conftest import Stack
 from tests.reference_lake import changed, encoded, fill, live
-from tests.strategies import click, impression, product, profile, purchase
+from tests.strategies import click, impression, product, profile, purchase, transaction
 
 pytestmark = pytest.mark.stack
 
@@ -34,6 +34,7 @@ STREAM = [
     click("ana", "11:00", "pan"),
     purchase("ana", "11:02", "pan"),
     purchase("bo", "12:00", region="süd"),
+    *(transaction("ana", "10:00", event_id=f"t{i:02d}") for i in range(11)),
 ]
 BROKEN: list[Outgoing] = [
     ("shop.clicks", b"ana", b"{"),
@@ -116,6 +117,7 @@ def test_a_row_from_a_partition_that_kafka_does_not_have_is_unexpected(settings:
         ("bronze.dead_letters", "key", pl.lit(b"")),
         ("silver.purchases", "category", pl.lit(None, pl.String)),
         ("gold.user_totals", "fingerprint", pl.col("fingerprint") + 1),
+        ("gold.fraud_decisions", "blocked", ~pl.col("blocked")),
     ],
 )
 def test_an_altered_value_is_different(settings: Settings, name: str, column: str, value: pl.Expr) -> None:

@@ -18,7 +18,7 @@ from minio import Minio
 from jobs.batch.rebuild import NEEDS
 from jobs.catalog import JOBS
 from jobs.streaming.spark.progress import journal_path
-from lakehouse.compare import COMPARED, LIVE, Comparison, compare
+from lakehouse.compare import COMPARED, Comparison, compare
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import open_table, scan
 from lakehouse.delta.tables import PROPERTIES
@@ -26,7 +26,7 @@ from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
-from tests.integration.spark_lake import Driver, click, clock, profile, purchase, send, version
+from tests.integration.spark_lake import Driver, click, clock, profile, purchase, send, transaction, version
 from tests.lake import assert_rebuilt
 
 if TYPE_CHECKING:
@@ -34,21 +34,23 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(2400)]
 
-TABLES = [name for name in COMPARED if name not in LIVE and not name.startswith("marts.")]
 WRITTEN = JOBS[SPARK_INGEST].writes
+TABLES = [name for name in COMPARED if name in WRITTEN]
 DAY = date(2026, 3, 2)
 
 KEPT = click("kim", 0)
 SPREAD = click("spread", 5, "cup")
+PAID = transaction("spread", 5)
 
 
 @dataclass(frozen=True)
 class Runs:
-    """What is to be known of both runs. `before`: table versions after the first."""
+    """What is to be known of both runs. `before`: table versions after the first; rows of kim's then."""
 
     settings: Settings
     before: dict[str, int]
     sessions_before: pl.DataFrame
+    decisions_before: pl.DataFrame
     comparison: Comparison
     stopped: tuple[int, float]
 
@@ -60,7 +62,9 @@ def runs(stack: "Stack", seed: int) -> Runs:
     send(settings, [version("mug", -600, 100), profile("kim", 0, "A"), profile("kim", 60, "B")])
     send(settings, [KEPT, purchase("kim", 3), click("kim", 45, "mug", "impression")])
     send(settings, [("shop.clicks", "kim", b"{"), ("shop.purchases", "kim", None), ("shop.clicks", "other", KEPT[2])])
-    send(settings, [SPREAD], partition=5)
+    send(settings, [transaction("kim", minutes) for minutes in range(5)])
+    send(settings, [SPREAD, PAID], partition=5)
+    send_day(settings, ShopDay(DAY, 0, 0, seed, late=0.1, very_late=0.05, duplicates=0.05, transactions=400))
     send_day(
         settings, ShopDay(DAY, 1500, 150, seed, late=0.1, very_late=0.05, duplicates=0.05, broken=0.02), unsafe=True
     )
@@ -69,14 +73,18 @@ def runs(stack: "Stack", seed: int) -> Runs:
         stopped = driver.terminate()
     before = {name: int(open_table(settings, name).version()) for name in WRITTEN}
     sessions_before = scan(settings, "silver.sessions").filter(pl.col("user_id") == "kim").collect()
+    decisions_before = scan(settings, "gold.fraud_decisions").filter(pl.col("user_id") == "kim").collect()
     with Driver(settings) as driver:
         # An event that joins kim's two sessions, a duplicate, a click that explains an earlier purchase,
-        # a version that should have been known, and a day that overlaps the first.
+        # a version that should have been known, a transaction that makes the fifth the sixth, and a day that overlaps
+        # the first.
         send(settings, [click("kim", 25, None, "impression"), KEPT, click("kim", 2), version("mug", -10, 200)])
-        send(settings, [SPREAD], partition=0)
-        send_day(settings, ShopDay(DAY, 800, 80, seed + 1, late=0.1, very_late=0.05, duplicates=0.05, hot=0.3))
+        send(settings, [transaction("kim", -1)])
+        send(settings, [SPREAD, PAID], partition=0)
+        day = ShopDay(DAY, 800, 80, seed + 1, late=0.1, very_late=0.05, duplicates=0.05, hot=0.3, transactions=300)
+        send_day(settings, day)
         driver.drain()
-    return Runs(settings, before, sessions_before, compare(settings, TABLES), stopped)
+    return Runs(settings, before, sessions_before, decisions_before, compare(settings, TABLES), stopped)
 
 
 def test_every_table_equals_the_reference(runs: Runs) -> None:
@@ -119,6 +127,25 @@ def test_a_late_event_merges_two_sessions_and_leaves_a_tombstone_of_the_absorbed
 def test_a_click_that_arrives_after_its_purchase_is_attributed(runs: Runs) -> None:
     (attributed,) = _rows(runs, "silver.purchase_clicks", user_id="kim")["click_event_time"]
     assert attributed.isoformat(timespec="milliseconds") == clock(2).replace("Z", "+00:00")
+
+
+def test_a_late_transaction_changes_what_was_decided_after_it(runs: Runs) -> None:
+    assert (runs.decisions_before.height, runs.decisions_before["flagged"].any()) == (5, False)
+    flagged = _rows(runs, "gold.fraud_decisions", user_id="kim").filter("flagged")
+    assert [at.isoformat(timespec="milliseconds") for at in flagged["event_time"]] == [clock(4).replace("Z", "+00:00")]
+    alerts = _rows(runs, "gold.alerts", key="kim", rule="fraud_flagged")
+    assert alerts["event_id"].to_list() == flagged["event_id"].to_list()
+
+
+def test_the_same_transaction_in_a_lower_partition_displaces_the_earlier_one(runs: Runs) -> None:
+    (kept,) = _rows(runs, "silver.transactions", user_id="spread").rows(named=True)
+    (decision,) = _rows(runs, "gold.fraud_decisions", user_id="spread").rows(named=True)
+    assert (kept["partition"], int(decision["fingerprint"])) == (0, kept["record_hash"])
+
+
+def test_alerts_are_there_by_each_rule(runs: Runs) -> None:
+    rules = set(_all(runs, "gold.alerts")["rule"])
+    assert rules == {"ctr_anomaly", "anomalous_session", "fraud_flagged", "fraud_blocked"}
 
 
 def test_a_version_learnt_late_enriches_events_that_were_there(runs: Runs) -> None:

@@ -44,6 +44,13 @@ def test_revenue_holds_every_purchase_once(name: str, stream: list[Event]) -> No
     assert sums(name, events) == of(*events.purchases)
 
 
+@pytest.mark.parametrize("name", ["gold.fraud_decisions"])
+@given(stream=event_streams())
+def test_decisions_hold_every_transaction_once(name: str, stream: list[Event]) -> None:
+    events = assemble(stream).events
+    assert sums(name, events) == of(*events.transactions)
+
+
 @given(stream=event_streams())
 def test_sliding_windows_hold_every_purchase_ten_times(stream: list[Event]) -> None:
     events = assemble(stream).events

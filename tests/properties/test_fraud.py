@@ -1,12 +1,16 @@
-"""Fraud decisions are what the rule says to the letter, however slowly it is followed."""
+"""Fraud decisions are what the rule says to the letter, however slowly it is followed, and whoever decides."""
 
 from typing import Any
 
+import polars as pl
 from hypothesis import given
+from hypothesis import strategies as st
 
+from jobs.rust_engines import fraud
 from lakehouse.semantics import Events, Transaction
 from lakehouse.semantics.reference.fraud import decisions_as_they_came, fraud_decisions
 from lakehouse.semantics.windows import HOUR, MINUTE
+from tests.lake import expected
 from tests.strategies import bursts
 
 
@@ -68,3 +72,38 @@ def test_in_any_order_the_last_to_come_is_said_what_is_true(burst: list[Transact
         (row,) = (r for r in fraud_decisions(Events.of(came)) if r["event_id"] == transaction.event_id)
         names = ("transactions_10m", "transactions_1h", "trigger_time", "flagged", "blocked")
         assert {name: getattr(decision, name) for name in names} == {name: row[name] for name in names}
+
+
+DECIDED = ["user_id", "event_id", "event_time", "transactions_10m", "transactions_1h", "trigger_time"]
+VERDICT = ["flagged", "blocked"]
+
+
+def by_polars(transactions: pl.DataFrame) -> pl.DataFrame:
+    return fraud.decide(transactions).select(*DECIDED, *VERDICT).sort(DECIDED)
+
+
+@given(burst=bursts(max_size=60), other=bursts(max_size=10))
+def test_polars_decides_alike(burst: list[Transaction], other: list[Transaction]) -> None:
+    events = Events.of([*burst, *other])
+    wanted = expected("gold.fraud_decisions", events).select(*DECIDED, *VERDICT).sort(DECIDED)
+    assert by_polars(expected("silver.transactions", events)).equals(wanted)
+
+
+@given(data=st.data(), burst=bursts(max_size=40).filter(bool))
+def test_polars_needs_no_more_than_it_reads_for_what_it_replaces(data: st.DataObject, burst: list[Transaction]) -> None:
+    """Of the new and the old decisions, those outside of the scope are the same, and those inside follow from what is
+    read for them."""
+    late = data.draw(st.sampled_from(burst))
+    before = expected("silver.transactions", Events.of(t for t in burst if t != late))
+    after = expected("silver.transactions", Events.of(burst))
+    touched = after.filter(event_id=late.event_id)
+    scope = fraud.affected(after, touched)
+
+    def outside(rows: pl.DataFrame) -> pl.DataFrame:
+        return by_polars(rows).join(scope, ["event_id", "event_time"], "anti")
+
+    time = touched["event_time"][0]
+    read = after.filter(pl.col("event_time").is_between(time - fraud.REACH, time + fraud.REACH))
+    inside = fraud.affected(by_polars(read), touched).sort(DECIDED)
+    assert outside(before).equals(outside(after))
+    assert inside.equals(by_polars(after).join(scope, ["event_id", "event_time"], "semi").sort(DECIDED))

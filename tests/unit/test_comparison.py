@@ -12,7 +12,7 @@ from lakehouse.compare.reference import to_frame
 from lakehouse.contracts.tables import table
 from lakehouse.semantics import Events
 from lakehouse.semantics.reference import METRICS, ctr_anomalies
-from tests.strategies import at, click, impression, product, profile, purchase
+from tests.strategies import at, click, impression, product, profile, purchase, transaction
 
 EVENTS = Events.of(
     [
@@ -25,6 +25,7 @@ EVENTS = Events.of(
         purchase("ana", "10:02"),
         click("bo", "13:00", "pan", region="süd"),
         purchase("bo", "37:00", "pan", region="süd"),
+        *(transaction("ana", at("10:00") + n, event_id=f"t{n:02d}") for n in range(11)),
     ]
 )
 

@@ -8,20 +8,23 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql.streaming.readwriter import DataStreamReader
 
-from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.settings import Settings
 
-CONTRACTS: Final = (CLICKS, PURCHASES, PRODUCTS, PROFILES)
+INGESTED: Final = (CLICKS, PURCHASES, PRODUCTS, PROFILES)
+"""What this job brings into bronze, or among the dead letters."""
+CONTRACTS: Final = (*INGESTED, TRANSACTIONS)
+"""What it reads: transactions have another ingester, and are read for silver."""
 
 
 def kafka_stream(spark: SparkSession, settings: Settings) -> DataFrame:
-    """The four topics from their beginnings, as raw records.
+    """The topics from their beginnings, as raw records.
 
     Events come in batches of at most `spark_max_offsets_per_trigger`: at once while half of that waits, else
     every `spark_trigger_seconds`. The changelogs are small and come whole, so that a backlog of clicks doesn't
     outrun the product versions it is enriched with.
     """
-    events = _source(spark, settings, (CLICKS, PURCHASES)).option(
+    events = _source(spark, settings, (CLICKS, PURCHASES, TRANSACTIONS)).option(
         "maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger
     )
     changelogs = _source(spark, settings, (PRODUCTS, PROFILES))
@@ -54,10 +57,9 @@ class MicroBatch:
     counts: Mapping[str, int]
     """Valid records by topic."""
     dead: int
-
-    @property
-    def input_rows(self) -> int:
-        return sum(self.counts.values()) + self.dead
+    """Invalid ones of the topics in `INGESTED`."""
+    input_rows: int
+    """All records."""
 
     def events(self, contract: EventContract) -> DataFrame:
         """The valid records of a topic: payload columns, position, arrival, value and hash."""
@@ -67,7 +69,8 @@ class MicroBatch:
         )
 
     def dead_letters(self) -> DataFrame:
-        return self.records.where(sf.col("reason").isNotNull())
+        ingested = sf.col("topic").isin([c.topic for c in INGESTED])
+        return self.records.where(ingested & sf.col("reason").isNotNull())
 
 
 def judge(raw: DataFrame, settings: Settings) -> DataFrame:
@@ -115,7 +118,8 @@ def learn(records: DataFrame, batch_id: int) -> MicroBatch:
     for row in rows:
         offsets.setdefault(row["topic"], {})[row["partition"]] = (row["first"], row["last"] + 1)
         counts[row["topic"]] += row["rows"] - row["dead"]
-    return MicroBatch(batch_id, records, offsets, counts, sum(row["dead"] for row in rows))
+    dead = sum(row["dead"] for row in rows if row["topic"] in {c.topic for c in INGESTED})
+    return MicroBatch(batch_id, records, offsets, counts, dead, sum(row["rows"] for row in rows))
 
 
 def _verdict(contract: EventContract) -> str:

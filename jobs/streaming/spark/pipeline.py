@@ -8,17 +8,18 @@ finds its work done and adds nothing, or does it.
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import polars as pl
 from pyspark.sql import DataFrame
 
-from jobs.rust_engines import revenue
+from jobs.rust_engines import alerts, fraud, revenue, transactions
 from jobs.streaming.spark import events, ingest, refresh, versions
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
 from jobs.streaming.spark.metrics import product_metrics_5m
-from jobs.streaming.spark.micro_batch import MicroBatch, judge, learn
+from jobs.streaming.spark.micro_batch import INGESTED, MicroBatch, judge, learn
 from jobs.streaming.spark.progress import Journal, journal_path
-from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.settings import Settings
 
@@ -26,7 +27,7 @@ THREADS = 3
 """Steps of one stage run side by side: most of a small commit is waiting for the store."""
 
 CORRECTED = " corrected"
-PINNED = ("silver.clicks", "silver.purchases")
+PINNED = ("silver.clicks", "silver.purchases", transactions.TABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class BatchRun:
             self._together(
                 *(
                     (f"bronze.{c.table}", lambda c=c: ingest.append_events(tables, batch, c, commit, once))
-                    for c in (CLICKS, PURCHASES, PRODUCTS, PROFILES)
+                    for c in INGESTED
                 ),
                 (ingest.DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, commit, once)),
             )
@@ -90,15 +91,19 @@ class BatchRun:
                 )
             )
         incoming = {c: events.first_of_each(tables, batch, c).persist() for c in (CLICKS, PURCHASES)}
+        paid = pl.DataFrame(batch.events(TRANSACTIONS).drop("value").toArrow())
         try:
-            self._silver_and_refreshes(incoming)
+            self._silver_and_refreshes(incoming, paid)
         finally:
             for frame in incoming.values():
                 frame.unpersist()
 
-    def _silver_and_refreshes(self, incoming: dict[EventContract, DataFrame]) -> None:
+    def _silver_and_refreshes(self, incoming: dict[EventContract, DataFrame], paid: pl.DataFrame) -> None:
         catalog = self.tables.version(events.VERSIONS)
         silver = {c: events.SilverEvents(self.tables, c, catalog, SPARK_INGEST, self.batch.batch_id) for c in incoming}
+        silver_transactions = transactions.SilverTransactions(
+            self.tables.settings, Commit(SPARK_INGEST, self.batch.batch_id).metadata
+        )
         inserted: dict[EventContract, events.Inserted] = {}
         # Events that this batch brings are enriched with all versions known: only older ones can be outdated.
         with_older_events = {c for c in incoming if not silver[c].empty}
@@ -124,17 +129,23 @@ class BatchRun:
 
         try:
             with self.journal.step("silver"):
-                self._together(*((silver[c].name, lambda c=c: insert(c)) for c in incoming))
+                self._together(
+                    *((silver[c].name, lambda c=c: insert(c)) for c in incoming),
+                    (transactions.TABLE, lambda: silver_transactions.insert(paid)),
+                )
             with self.journal.step("corrections"):
-                self._together(*((silver[c].name + CORRECTED, lambda c=c: correct(c)) for c in incoming))
+                self._together(
+                    *((silver[c].name + CORRECTED, lambda c=c: correct(c)) for c in incoming),
+                    (transactions.TABLE + CORRECTED, lambda: silver_transactions.displace(paid)),
+                )
             with self.journal.step("refresh"):
-                self._refresh(touched(CLICKS), touched(PURCHASES))
+                self._refresh(touched(CLICKS), touched(PURCHASES), paid.select(fraud.TOUCHED))
         finally:
             for found in inserted.values():
                 for frame in found.others:
                     frame.unpersist()
 
-    def _refresh(self, clicks: DataFrame, purchases: DataFrame) -> None:
+    def _refresh(self, clicks: DataFrame, purchases: DataFrame, paid: pl.DataFrame) -> None:
         cycle = refresh.Cycle(
             self.tables,
             {name: self.tables.version(name) for name in PINNED},
@@ -151,20 +162,28 @@ class BatchRun:
 
         def refresh_revenue() -> None:
             for name, version in revenue.Refresh(
-                self.tables.settings,
                 cycle.touched_purchases(),
                 cycle.versions[refresh.PURCHASES],
-                cycle.changed_by,
-                cycle.commit(refresh.PURCHASES).metadata,
+                cycle.replacement("revenue", refresh.PURCHASES),
             ).run():
                 self.journal.wrote(name, version)
+
+        def refresh_fraud() -> int | None:
+            version = cycle.versions[transactions.TABLE]
+            return fraud.Refresh(paid, version, cycle.replacement("fraud", transactions.TABLE)).run()
+
+        def refresh_alerts() -> int | None:
+            drawn_from = replace(cycle, versions={name: self.tables.version(name) for name in alerts.SOURCES})
+            return alerts.Refresh(drawn_from.replacement("alerts", *alerts.SOURCES)).run()
 
         self._together(
             ("silver.sessions", refresh_sessions),
             (product_metrics_5m.METRIC.table, lambda: refresh.refresh_metric(cycle, product_metrics_5m.METRIC)),
             ("silver.purchase_clicks", lambda: refresh.refresh_purchase_clicks(cycle)),
             ("revenue and totals", refresh_revenue),
+            (fraud.TABLE, refresh_fraud),
         )
+        self._together((alerts.TABLE, refresh_alerts))
 
     def _together(self, *steps: tuple[str, Callable[[], int | None]]) -> None:
         """Runs steps that touch different tables side by side; the first error is raised once all have ended."""

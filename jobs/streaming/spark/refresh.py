@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as sf
 
 from jobs.rust_engines import revenue
+from jobs.rust_engines.replacement import Replacement
 from jobs.spark_sql import run_sql
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.metrics import purchase_clicks, sessions
@@ -52,6 +53,10 @@ class Cycle:
 
     def commit(self, *sources: str) -> Commit:
         return Commit(self.job, self.batch_id, {name: self.versions[name] for name in sources})
+
+    def replacement(self, purpose: str, *sources: str) -> Replacement:
+        """For the tables that Polars refreshes."""
+        return Replacement(self.tables.settings, purpose, self.changed_by, self.commit(*sources).metadata)
 
     def read(self, name: str, dates: Collection[date]) -> DataFrame:
         """Silver as pinned."""

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from lakehouse.semantics.events import Events
 from lakehouse.semantics.reference import (
+    alerts,
     attribution,
     enrichment,
+    fraud,
     marts,
     product_metrics,
     region_revenue,
@@ -48,6 +50,7 @@ METRICS: Final = {
     for table, compute in {
         "silver.clicks": enrichment.clicks,
         "silver.purchases": enrichment.purchases,
+        "silver.transactions": enrichment.transactions,
         "silver.products": versions.products,
         "silver.profiles": versions.profiles,
         "silver.sessions": sessions.sessions,
@@ -59,6 +62,8 @@ METRICS: Final = {
         "gold.region_revenue_sliding_10m": region_revenue.region_revenue_sliding_10m,
         "gold.user_totals_daily": user_totals.user_totals_daily,
         "gold.user_totals": user_totals.user_totals,
+        "gold.fraud_decisions": fraud.fraud_decisions,
+        "gold.alerts": alerts.alerts,
         "marts.product_daily": marts.product_daily,
         "marts.region_daily": marts.region_daily,
     }.items()

@@ -19,7 +19,7 @@ from quality import QualityFailedError, checked_tables, run_quality
 from quality.data_docs import write_data_docs
 from quality.suites import SCHEMA_RULE, suite
 from tests.lake import expected, fill
-from tests.strategies import click, product, profile, purchase
+from tests.strategies import click, product, profile, purchase, transaction
 
 GOLD = "gold.product_metrics_5m"
 FIRST, SECOND = date(2024, 3, 1), date(2024, 3, 2)
@@ -30,6 +30,7 @@ SHOP = Events.of(
         click("ana", "10:00"),
         click("ana", "34:00"),
         purchase("ana", "10:01"),
+        *(transaction("ana", f"10:0{minute}") for minute in range(6)),
     ]
 )
 

@@ -16,7 +16,7 @@ from quality.by_hand import BY_HAND
 from quality.counting import rules_of
 from quality.rules import Severity
 from tests.lake import expected
-from tests.strategies import at, click, event_streams, impression, product, profile, purchase
+from tests.strategies import at, click, event_streams, impression, product, profile, purchase, transaction
 
 SHOP = Events.of(
     [
@@ -30,6 +30,8 @@ SHOP = Events.of(
         purchase("ana", "10:03"),
         purchase("bo", "13:00", "pan"),
         *(click("bo", at("08:00") + n * 20 * MINUTE) for n in range(15)),
+        transaction("bo", "08:00"),
+        *(transaction("ana", at("10:00") + n) for n in range(11)),
     ]
 )
 
@@ -144,6 +146,29 @@ BREAKS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("gold.user_totals_daily", {"first_purchase": LATER}, "the first purchase is not after the last"),
     ("gold.user_totals_daily", {"last_purchase": LATER}, "both purchases lie on event_date"),
+    (
+        "gold.fraud_decisions",
+        {"transactions_10m": 2},
+        "of the transactions in an hour, some are in the last 10 minutes, and one is itself",
+    ),
+    ("gold.fraud_decisions", {"flagged": True}, "flagged: the 6th or later in 10 minutes"),
+    ("gold.fraud_decisions", {"blocked": True}, "blocked: there is a trigger"),
+    (
+        "gold.fraud_decisions",
+        {"transactions_1h": 11},
+        "the 11th or later in an hour is a trigger, which blocks itself",
+    ),
+    (
+        "gold.fraud_decisions",
+        {"trigger_time": NOON - timedelta(days=9), "blocked": True},
+        "a trigger blocks for less than an hour",
+    ),
+    ("gold.fraud_decisions", {"events": 2}, "a decision is made of one transaction"),
+    ("gold.alerts", {"rule": "hunch"}, "the rule is one of those that there are"),
+    ("gold.alerts", {"rule": "fraud_flagged"}, "the alert of a transaction names it, no other does"),
+    ("gold.alerts", {"event_id": "x"}, "the event's id and time are known together"),
+    ("gold.alerts", {"window_end": NOON - timedelta(days=9)}, "the window doesn't end before it begins"),
+    ("gold.alerts", {"event_id": "x", "event_time": LATER}, "the event lies in the window"),
     ("gold.user_totals", {"last_purchase": NOON - timedelta(days=9)}, "the first purchase is not after the last"),
 ]
 

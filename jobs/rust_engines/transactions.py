@@ -1,0 +1,95 @@
+"""`silver.transactions`: each transaction once, brought in by Polars from the records of a micro-batch.
+
+As with all silver events, what is new by identity is inserted and the lowest (partition, offset) wins. A repeated batch
+finds its transactions known and adds nothing. Insertions and corrections are commits of their own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from lakehouse.contracts.arrow import polars_schema
+from lakehouse.contracts.tables import table
+from lakehouse.delta import Once, append, open_table, replace_days, scan_opened
+from lakehouse.delta.write import to_arrow
+from lakehouse.settings import Settings
+
+TABLE: Final = "silver.transactions"
+IDENTITY: Final = ("user_id", "event_id", "event_time")
+_POSITION: Final = ("partition", "offset")
+
+
+@dataclass(frozen=True, slots=True)
+class SilverTransactions:
+    """Brings transactions into silver, for its owner; `metadata` is what the commits say of themselves."""
+
+    settings: Settings
+    metadata: Mapping[str, Any]
+
+    def insert(self, records: pl.DataFrame) -> int | None:
+        """Adds those of `records` (payload and position, valid ones) that silver lacks; returns the new version, None
+        where it lacks none.
+
+        Raises what `lakehouse.delta.append` raises.
+        """
+        incoming = first_of_each(records)
+        fresh = incoming.join(self._held(incoming), IDENTITY, "anti")
+        if fresh.is_empty():
+            return None
+        return append(self.settings, TABLE, to_arrow(TABLE, _typed(fresh)), self._once(), self.metadata)
+
+    def displace(self, records: pl.DataFrame) -> int | None:
+        """Gives transactions that silver holds from a higher (partition, offset) the incoming record instead; None
+        where there are none.
+
+        Happens only when a foreign producer spreads a key over partitions. Whoever pays and when is part of the
+        identity, so that what the two records affect is the same. Raises what `lakehouse.delta.replace_days` raises.
+        """
+        incoming = first_of_each(records)
+        rivals = self._held(incoming).join(incoming, IDENTITY, suffix="_new")
+        position, new = pl.struct(*_POSITION), pl.struct(*(pl.col(f"{name}_new").alias(name) for name in _POSITION))
+        lost = rivals.filter(_before(new, position))
+        if lost.is_empty():
+            return None
+        days = lost["event_date"].unique().to_list()
+        opened = open_table(self.settings, TABLE)
+        held = scan_opened(self.settings, TABLE, opened).filter(pl.col("event_date").is_in(days)).collect()
+        won = incoming.join(lost, IDENTITY, "semi")
+        content = pl.concat([held.join(lost, IDENTITY, "anti"), _typed(won)])
+        said = {**self.metadata, "correction": "lower_position", "dates": sorted(day.isoformat() for day in days)}
+        return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(), said)
+
+    def _held(self, incoming: pl.DataFrame) -> pl.DataFrame:
+        """Identity, date and position of silver's rows of the incoming transactions."""
+        rows = scan_opened(self.settings, TABLE, open_table(self.settings, TABLE))
+        days = incoming["event_date"].unique().to_list()
+        return (
+            rows.filter(pl.col("event_date").is_in(days))
+            .select(*IDENTITY, "event_date", *_POSITION)
+            .join(incoming.lazy().select(IDENTITY), IDENTITY, "semi")
+            .collect()
+        )
+
+    def _once(self) -> Once:
+        return Once.after(open_table(self.settings, TABLE), self.settings.prefixed("transactions"))
+
+
+def first_of_each(records: pl.DataFrame) -> pl.DataFrame:
+    """One record of each transaction, the one with the lowest (partition, offset), dated."""
+    unique = records.sort(_POSITION).unique(IDENTITY, keep="first", maintain_order=True)
+    return unique.with_columns(event_date=pl.col("event_time").dt.date())
+
+
+def _before(one: pl.Expr, other: pl.Expr) -> pl.Expr:
+    """Polars doesn't order structs."""
+    partition, offset = _POSITION
+    earlier = one.struct.field(partition) < other.struct.field(partition)
+    same = one.struct.field(partition) == other.struct.field(partition)
+    return earlier | (same & (one.struct.field(offset) < other.struct.field(offset)))
+
+
+def _typed(rows: pl.DataFrame) -> pl.DataFrame:
+    contract = table(TABLE)
+    return rows.select(contract.column_names).cast(polars_schema(contract))
