@@ -27,6 +27,7 @@ from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
 from tests.integration.spark_lake import Driver, click, clock, profile, purchase, send, transaction, version
+from tests.integration.tables.log_files import log_transactions
 from tests.lake import assert_rebuilt
 
 if TYPE_CHECKING:
@@ -170,6 +171,14 @@ def test_a_restart_repeats_nothing(runs: Runs) -> None:
     assert begun == sorted(set(begun))
     positions = _all(runs, "bronze.clicks").select("partition", "offset")
     assert positions.is_unique().all()
+
+
+def test_a_restart_goes_on_with_the_transactions_of_its_checkpoint(runs: Runs) -> None:
+    appended = log_transactions(runs.settings, "bronze.clicks")
+    (app_id, *others), versions = (dict.fromkeys(column) for column in zip(*appended, strict=True))
+    assert app_id.startswith("stream.spark_lakehouse.")
+    assert others == []
+    assert len(versions) == len(appended) > 1
 
 
 def test_the_driver_ends_within_seconds_when_asked_to(runs: Runs) -> None:

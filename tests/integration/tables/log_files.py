@@ -28,3 +28,9 @@ def log_actions(settings: Settings, name: str, version: int) -> list[dict[str, A
     """The actions of one commit, in order."""
     lines = log_file(settings, f"{log_prefix(settings, name)}{version:020}.json").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def log_transactions(settings: Settings, name: str) -> list[tuple[str, int]]:
+    """The transactions that the log records: application id and version, commit by commit."""
+    actions = (action for version in log_versions(settings, name) for action in log_actions(settings, name, version))
+    return [(a["txn"]["appId"], a["txn"]["version"]) for a in actions if "txn" in a]

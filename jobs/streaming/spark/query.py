@@ -1,0 +1,80 @@
+"""A streaming query as a process: bound to its checkpoint, ended by SIGTERM, repeated by the next process."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame
+
+from jobs.spark_session import MissingJarsError
+from lakehouse.delta import TableError
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+AppId = Callable[[], str]
+"""The application id of a query's Delta transactions; known, and waited for, once the query has started."""
+Handle = Callable[[DataFrame, int], None]
+"""What Spark calls for each micro-batch, and again with the same records if it did not return."""
+
+
+def run_query(
+    settings: Settings, job: str, frame: DataFrame, handler: Callable[[AppId], Handle], output_mode: str = "append"
+) -> int:
+    """Runs the query of `job` until it fails; returns the exit status.
+
+    Its Delta transactions are numbered by batch, and batches by the checkpoint. So the id that they are numbered under
+    is the query's, which Spark keeps in the checkpoint: the same as long as the checkpoint is, and a new one when
+    batches begin at 0 again, whose first commits would be taken for repetitions otherwise.
+    """
+    started = threading.Event()
+    query_id = ""
+
+    def app_id() -> str:
+        started.wait()
+        return settings.prefixed(f"{job}.{query_id}")
+
+    query = (
+        frame.writeStream.queryName(job)
+        .outputMode(output_mode)
+        .option("checkpointLocation", settings.checkpoint_path(job))
+        .foreachBatch(handler(app_id))
+        .start()
+    )
+    query_id = query.id
+    started.set()
+    log.info("%s: query %s started; journal in %s", job, query.id, settings.home / "logs")
+    try:
+        while not query.awaitTermination(1):
+            pass
+    except StreamingQueryException as error:
+        last = query.lastProgress
+        log.error("%s: failed after batch %s: %s", job, last["batchId"] if last else "none", error)
+        return 1
+    return 0
+
+
+def serve(run: Callable[[Settings], int]) -> int:
+    """The whole of such a process; returns its exit status. On SIGTERM it ends with status 0."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        return run(load_settings())
+    except (MissingJarsError, ServiceDownError, TableError) as error:
+        log.error("%s", error)
+        return 1
+
+
+def _stop(signum: int, _frame: FrameType | None) -> None:
+    # Not sys.exit: it would wait for the steps under way. The JVM ends with this process, and a batch that is
+    # cut off at any point is repeated.
+    log.info("%s: stopping", signal.Signals(signum).name)
+    logging.shutdown()
+    os._exit(0)
