@@ -47,6 +47,17 @@ _DECLARED: Final = (
         freshness_seconds=30,
     ),
     JobSpec(
+        name="user_totals__spark_state",
+        engine=Engine.PROCESS,
+        group="user_totals__spark_state",
+        entry_point="jobs.streaming.spark.stateful.main",
+        reads=("shop.purchases",),
+        writes=("gold.user_totals__spark_state", "quarantine.batches"),
+        guarantee="exactly once: offsets and state in one checkpoint, MERGE idempotent by batch id",
+        freshness_seconds=120,
+        by_default=False,
+    ),
+    JobSpec(
         name="region_revenue__consumer",
         engine=Engine.PROCESS,
         group="region_revenue__consumer",

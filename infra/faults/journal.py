@@ -1,4 +1,4 @@
-"""Reads the Spark driver's journal: what it says of batches that were begun, repeated and ended."""
+"""Reads a Spark driver's journal: what it says of batches that were begun, repeated and ended."""
 
 import json
 from datetime import datetime
@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from jobs.streaming.spark.progress import journal_path
+from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.settings import Settings
 
 
 class Journal:
-    def __init__(self, settings: Settings) -> None:
-        self._path: Path = journal_path(settings)
+    def __init__(self, settings: Settings, job: str = SPARK_INGEST) -> None:
+        self._path: Path = journal_path(settings, job)
 
     def lines(self, batch_id: int | None = None, event: str | None = None) -> list[dict[str, Any]]:
         if not self._path.exists():

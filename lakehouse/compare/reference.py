@@ -37,8 +37,8 @@ class Reference:
         return cls(ends, segments, assemble(chain.from_iterable(map(events_of, segments))))
 
     def rows(self, name: str) -> Iterator[Row]:
-        """The rows of a silver, gold or mart table."""
-        return METRICS[name].compute(self.log.events)
+        """The rows of a silver, gold or mart table; a variant's are those of the table that it is one of."""
+        return METRICS[table(name).variant_of or name].compute(self.log.events)
 
     def frame(self, name: str) -> pl.DataFrame:
         """The same as a frame."""

@@ -19,7 +19,7 @@ from lakehouse.compare.reference import INGESTED, Reference
 from lakehouse.compare.segments import Offsets
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta import append_ops
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.topics import ALERTS
@@ -30,6 +30,8 @@ BRONZE: Final = (*(f"bronze.{EVENTS[topic].table}" for topic in INGESTED), "bron
 LIVE: Final = (REDIS_PRODUCTS, REDIS_SESSIONS, ALERTS)
 COMPARED: Final = (*BRONZE, *METRICS, *LIVE)
 """All that is compared, in this order."""
+VARIANTS: Final = tuple(name for name, contract in TABLES.items() if contract.variant_of in METRICS)
+"""What is compared only when it is asked for."""
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
@@ -39,7 +41,7 @@ class UnknownTargetError(LookupError):
     """Asked to compare what has no reference."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"nothing to compare {name!r} with; comparable: {', '.join(COMPARED)}")
+        super().__init__(f"nothing to compare {name!r} with; comparable: {', '.join((*COMPARED, *VARIANTS))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def compare(
     progress: Progress = lambda _doing: None,
     mart_days: Collection[date] | None = None,
 ) -> Comparison:
-    """Compares `names` (of `COMPARED`; all by default) once, with Kafka up to `ends` (by default its end now).
+    """Compares `names` (of `COMPARED` and `VARIANTS`; all of `COMPARED` by default) once, with Kafka up to `ends` (by
+    default its end now).
 
     Call it when the pipeline is drained up to `ends` and nothing more was sent. Every row is compared on every
     run: what costs time is to judge records, and that is done once per record (see `segments`). The result is
@@ -88,12 +91,12 @@ def compare(
     less; without it, they are compared on the days that they hold.
 
     Raises:
-        UnknownTargetError: a name that is not in `COMPARED`.
+        UnknownTargetError: a name that is in neither.
         ServiceDownError: Kafka, MinIO or Redis does not answer.
         ReadError: retention has removed records that were never read.
     """
     for name in names:
-        if name not in COMPARED:
+        if name not in COMPARED and name not in VARIANTS:
             raise UnknownTargetError(name)
     started, run_id = time.monotonic(), str(uuid.uuid4())
     compared_at = datetime.now(UTC)

@@ -39,7 +39,9 @@ class UnknownTableError(LookupError):
 class TableContract:
     """`name` is ``layer.table``. `key` identifies a row. `insert_only` tables may be read as a stream.
 
-    `not_compared` columns tell of the run that wrote a row, not of the data: comparisons leave them out.
+    `not_compared` columns tell of the run that wrote a row, not of the data: comparisons leave them out. A table that
+    is a `variant_of` another has the same meaning, made in another way by a job that is off by default: what looks at
+    all tables leaves it out, as it may never have been written.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TableContract:
     partition_by: tuple[str, ...] = ()
     insert_only: bool = False
     not_compared: tuple[str, ...] = ()
+    variant_of: str | None = None
 
     @property
     def layer(self) -> str:
@@ -277,6 +280,21 @@ _DECLARED: Final = (
         ("rule", "key", "window_start", "event_id", "event_time"),
     ),
     TableContract(
+        "gold.user_totals__spark_state",
+        "user_totals__spark_state",
+        (
+            Column("user_id", Type.STRING),
+            *_REVENUE,
+            Column("first_purchase", Type.TIMESTAMP),
+            Column("last_purchase", Type.TIMESTAMP),
+            *_ROLLED_UP,
+            Column("batch_id", Type.LONG),
+        ),
+        ("user_id",),
+        not_compared=("batch_id",),
+        variant_of="gold.user_totals",
+    ),
+    TableContract(
         "marts.product_daily",
         BACKFILL,
         (
@@ -308,6 +326,22 @@ _DECLARED: Final = (
         ),
         ("event_date", "region"),
         ("event_date",),
+    ),
+    TableContract(
+        "quarantine.batches",
+        "streams that set a batch aside",
+        (
+            Column("job", Type.STRING),
+            Column("app_id", Type.STRING),
+            Column("batch_id", Type.LONG),
+            Column("row", Type.STRING),
+            Column("condition", Type.STRING),
+            Column("sql_state", Type.STRING),
+            Column("error", Type.STRING),
+            Column("set_aside_at", Type.TIMESTAMP),
+        ),
+        ("app_id", "batch_id", "row"),
+        insert_only=True,
     ),
     TableContract(
         "ops.comparisons",

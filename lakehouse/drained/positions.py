@@ -119,8 +119,8 @@ def group_positions(settings: Settings, group: str) -> Positions:
     return positions
 
 
-def spark_positions(settings: Settings) -> Positions:
-    """Where the last micro-batch that Spark has committed ended: its tables hold all before that.
+def spark_positions(settings: Settings, job: str = SPARK_INGEST) -> Positions:
+    """Where the last micro-batch that a Spark job has committed ended: its tables hold all before that.
 
     Spark writes ``offsets/N`` before it runs batch N and ``commits/N`` when all of it is done.
     """
@@ -131,7 +131,7 @@ def spark_positions(settings: Settings) -> Positions:
         secure=False,
         http_client=PoolManager(timeout=10, retries=Retry(2, backoff_factor=0.2)),
     )
-    checkpoint = settings.checkpoint_path(SPARK_INGEST, "s3").removeprefix(f"s3://{settings.bucket}/")
+    checkpoint = settings.checkpoint_path(job, "s3").removeprefix(f"s3://{settings.bucket}/")
     try:
         names = [found.object_name or "" for found in client.list_objects(settings.bucket, f"{checkpoint}/commits/")]
         committed = [int(name) for path in names if (name := path.rpartition("/")[2]).isdecimal()]

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from jobs.catalog import JOBS
+from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.drained import wait_until_drained
 from lakehouse.kafka.producer import build_producer
 from lakehouse.settings import ROOT, Settings
@@ -69,10 +72,12 @@ def send(settings: Settings, records: Iterable[Sent], partition: int | None = No
 
 
 class Driver:
-    """``python -m jobs.streaming.spark.main`` in a process group of its own, for as long as the block lasts."""
+    """``python -m jobs.streaming.spark.main`` in a process group of its own, for as long as the block lasts; or another
+    job's module."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, job: str = SPARK_INGEST) -> None:
         self._settings = settings
+        self._job = job
         self._log: Path = settings.home / "logs" / f"{settings.prefixed('spark', '_')}.log"
 
     def __enter__(self) -> "Driver":
@@ -82,7 +87,7 @@ class Driver:
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jobs.streaming.spark.main"],
+                [sys.executable, "-m", JOBS[self._job].entry_point],
                 env=environment,
                 cwd=ROOT,
                 stdout=log,
@@ -94,8 +99,29 @@ class Driver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to Python and its JVM, whichever still lives."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(30)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+    def wait_for(self, condition: Callable[[], object], seconds: float = 900) -> None:
+        """Waits until it holds, while the driver runs."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self._still_runs()
+            assert time.monotonic() < deadline, f"not within {seconds} s"
+            time.sleep(0.05)
 
     def drain(self, seconds: float = 900) -> None:
         """Waits until all that was sent is in every table."""

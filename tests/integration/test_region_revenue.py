@@ -80,19 +80,13 @@ def epochs(settings: Settings) -> dict[tuple[int, int], int]:
     return {(partition, offset): epoch for partition, offset, epoch in rows}
 
 
-def test_revenue_equals_the_reference_row_for_row(settings: Settings, log: Path, seed: int) -> None:
-    send_purchases(settings, seed)
-    topic, key, value = purchase("nul", 5)
-    send(settings, [(topic, key, json.dumps(json.loads(value or b"") | {"region": "no\x00rth"}).encode())])
-    with Member(settings, log):
-        wait_until_all_is_kept(settings)
-    assert assert_equals_the_reference(settings) > 400
-
-
 def test_killed_after_processing_and_before_the_commit_it_processes_the_record_again(
     settings: Settings, log: Path, seed: int
 ) -> None:
     send_purchases(settings, seed)
+    # Valid, and nothing that PostgreSQL's text could hold.
+    topic, key, value = purchase("nul", 5)
+    send(settings, [(topic, key, json.dumps(json.loads(value or b"") | {"region": "no\x00rth"}).encode())])
     with Member(settings, log) as first:
         wait_until_all_is_kept(settings)
         offset = end_offsets(settings, TOPIC)[3]
@@ -105,7 +99,7 @@ def test_killed_after_processing_and_before_the_commit_it_processes_the_record_a
     after = epochs(settings)
     assert after.pop((3, offset)) == 2
     assert after == before
-    assert_equals_the_reference(settings)
+    assert assert_equals_the_reference(settings) > 400
 
 
 def test_a_start_goes_by_the_offsets_with_the_results_not_by_the_groups(

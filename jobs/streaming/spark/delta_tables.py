@@ -1,7 +1,8 @@
 """Delta tables as the Spark jobs use them: pinned reads, appends, and replacement of whole days."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -108,6 +109,22 @@ class DeltaTables:
         """Makes `rows` the whole content of the table."""
         self._writer(name, rows, commit).mode("overwrite").save(self.path(name))
         return self.version(name)
+
+    @contextmanager
+    def committing(self, commit: Commit, once: Transaction | None = None) -> Iterator[None]:
+        """What a statement within the block that takes no options, such as MERGE, says of itself, and how it is made to
+        happen once. By settings of the session, so for one thread: that of a micro-batch, which has its own session."""
+        settings = {"spark.databricks.delta.commitInfo.userMetadata": json.dumps(commit.metadata)}
+        if once is not None:
+            settings["spark.databricks.delta.write.txnAppId"] = once.app_id
+            settings["spark.databricks.delta.write.txnVersion"] = str(once.version)
+        for name, value in settings.items():
+            self.spark.conf.set(name, value)
+        try:
+            yield
+        finally:
+            for name in settings:
+                self.spark.conf.unset(name)
 
     def last_commit(self, name: str) -> dict[str, Any]:
         """What the newest commit says of itself; empty for one that says nothing."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
@@ -24,14 +24,15 @@ def kafka_stream(spark: SparkSession, settings: Settings) -> DataFrame:
     every `spark_trigger_seconds`. The changelogs are small and come whole, so that a backlog of clicks doesn't
     outrun the product versions it is enriched with.
     """
-    events = _source(spark, settings, (CLICKS, PURCHASES, TRANSACTIONS)).option(
+    events = kafka_source(spark, settings, (CLICKS, PURCHASES, TRANSACTIONS)).option(
         "maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger
     )
-    changelogs = _source(spark, settings, (PRODUCTS, PROFILES))
+    changelogs = kafka_source(spark, settings, (PRODUCTS, PROFILES))
     return events.load().unionByName(changelogs.load())
 
 
-def _source(spark: SparkSession, settings: Settings, contracts: Sequence[EventContract]) -> DataStreamReader:
+def kafka_source(spark: SparkSession, settings: Settings, contracts: Sequence[EventContract]) -> DataStreamReader:
+    """The topics of `contracts` from their beginnings, in batches as `kafka_stream` says."""
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
@@ -63,14 +64,22 @@ class MicroBatch:
 
     def events(self, contract: EventContract) -> DataFrame:
         """The valid records of a topic: payload columns, position, arrival, value and hash."""
-        verdict = _verdict(contract)
-        return self.records.where((sf.col("topic") == contract.topic) & sf.col("reason").isNull()).select(
-            f"{verdict}.event.*", "topic", "partition", "offset", "arrival", "value", "record_hash"
-        )
+        return valid_events(self.records, contract)
 
     def dead_letters(self) -> DataFrame:
         ingested = sf.col("topic").isin([c.topic for c in INGESTED])
         return self.records.where(ingested & sf.col("reason").isNotNull())
+
+    def summary(self) -> dict[str, Any]:
+        """For the journal: how many records, from where to where."""
+        return {
+            "input_rows": self.input_rows,
+            "dead_letters": self.dead,
+            "offsets": {
+                topic: {str(p): {"from": first, "to": end} for p, (first, end) in sorted(partitions.items())}
+                for topic, partitions in self.offsets.items()
+            },
+        }
 
 
 def judge(raw: DataFrame, settings: Settings) -> DataFrame:
@@ -98,6 +107,13 @@ def judge(raw: DataFrame, settings: Settings) -> DataFrame:
         "*",
         sf.coalesce(*(_of_verdict(c, "reason") for c in CONTRACTS)).alias("reason"),
         sf.coalesce(*(_of_verdict(c, "field") for c in CONTRACTS)).alias("field"),
+    )
+
+
+def valid_events(records: DataFrame, contract: EventContract) -> DataFrame:
+    """Of judged records the valid ones of a topic: payload columns, position, arrival, value and hash."""
+    return records.where((sf.col("topic") == contract.topic) & sf.col("reason").isNull()).select(
+        f"{_verdict(contract)}.event.*", "topic", "partition", "offset", "arrival", "value", "record_hash"
     )
 
 

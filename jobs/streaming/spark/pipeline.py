@@ -57,7 +57,7 @@ class Pipeline:
                 batch = learn(records, batch_id)
             if batch.input_rows:
                 BatchRun(DeltaTables(raw.sparkSession, self.settings), batch, self.app_id(), journal).run()
-            journal.end(batch)
+            journal.end(**batch.summary())
         finally:
             records.unpersist()
 

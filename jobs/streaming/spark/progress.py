@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.streaming.spark.micro_batch import MicroBatch
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.settings import Settings
 
 
-def journal_path(settings: Settings) -> Path:
-    return settings.home / "logs" / f"{settings.prefixed(SPARK_INGEST)}.progress.jsonl"
+def journal_path(settings: Settings, job: str = SPARK_INGEST) -> Path:
+    return settings.home / "logs" / f"{settings.prefixed(job)}.progress.jsonl"
 
 
 def finished_batches(settings: Settings, since: datetime) -> Iterator[dict[str, Any]]:
@@ -65,20 +64,15 @@ class Journal:
     def fail(self, error: BaseException) -> None:
         self._write({"event": "failed", "error": str(error)[:2000]})
 
-    def end(self, batch: MicroBatch | None) -> None:
-        """The whole of the batch; None for an empty one."""
+    def end(self, **found: Any) -> None:
+        """The whole of the batch, and what was `found` of it."""
         self._write(
             {
                 "event": "end",
                 "started_at": self._started_at,
                 "ended_at": _now(),
                 "total_seconds": round(time.monotonic() - self._started, 3),
-                "input_rows": batch.input_rows if batch else 0,
-                "dead_letters": batch.dead if batch else 0,
-                "offsets": {
-                    topic: {str(p): {"from": first, "to": end} for p, (first, end) in sorted(partitions.items())}
-                    for topic, partitions in (batch.offsets if batch else {}).items()
-                },
+                **found,
                 "seconds": self._seconds,
                 "versions": self._versions,
             }

@@ -1,0 +1,118 @@
+"""Setting a poisonous micro-batch aside, so that the stream goes on with the next."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from py4j.java_gateway import is_instance_of
+from pyspark import SparkContext
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as sf
+
+from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.query import Handle
+
+QUARANTINE: Final = "quarantine.batches"
+ATTEMPTS: Final = 3
+_DATA_ERRORS: Final = ("21", "22", "23")
+"""SQLSTATE classes: cardinality violation, data exception, integrity constraint violation."""
+_OF_THE_CODE: Final = "22023"
+"""Of these one is not the data's: invalid parameter value. Every batch would fail by it, and be set aside."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """An error that is the rows' own: with the same rows it comes again. `condition` is the engine's name for it."""
+
+    condition: str
+    sql_state: str
+
+    @classmethod
+    def found(cls, error: BaseException) -> "Poison | None":
+        """What makes `error` a poison, looked for among its causes; None if it may pass.
+
+        Only errors that SQL classes as the data's are: an overflow, a cast that can't be done, a broken constraint,
+        two source rows for one target row. All others may be an outage of whatever kind (a store or a broker that is
+        down, no memory, a conflict, a bug that a restart with other code mends), and an outage must never lead to
+        setting a batch aside: then nothing would be processed any more, and all would seem well.
+        """
+        for state, condition in _causes(error):
+            if state is not None and state[:2] in _DATA_ERRORS and state != _OF_THE_CODE:
+                return cls(condition or "unnamed", state)
+        return None
+
+
+def _causes(error: BaseException | None) -> Iterator[tuple[str | None, str | None]]:
+    """SQLSTATE and condition of `error` and of what caused it, in Python and beyond it in the JVM."""
+    while error is not None:
+        # As drivers of databases have it (`psycopg.Error`); Spark's errors have it in the JVM.
+        yield getattr(error, "sqlstate", None), type(error).__name__
+        thrown: Any = getattr(error, "_origin", None) or getattr(error, "java_exception", None)
+        while thrown is not None:
+            if is_instance_of(SparkContext._gateway, thrown, "org.apache.spark.SparkThrowable"):
+                told: Any = SparkContext._jvm.PythonErrorUtils  # type: ignore[union-attr]
+                yield told.getSqlState(thrown), told.getCondition(thrown)
+            thrown = thrown.getCause()
+        error = error.__cause__
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Wraps the handler of a stream's micro-batches: one that fails `ATTEMPTS` times by a poison is written to
+    `quarantine.batches`, rows and error, and counts as done.
+
+    For handlers that may be repeated and leave nothing half done. Only what the handler does can be set aside. What the
+    query itself computes, its state above all, is computed before and completely; an error there is raised, as state
+    that lacks a batch could not be gone on from.
+    """
+
+    job: str
+    app_id: str
+    tables: DeltaTables
+    handle: Handle
+
+    def __call__(self, rows: DataFrame, batch_id: int) -> Poison | None:
+        """Handles `rows` (computed: to be read again and again); what it was set aside for, if it was.
+
+        Raises the handler's error if that is no poison, and what writing to the quarantine raises.
+        """
+        failures = 0
+        while True:
+            try:
+                self.handle(rows, batch_id)
+                return None
+            except Exception as error:
+                poison = Poison.found(error)
+                if poison is None:
+                    raise
+                failures += 1
+                log.warning("batch %d, attempt %d of %d: %s", batch_id, failures, ATTEMPTS, error)
+                if failures == ATTEMPTS:
+                    self._write(rows, batch_id, poison, error)
+                    log.error("batch %d is set aside in %s: %s", batch_id, QUARANTINE, poison.condition)
+                    return poison
+
+    def _write(self, rows: DataFrame, batch_id: int, poison: Poison, error: Exception) -> None:
+        aside = rows.select(
+            sf.lit(self.job).alias("job"),
+            sf.lit(self.app_id).alias("app_id"),
+            sf.lit(batch_id).cast("bigint").alias("batch_id"),
+            sf.to_json(sf.struct("*")).alias("row"),
+            sf.lit(poison.condition).alias("condition"),
+            sf.lit(poison.sql_state).alias("sql_state"),
+            sf.lit(str(error)[:4000]).alias("error"),
+            sf.lit(datetime.now(UTC)).alias("set_aside_at"),
+        )
+        # Once, also when the batch is repeated because Spark didn't get to note that it was done.
+        self.tables.append(QUARANTINE, aside, Commit(self.job, batch_id), Transaction(self.app_id, batch_id))
+
+
+def set_aside_rows(tables: DeltaTables, app_id: str, batch_id: int, schema: str) -> DataFrame:
+    """The rows of a batch that was set aside, as its handler got them (`schema`, as DDL)."""
+    aside = tables.read(QUARANTINE, tables.version(QUARANTINE))
+    mine = aside.where((sf.col("app_id") == app_id) & (sf.col("batch_id") == batch_id))
+    return mine.select(sf.from_json("row", schema, {"mode": "FAILFAST"}).alias("row")).select("row.*")
