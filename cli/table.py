@@ -212,12 +212,16 @@ def restore(name: Name, version: Version = None, timestamp: Timestamp = None) ->
         done = restore_table(settings, name, version, _time(version, timestamp), getpass.getuser())
     _console.print(f"{name}: version {done.version} has the content of version {done.target}")
     if name in REFRESHED and done.changed:
+        from jobs.batch.rebuild import NEEDS  # Spark: a second, which no other command here should wait
+
         first, last = done.days or ("DAY", "DAY")
-        _console.print(
-            f"It is recomputed by its owner only where new events touch it; to have all of it anew, now: "
-            f"python -m jobs.batch.rebuild --from {first} --to {last} --tables {name} --publish",
-            soft_wrap=True,
+        again = (
+            f"to have all of it anew, now: "
+            f"python -m jobs.batch.rebuild --from {first} --to {last} --tables {name} --publish"
+            if name in NEEDS
+            else "until then the rest stays as it was then"
         )
+        _console.print(f"Its owner recomputes it where new events touch it; {again}", soft_wrap=True)
 
 
 def _written(names: list[str] | None) -> Iterator[str]:

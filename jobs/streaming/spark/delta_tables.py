@@ -5,15 +5,34 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    MetadataChangedException,
+)
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import functions as sf
 
 from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.settings import Settings
+
+CONFLICTS: Final = (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    MetadataChangedException,
+)
+"""What a commit raises when another's came in between; in Python these classes have no base of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +97,19 @@ class DeltaTables:
 
     def read(self, name: str, version: int, dates: Collection[date] | None = None) -> DataFrame:
         """The table at `version`; `dates` restricts it to these partitions, as literals, so that others are
-        pruned before anything is read."""
-        frame = self.spark.read.format("delta").option("versionAsOf", version).load(self.path(name))
+        pruned before anything is read.
+
+        It has the contract's columns: one that the contract has gained since that version is null, one of a newer
+        contract is left out.
+        """
+        stored = self.spark.read.format("delta").option("versionAsOf", version).load(self.path(name))
+        known = set(stored.columns)
+        frame = stored.select(
+            *(
+                sf.col(column.name) if column.name in known else sf.lit(None).cast(column.dataType).alias(column.name)
+                for column in schema(table(name)).fields
+            )
+        )
         partitions = table(name).partition_by
         if dates is None or not partitions:
             return frame
@@ -106,8 +136,9 @@ class DeltaTables:
         return self.version(name)
 
     def overwrite(self, name: str, rows: DataFrame, commit: Commit) -> int:
-        """Makes `rows` the whole content of the table."""
-        self._writer(name, rows, commit).mode("overwrite").save(self.path(name))
+        """Makes `rows` the whole content of the table, which gets the columns that it lacks."""
+        writer = self._writer(name, rows, commit).mode("overwrite").option("mergeSchema", "true")
+        writer.save(self.path(name))
         return self.version(name)
 
     @contextmanager

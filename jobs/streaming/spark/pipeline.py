@@ -6,16 +6,18 @@ checkpoint after all of it; a batch that dies before is repeated whole, with the
 finds its work done and adds nothing, or does it.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import polars as pl
 from pyspark.sql import DataFrame
 
 from jobs.rust_engines import alerts, fraud, revenue, transactions
 from jobs.streaming.spark import events, ingest, refresh, versions
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import CONFLICTS, Commit, DeltaTables, Transaction
 from jobs.streaming.spark.metrics import product_metrics_5m
 from jobs.streaming.spark.micro_batch import INGESTED, MicroBatch, judge, learn
 from jobs.streaming.spark.progress import Journal, journal_path
@@ -23,8 +25,14 @@ from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TR
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.settings import Settings
 
+T = TypeVar("T")
+log = logging.getLogger(SPARK_INGEST)
+
 THREADS = 3
 """Steps of one stage run side by side: most of a small commit is waiting for the store."""
+
+ATTEMPTS = 5
+"""How often a step is done before a table that others keep changing fails the batch."""
 
 CORRECTED = " corrected"
 PINNED = ("silver.clicks", "silver.purchases", transactions.TABLE)
@@ -190,10 +198,24 @@ class BatchRun:
 
         def timed(name: str, step: Callable[[], int | None]) -> None:
             with self.journal.step(name):
-                self.journal.wrote(name.removesuffix(CORRECTED), step())
+                self.journal.wrote(name.removesuffix(CORRECTED), computed_anew(step))
 
         with ThreadPoolExecutor(THREADS) as pool:
             _raise_first(pool.map(lambda step: timed(*step), steps))
+
+
+def computed_anew(step: Callable[[], T]) -> T:
+    """Does a step, and does it again where maintenance (a compaction, a new column) has committed in between.
+
+    The step reads its tables anew and computes from them, so nothing outdated is committed; one that had taken effect
+    finds so, as after a kill.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return step()
+        except CONFLICTS as conflict:
+            log.info("computing anew: %s", str(conflict).splitlines()[0])
+    return step()
 
 
 def _raise_first(results: Iterable[None]) -> None:

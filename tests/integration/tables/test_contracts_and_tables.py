@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import polars as pl
 import pyarrow as pa
@@ -13,8 +15,9 @@ import pytest
 from deltalake import DeltaTable, Field, write_deltalake
 from deltalake.schema import PrimitiveType
 
+from jobs.catalog import JOBS
 from lakehouse.contracts.arrow import arrow_schema
-from lakehouse.contracts.tables import Column, Type, table
+from lakehouse.contracts.tables import SPARK_INGEST, Column, Type, table
 from lakehouse.delta import (
     NoDeltaTableError,
     Once,
@@ -29,8 +32,11 @@ from lakehouse.delta.describe import newest_first
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.delta.write import to_arrow
 from lakehouse.object_store import build_client
+from lakehouse.runtime.reconcile import start, stop, view
 from lakehouse.semantics import Events
 from lakehouse.settings import ROOT, Settings
+from tests.faults.killing import until
+from tests.integration.tables.log_files import log_prefix
 from tests.lake import expected, stored
 from tests.strategies import click, positioned
 
@@ -149,17 +155,24 @@ def test_a_path_that_is_no_delta_table_is_left_alone(lake):
     assert said in command(lake, "table", "read", CLICKS, fails=1)
 
 
-@pytest.fixture
-def newer(lake) -> Settings:
-    """A table that asks of its readers what no reader here has."""
-    create_table(lake, CLICKS)
-    store, key = build_client(lake), f"{lake.namespace}/silver/clicks/_delta_log/{0:020}.json"
+@contextmanager
+def newer_protocol(lake: Settings) -> Iterator[None]:
+    """Within the block the table asks of its readers what no reader here has."""
+    version = int(create_table(lake, CLICKS).version()) + 1
     feature = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["new"], "writerFeatures": ["new"]}
-    actions = [json.loads(line) for line in store.get_object(lake.bucket, key).read().splitlines()]
-    lines = [json.dumps({"protocol": feature} if "protocol" in action else action) for action in actions]
-    content = "\n".join(lines).encode()
+    content = json.dumps({"protocol": feature}).encode()
+    store, key = build_client(lake), f"{log_prefix(lake, CLICKS)}{version:020}.json"
     store.put_object(lake.bucket, key, io.BytesIO(content), len(content))
-    return lake
+    try:
+        yield
+    finally:
+        store.remove_object(lake.bucket, key)
+
+
+@pytest.fixture
+def newer(lake) -> Iterator[Settings]:
+    with newer_protocol(lake):
+        yield lake
 
 
 def test_a_newer_protocol_is_said_to_be_one(newer):
@@ -185,6 +198,23 @@ def test_the_spark_driver_says_what_is_wrong_with_a_table_and_ends(newer):
     assert "silver.clicks at s3://" in complaint
     assert "newer Delta protocol" in complaint
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.timeout(180)
+def test_the_job_s_status_says_what_is_wrong_with_a_table(stack):
+    """In the namespace of the supervised jobs; the table is as before afterwards."""
+    settings, job = stack.ensure("minio", "postgres"), JOBS[SPARK_INGEST]
+
+    def complaint() -> bool:
+        detail = view(settings, job).actual.detail
+        return "silver.clicks at s3://" in detail and "newer Delta protocol" in detail
+
+    with newer_protocol(settings):
+        start(settings, job, "test")
+        try:
+            until(complaint, 120, "the job's status says why it does not run")
+        finally:
+            stop(settings, job, "test")
 
 
 def command(lake: Settings, *words: str, fails: int = 0) -> str:
