@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,10 +69,13 @@ def _class_path(settings: Settings) -> str:
     return f"{connectors}:{spark}/*"
 
 
-def build_session(settings: Settings, app_name: str, *, ui: bool = False) -> SparkSession:
+def build_session(
+    settings: Settings, app_name: str, *, ui: bool = False, overrides: Mapping[str, str] | None = None
+) -> SparkSession:
     """Starts Spark in this process (two threads, UTC) with the SQL functions of the connectors registered.
 
-    `ui`: serve Spark's pages at ``settings.spark_ui_port``; one session per installation may.
+    `ui`: serve Spark's pages at ``settings.spark_ui_port``; one session per installation may. `overrides`: options of
+    Spark that are to differ from ours.
 
     Raises:
         MissingJarsError: jars were not installed; the message says how to.
@@ -108,6 +112,7 @@ def build_session(settings: Settings, app_name: str, *, ui: bool = False) -> Spa
             "spark.ui.enabled": str(ui).lower(),
             "spark.ui.port": str(settings.spark_ui_port),
         }
+        | dict(overrides or {})
     )
     builder = SparkSession.builder.master(f"local[{settings.parallelism}]").appName(app_name)
     for key, value in options.items():

@@ -25,6 +25,9 @@ HOME_PREFIX = "lakehouse-test-"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="Seed of all generated data; drawn if not given.")
+    parser.addoption(
+        "--writing-seconds", type=int, default=60, help="How long the writers of one table write at the same time."
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,43 +1,67 @@
-"""Spark, as a process of its own: appends rows to ``ops.quality_results``, one commit each.
+"""Spark, as a process of its own, writing a table that others write too.
 
-``python -m tests.integration.tables.spark_writer NAMESPACE NAME COMMITS`` says ``ready``, waits for a line, and then
-says the ``run_id`` of each row that it was told is committed.
+``python -m tests.integration.tables.spark_writer NAMESPACE NAME JOURNAL append|count [LOG_STORE]``; see `writing`.
+LOG_STORE is the class that creates commit files, if not ours.
 """
 
 import sys
-from datetime import UTC, datetime
+from pathlib import Path
+
+from delta.tables import DeltaTable
+from pyspark.sql import SparkSession
 
 from jobs.spark_session import build_session
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import CONFLICTS, Commit, DeltaTables, Transaction
 from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import table
 from lakehouse.settings import load_settings
+from tests.integration.tables.writing import COUNTERS, NAME, Acknowledged, rows, write_on_demand
 
-NAME = "ops.quality_results"
-
-
-def row(run: str) -> dict[str, object]:
-    """A row of `NAME` that is known by its `run_id`."""
-    numbers = {"version": 1, "rows_checked": 1, "expectations": 1, "failed": 0}
-    return {"run_id": run, "checked_at": datetime(2024, 3, 4, tzinfo=UTC), "table": "t", "success": True} | numbers
+TXN_APP_ID, TXN_VERSION = "spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion"
 
 
-def main(namespace: str, name: str, commits: int) -> None:
+def append(tables: DeltaTables, name: str, number: int) -> Acknowledged:
+    """Spark itself tries again while others win: what it adds doesn't depend on theirs."""
+    run, columns = f"{name}-{number}", schema(table(NAME))
+    added = [tuple(row[column] for column in columns.names) for row in rows(run, number)]
+    frame = tables.spark.createDataFrame(added, columns).coalesce(1)
+    tables.append(NAME, frame, Commit(name, number), Transaction(name, number))
+    return Acknowledged(run, len(added))
+
+
+def count(tables: DeltaTables, name: str, number: int) -> Acknowledged:
+    """A MERGE that meets another's must be computed anew, by whoever asked for it: the sum it holds is outdated."""
+    spark, key = tables.spark, COUNTERS[number % len(COUNTERS)]
+    spark.conf.set(TXN_APP_ID, name)
+    spark.conf.set(TXN_VERSION, str(number))
+    conflicts = 0
+    while True:
+        try:
+            _merge(spark, tables.path(NAME), key)
+            return Acknowledged(key, 1, conflicts)
+        except CONFLICTS:
+            conflicts += 1
+
+
+def _merge(spark: SparkSession, path: str, key: str) -> None:
+    source = spark.createDataFrame([(key,)], "run_id string")
+    target = DeltaTable.forPath(spark, path).alias("t").merge(source.alias("s"), "t.run_id = s.run_id")
+    target.whenMatchedUpdate(set={"rows_checked": "t.rows_checked + 1"}).execute()
+
+
+def main(namespace: str, name: str, journal: str, work: str, log_store: str | None = None) -> None:
     settings = load_settings().model_copy(update={"namespace": namespace})
-    spark = build_session(settings, "writer")
+    overrides = {"spark.delta.logStore.s3a.impl": log_store} if log_store else None
+    spark = build_session(settings, name, overrides=overrides)
     tables = DeltaTables(spark, settings)
-    tables.create(NAME)
-    columns = schema(table(NAME))
-    print("ready", flush=True)
-    sys.stdin.readline()
-    for number in range(commits):
-        run = f"{name}-{number}"
-        values = row(run)
-        rows = spark.createDataFrame([tuple(values[column] for column in columns.names)], columns)
-        tables.append(NAME, rows, Commit("race", number))
-        print(run, flush=True)
+    write = {"append": append, "count": count}[work]
+    # A driver's first commit takes many times what later ones do: it is made elsewhere, before all begin together.
+    rehearsal = DeltaTables(spark, settings.model_copy(update={"namespace": f"{namespace}_{name}"}))
+    rehearsal.create(NAME)
+    append(rehearsal, name, 0)
+    write_on_demand(Path(journal), lambda number: write(tables, name, number))
     spark.stop()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:])

@@ -1,23 +1,16 @@
 """Several writers of one Delta log on MinIO: each version has one winner; no acknowledged commit is lost or doubled."""
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from collections import Counter
 
 import pytest
-from minio import Minio
 
 from lakehouse.delta import append_ops, create_table
-from lakehouse.settings import ROOT, Settings
+from tests.integration.tables.log_files import log_file
 from tests.integration.tables.log_store_race import PART_BYTES
 from tests.integration.tables.lost_answers import LosingProxy
-from tests.integration.tables.spark_writer import NAME, row
+from tests.integration.tables.many_writers import Logged, append_together, names
+from tests.integration.tables.writer_process import Writer, ready
+from tests.integration.tables.writing import COUNTERS, NAME, acknowledged, row
 from tests.lake import stored
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
@@ -25,73 +18,12 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 THREADS = 4
 
 
-class Writer:
-    """A Spark process that waits until it is told to write."""
-
-    def __init__(self, module: str, *arguments: object, port: int | None = None) -> None:
-        environment = os.environ | ({"LAKEHOUSE_MINIO_PORT": str(port)} if port else {})
-        # A file: nobody reads along, and a full pipe would stop the writer.
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `end`
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.integration.tables.{module}", *map(str, arguments)],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-
-    def wait_until_ready(self) -> None:
-        assert self._line() == "ready\n"
-
-    def tell(self, line: object = "go") -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-
-    def answer(self) -> Any:
-        return json.loads(self._line())
-
-    def said(self) -> list[str]:
-        """All that it says until it ends."""
-        output, _ = self._process.communicate(timeout=600)
-        assert self._process.returncode == 0, self._complaint()
-        return output.splitlines()
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._errors.close()
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, self._complaint()
-        return line
-
-    def _complaint(self) -> str:
-        self._errors.seek(0)
-        return self._errors.read()[-3000:]
-
-
-@contextmanager
-def writers(*waiting: Writer) -> Iterator[None]:
-    try:
-        for writer in waiting:
-            writer.wait_until_ready()
-        yield
-    finally:
-        for writer in waiting:
-            writer.end()
-
-
 @pytest.mark.parametrize(("versions", "size"), [(100, 0), (5, PART_BYTES)], ids=["one put", "in parts"])
 def test_of_the_writers_of_a_version_exactly_one_wins(lake, versions, size):
     """Two processes of four threads: the threads meet in one S3 client, the processes only at the store."""
     folder = f"{lake.namespace}/race"
-    racing = [Writer("log_store_race", name, folder, THREADS, size) for name in ("one", "two")]
-    with writers(*racing):
+    racing = [Writer("tables.log_store_race", name, folder, THREADS, size) for name in ("one", "two")]
+    with ready(*racing):
         for version in range(versions):
             for writer in racing:
                 writer.tell(version)
@@ -100,52 +32,47 @@ def test_of_the_writers_of_a_version_exactly_one_wins(lake, versions, size):
             assert written == f"{winner}\n{'x' * size}\n"
 
 
-def test_spark_recognises_its_commit_whose_answer_was_lost(lake):
+def test_spark_recognises_its_commit_whose_answer_was_lost(lake, tmp_path):
     create_table(lake, NAME)
+    journal = tmp_path / "journal.jsonl"
     with LosingProxy((lake.host, lake.minio_port), "/_delta_log/00000000000000000002.json") as proxy:
-        writer = Writer("spark_writer", lake.namespace, "spark", 3, port=proxy.port)
-        with writers(writer):
-            writer.tell()
-            acknowledged = writer.said()
+        writer = Writer("tables.spark_writer", lake.namespace, "spark", journal, "append", port=proxy.port)
+        with ready(writer):
+            writer.tell("3 commits")
+            assert writer.finish() == ""
     assert proxy.lost == 1
-    assert commits_of(lake) == [["spark-0"], ["spark-1"], ["spark-2"]]
-    assert acknowledged == ["spark-0", "spark-1", "spark-2"]
+    commits = [("spark-0", 1), ("spark-1", 2), ("spark-2", 3)]
+    assert Logged.read(lake, NAME).commits == commits
+    assert [(entry.run_id, entry.rows) for entry in acknowledged(journal)] == commits
 
 
-def test_spark_and_delta_rs_write_one_table(lake):
-    create_table(lake, NAME)
-    sparks = [Writer("spark_writer", lake.namespace, name, 12) for name in ("one", "two")]
-    rust = [f"rust-{number}" for number in range(24)]
-    with writers(*sparks), ThreadPoolExecutor(2) as pool:
-        for writer in sparks:
-            writer.tell()
-        list(pool.map(lambda run: append_ops(lake, NAME, [row(run)]), rust))
-        acknowledged = rust + [run for writer in sparks for run in writer.said()]
-    committed = commits_of(lake)
-    assert all(len(runs) == 1 for runs in committed)
-    assert sorted(run for (run,) in committed) == sorted(acknowledged)
-    assert sorted(stored(lake, NAME)["run_id"]) == sorted(acknowledged)
-    assert len(acknowledged) == len(rust) + 24
+def test_writers_of_several_engines_lose_no_commit_and_double_none(lake, tmp_path, pytestconfig):
+    """Each writer's journal says what it was told is committed: that is in the log, once, and nothing else is."""
+    outcome = append_together(lake, pytestconfig.getoption("writing_seconds"), tmp_path)
+    print(outcome)
+    assert outcome.failed == {}
+    assert (outcome.lost, outcome.doubled, outcome.unknown, outcome.holes) == ((), (), (), ())
+    assert outcome.rows_stored == outcome.rows_acknowledged
+    assert set(outcome.acknowledged) == set(names())
+    assert all(outcome.acknowledged.values())
 
 
-def commits_of(lake: Settings) -> list[list[str]]:
-    """The `run_id` of each file that was added, by commit from version 1 on; no version is missing."""
-    prefix = lake.table_path(NAME).removeprefix(f"s3://{lake.bucket}/") + "/_delta_log/"
-    names = [found.object_name.removeprefix(prefix) for found in store(lake).list_objects(lake.bucket, prefix)]
-    versions = sorted(int(name.split(".")[0]) for name in names if name.removesuffix(".json").isdigit())
-    assert versions == list(range(len(versions)))
-    found = []
-    for version in versions[1:]:
-        actions = [json.loads(line) for line in log_file(lake, f"{prefix}{version:020}.json").splitlines()]
-        runs = [json.loads(action["add"]["stats"])["minValues"]["run_id"] for action in actions if "add" in action]
-        found.append(runs)
-    return found
-
-
-def log_file(lake: Settings, key: str) -> bytes:
-    return store(lake).get_object(lake.bucket, key).read()
-
-
-def store(lake: Settings) -> Minio:
-    key, secret = lake.minio_access_key, lake.minio_secret_key.get_secret_value()
-    return Minio(f"{lake.host}:{lake.minio_port}", key, secret, secure=False)
+def test_counters_that_several_merge_into_hold_the_sum(lake, tmp_path):
+    """All MERGEs rewrite one file, so that of those that read one version one wins; the others compute anew."""
+    append_ops(lake, NAME, [row(key, 0) for key in COUNTERS])
+    commits = {"spark-0": 6, "spark-1": 6, "delta-rs-0": 20, "delta-rs-1": 20}
+    journals = {name: tmp_path / f"{name}.jsonl" for name in commits}
+    writers = {
+        name: Writer(f"tables.{name[:-2].replace('-', '_')}_writer", lake.namespace, name, journal, "count")
+        for name, journal in journals.items()
+    }
+    with ready(*writers.values()):
+        for name, writer in writers.items():
+            writer.tell(f"{commits[name]} commits")
+        assert {name: writer.finish() for name, writer in writers.items()} == dict.fromkeys(writers, "")
+    told = {name: acknowledged(journal) for name, journal in journals.items()}
+    print({name: (len(merges), sum(m.conflicts for m in merges)) for name, merges in told.items()})
+    counted = Counter(merge.run_id for merges in told.values() for merge in merges)
+    assert {name: len(merges) for name, merges in told.items()} == commits
+    assert dict(stored(lake, NAME).select("run_id", "rows_checked").iter_rows()) == counted
+    assert sum(merge.conflicts for merges in told.values() for merge in merges) > 0
