@@ -114,7 +114,7 @@ class Runner:
             started_at=started_at,
             verdict=verdict,
             faults=injector.injected(),
-            records=day.clicks + day.purchases,
+            records=day.clicks + day.purchases + day.transactions,
             rows_compared=rows,
             ledger=ledger,
             seconds=round(time.monotonic() - began, 1),
