@@ -1,11 +1,13 @@
 """Delta tables by contract name through delta-rs, without a JVM: open, read, create, append, replace days."""
 
 from lakehouse.delta.errors import (
+    BucketMissingError,
     CommitRefusedError,
     NoDeltaTableError,
     ProtocolTooNewError,
     SchemaMismatchError,
     StoreDeniedError,
+    StoreFailingError,
     TableError,
     TableMissingError,
     VersionMissingError,
@@ -15,12 +17,14 @@ from lakehouse.delta.tables import create_table, open_table, table_exists
 from lakehouse.delta.write import Once, append, append_ops, replace_all, replace_days
 
 __all__ = [
+    "BucketMissingError",
     "CommitRefusedError",
     "NoDeltaTableError",
     "Once",
     "ProtocolTooNewError",
     "SchemaMismatchError",
     "StoreDeniedError",
+    "StoreFailingError",
     "TableError",
     "TableMissingError",
     "VersionMissingError",

@@ -1,5 +1,6 @@
 """What can be wrong with a Delta table, and what to do about it."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -35,6 +36,28 @@ class StoreDeniedError(TableError, PermissionError):
             f"MinIO at {endpoint} refuses the access key of {credentials_file}; "
             f"does another installation hold that port? LAKEHOUSE_PORT_BASE moves this one"
         )
+
+
+class BucketMissingError(TableError):
+    """MinIO answers, and has no bucket of the name that ours has."""
+
+    def __init__(self, bucket: str, endpoint: str) -> None:
+        super().__init__(
+            f"MinIO at {endpoint} has no bucket {bucket}: "
+            f"`lakehouse up minio` makes the one that LAKEHOUSE_BUCKET names"
+        )
+
+
+class StoreFailingError(TableError):
+    """MinIO answers with errors, or loses connections, for longer than its client tries by itself."""
+
+    def __init__(self, table: str, endpoint: str, reason: Exception) -> None:
+        # delta-rs draws its chain of causes in colours, over several lines.
+        plain = " ".join(re.sub(r"\x1b\[[0-9;]*m|↳", "", str(reason)).split())
+        super().__init__(
+            f"{table}: MinIO at {endpoint} fails: {plain[:500]}; nothing was committed, repeat when it works again"
+        )
+        self.table = table
 
 
 class CommitRefusedError(TableError, RuntimeError):

@@ -14,6 +14,7 @@ from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.tables import TableContract, table
 from lakehouse.delta.describe import newest_first
 from lakehouse.delta.errors import (
+    BucketMissingError,
     CommitRefusedError,
     NoDeltaTableError,
     ProtocolTooNewError,
@@ -49,6 +50,7 @@ def open_table(
         VersionMissingError: it has no such version, or didn't exist at that time.
         ServiceDownError: MinIO doesn't answer.
         StoreDeniedError: MinIO doesn't know our access key.
+        BucketMissingError: MinIO has no such bucket.
     """
     contract = table(name)
     require_minio(settings)
@@ -159,13 +161,15 @@ def require_minio(settings: Settings) -> None:
 
 @contextmanager
 def _explained(settings: Settings, name: str) -> Iterator[None]:
-    """Says of an answer 403, and of a feature that delta-rs lacks, what it means here."""
+    """Says of an answer 403, of a missing bucket and of a feature that delta-rs lacks what it means here."""
     try:
         yield
     except OSError as error:
-        if "403 Forbidden" not in str(error):
-            raise
-        raise StoreDeniedError(settings.s3_endpoint, settings.credentials_file) from None
+        if "403 Forbidden" in str(error):
+            raise StoreDeniedError(settings.s3_endpoint, settings.credentials_file) from None
+        if "NoSuchBucket" in str(error):
+            raise BucketMissingError(settings.bucket, settings.s3_endpoint) from None
+        raise
     except DeltaError as error:
         if "Unsupported" not in str(error):
             raise

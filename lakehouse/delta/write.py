@@ -11,11 +11,11 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakehouse.contracts.arrow import arrow_schema, polars_schema
 from lakehouse.contracts.tables import table
-from lakehouse.delta.errors import CommitRefusedError
+from lakehouse.delta.errors import CommitRefusedError, StoreFailingError
 from lakehouse.delta.schemas import padded
 from lakehouse.delta.tables import create_table, open_table
 from lakehouse.settings import Settings
@@ -50,6 +50,7 @@ def append(settings: Settings, name: str, rows: pa.Table, once: Once, metadata: 
 
     Raises:
         CommitRefusedError: other writers won every attempt.
+        StoreFailingError: MinIO answers with errors only.
         DeltaError: the rows break the contract (a null where none may be, another type).
     """
     return commit_once(
@@ -125,7 +126,8 @@ def commit_once(
     """Lets `attempt` commit to the table `name`, until it has once; returns the version that holds the commit.
 
     Called again after another writer's commit, `attempt` must compute anew from the table that it is given.
-    Raises CommitRefusedError when other writers won every attempt, and what `attempt` raises otherwise.
+    Raises CommitRefusedError when other writers won every attempt, StoreFailingError when the store failed at each
+    (its client repeats a request ten times by itself), and what `attempt` raises otherwise.
 
     Why one commit and not two: delta-rs accepts one transaction id twice, and takes its own commit, whose
     answer was lost, for a stranger's. So it gets a single try at a time (`max_commit_retries=0`); after each
@@ -145,13 +147,24 @@ def commit_once(
             return int(opened.version())
         try:
             attempt(opened, properties)
-        except (CommitFailedError, OSError) as error:
+        except CommitFailedError as error:
+            last_error: Exception = error
+        except (OSError, DeltaError) as error:
+            if not _of_store(error):
+                raise
             last_error = error
         else:
             return int(open_table(settings, name).version())
     if _seen(open_table(settings, name), once):
         return int(open_table(settings, name).version())
+    if _of_store(last_error):
+        raise StoreFailingError(name, settings.s3_endpoint, last_error) from last_error
     raise CommitRefusedError(name, ATTEMPTS) from last_error
+
+
+def _of_store(error: Exception) -> bool:
+    """Whether it is the store that failed: of commits delta-rs says so by an OSError, of data files in words."""
+    return isinstance(error, OSError) or "S3 error" in str(error)
 
 
 def _seen(opened: DeltaTable, once: Once) -> bool:
