@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -91,8 +92,9 @@ class Member:
 class Rebalance:
     """What came of a change in a group of `members`.
 
-    `moved`: partitions that went from one process to another. `interrupted`: partitions that were taken from a living
-    process and came back to it. `settled_seconds`: from the change until no process claimed anything any more.
+    `each_before`, `each_after`: how many partitions those members had that had any. `moved`: partitions that went from
+    one process to another. `interrupted`: partitions that were taken from a living process and came back to it.
+    `settled_seconds`: from the change until no process claimed anything any more.
     Pauses: the longest time without a processed record, by partition; of those that moved, and of the others. Records
     are kept every `BATCH_SECONDS`, which is the least that a pause can be.
     """
@@ -101,6 +103,8 @@ class Rebalance:
     members: int
     change: str
     idle_before: int
+    each_before: list[int]
+    each_after: list[int]
     moved: int
     interrupted: int
     settled_seconds: float
@@ -144,8 +148,8 @@ def steady_purchases(settings: Settings) -> Iterator[None]:
         thread.join()
 
 
-def measure(settings: Settings, assignor: str, members: int, change: str, log: Path) -> Rebalance:
-    """A group of so many, and what its `change` did: ``kill`` of one that has partitions, or ``join`` of one more."""
+def measure(settings: Settings, assignor: str, members: int, change: str, log: Path, joining: int = 1) -> Rebalance:
+    """A group of so many, and what its `change` did: ``kill`` of one that has partitions, or ``join`` of `joining`."""
     create_topics(settings)
     with connect(settings) as connection, ExitStack() as stack, steady_purchases(settings):
         group = [stack.enter_context(Member(settings, log, "--assignor", assignor)) for _ in range(members)]
@@ -158,7 +162,8 @@ def measure(settings: Settings, assignor: str, members: int, change: str, log: P
             victim.kill()
             living.remove(victim.pid)
         else:
-            living.add(stack.enter_context(Member(settings, log, "--assignor", assignor)).pid)
+            more = [stack.enter_context(Member(settings, log, "--assignor", assignor)) for _ in range(joining)]
+            living.update(member.pid for member in more)
         after = _settled(connection, living, min(len(living), PARTITIONS))
         last_claim, pauses = _seen_since(connection, changed)
     moved = {p for p in after if after[p][1] != before[p][1]}
@@ -167,12 +172,18 @@ def measure(settings: Settings, assignor: str, members: int, change: str, log: P
         members,
         change,
         idle,
+        _each(before),
+        _each(after),
         len(moved),
         sum(after[p][0] > before[p][0] and p not in moved for p in after),
         round(last_claim, 2),
         sorted(ms for p, ms in pauses.items() if p in moved),
         sorted(ms for p, ms in pauses.items() if p not in moved),
     )
+
+
+def _each(found: Owners) -> list[int]:
+    return sorted(Counter(pid for _, pid in found.values()).values())
 
 
 def _settled(connection: psycopg.Connection, living: set[int], busy: int) -> Owners:

@@ -23,25 +23,26 @@ def settings(stack: Stack) -> Settings:
 
 
 def test_eager_takes_every_partition_from_everybody(settings: Settings, tmp_path: Path) -> None:
-    seen = measure(settings, "range", 3, "kill", tmp_path / "log")
-    assert seen.idle_before == 0
-    assert seen.moved >= 2
+    seen = measure(settings, "range", 7, "kill", tmp_path / "log")
+    assert seen.idle_before == 1
+    assert seen.moved >= 1
     assert seen.moved + seen.interrupted == 6
     assert SESSION_SECONDS / 2 < seen.settled_seconds < SESSION_SECONDS + DELIVERY_SECONDS
     assert_equals_the_reference(settings)
 
 
-def test_cooperative_moves_the_partitions_of_the_member_that_was_killed_alone(
+def test_cooperative_gives_the_killed_ones_partition_to_the_idle_seventh_and_moves_no_other(
     settings: Settings, tmp_path: Path
 ) -> None:
-    seen = measure(settings, "cooperative-sticky", 3, "kill", tmp_path / "log")
-    assert (seen.idle_before, seen.moved, seen.interrupted) == (0, 2, 0)
+    seen = measure(settings, "cooperative-sticky", 7, "kill", tmp_path / "log")
+    assert (seen.idle_before, seen.moved, seen.interrupted) == (1, 1, 0)
     assert SESSION_SECONDS / 2 < seen.settled_seconds < SESSION_SECONDS + DELIVERY_SECONDS
     assert max(seen.pause_of_others_ms) < min(seen.pause_of_moved_ms)
     assert_equals_the_reference(settings)
 
 
-def test_a_seventh_member_is_idle_until_another_is_killed(settings: Settings, tmp_path: Path) -> None:
-    seen = measure(settings, "cooperative-sticky", 7, "kill", tmp_path / "log")
-    assert (seen.idle_before, seen.moved, seen.interrupted) == (1, 1, 0)
+def test_a_group_of_three_has_two_partitions_each_and_one_of_six_has_one(settings: Settings, tmp_path: Path) -> None:
+    seen = measure(settings, "cooperative-sticky", 3, "join", tmp_path / "log", joining=3)
+    assert (seen.idle_before, seen.each_before, seen.each_after) == (0, [2, 2, 2], [1] * 6)
+    assert (seen.moved, seen.interrupted) == (3, 0)
     assert_equals_the_reference(settings)
