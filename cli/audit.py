@@ -28,6 +28,7 @@ def audit(
     full: Annotated[
         bool, typer.Option("--full", help="Read again what earlier audits have read: all of Kafka, all raw values.")
     ] = False,
+    live: Annotated[bool, typer.Option(help="Redis too, for which Flink and the dashboard writer must run.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Follow every record that Kafka holds now into bronze, silver and what is made of it, and add it all up.
@@ -36,7 +37,7 @@ def audit(
     2: it could not be told, as a service is down, or the tables are behind. Also written to ops.ledger.
     """
     try:
-        result = _run(wait, full)
+        result = _run(wait, live, full)
     except Exception as error:
         message = explained(error)
         if message is None:
@@ -50,7 +51,7 @@ def audit(
     raise typer.Exit(0 if result.clean else 1)
 
 
-def _run(wait: float, full: bool) -> Audit:
+def _run(wait: float, live: bool, full: bool) -> Audit:
     settings = load_settings()
     with _progress.status("looking whether all is drained") as spinner:
 
@@ -58,8 +59,8 @@ def _run(wait: float, full: bool) -> Audit:
             if hop := state.waiting_for:
                 spinner.update(f"waiting for {hop.name}: {hop.missing}")
 
-        ends = wait_until_drained(settings, wait, waiting, live=False, refreshes=False)
-        return audit_ledger(settings, ends, full=full, progress=spinner.update)
+        ends = wait_until_drained(settings, wait, waiting, live=live, refreshes=False)
+        return audit_ledger(settings, ends, live=live, full=full, progress=spinner.update)
 
 
 def _show(result: Audit) -> None:
@@ -72,6 +73,13 @@ def _show(result: Audit) -> None:
         topic, *counts = astuple(account)
         table.add_row(topic, *(f"{count:,}" for count in counts))
     _console.print(table)
+    rows = Table("made of events", "version", "events in its rows", "sum of their hashes", box=None, pad_edge=False)
+    for column in rows.columns[1:]:
+        column.justify = "right"
+    for each in result.derived:
+        version = "-" if each.version is None else str(each.version)
+        rows.add_row(each.table, version, f"{each.records:,}", f"{each.hash_sum:,}")
+    _console.print(rows)
     for note in result.notes:
         _console.print(f"Not audited: {note}", markup=False, style="yellow", soft_wrap=True)
     for finding in result.findings:
@@ -79,5 +87,6 @@ def _show(result: Audit) -> None:
     _console.print(
         f"[{'green' if result.clean else 'red'}]{result.verdict}[/] of {sum(result.records.values()):,} records, "
         f"{result.read:,} of them read from Kafka now, in {result.seconds:.1f} s; "
-        f"appended to ops.ledger as {result.run_id}"
+        f"appended to ops.ledger as {result.run_id}",
+        soft_wrap=True,
     )

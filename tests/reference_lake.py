@@ -10,7 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 from lakehouse.compare.reference import Reference
 from lakehouse.compare.run import BRONZE
 from lakehouse.contracts.tables import table
-from lakehouse.delta import Once, append, scan
+from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.sender import Outgoing, Sender
@@ -56,11 +56,29 @@ def fill(settings: Settings, stream: Iterable[Event], broken: Iterable[Outgoing]
             append(settings, name, to_arrow(name, reference.stored(name, partition)), Once.new("test"))
     for name in METRICS:
         rows = reference.frame(name).with_columns(pl.lit("test").alias(c) for c in table(name).not_compared)
-        append(settings, name, to_arrow(name, rows), Once.new("test"))
+        if table(name).layer == "marts":
+            publish(settings, name, rows)
+        else:
+            said = {"silver_version": versions(settings)} if name == "gold.alerts" else None
+            append(settings, name, to_arrow(name, rows), Once.new("test"), said)
     values = LiveValues(settings)
     values.replace([live(PRODUCT_METRICS, r) for r in reference.rows("gold.product_metrics_5m")], {})
     values.replace([live(CURRENT_SESSIONS, r) for r in reference.current_sessions()], {})
     return reference
+
+
+def publish(settings: Settings, name: str, rows: pl.DataFrame) -> None:
+    """A mart's rows, day by day, as from the versions that the tables have now."""
+    read = versions(settings)
+    for (day,), of_day in rows.group_by("event_date"):
+        said = {"day": str(day), "read_versions": read}
+        append(settings, name, to_arrow(name, of_day), Once.new("test"), said)
+
+
+def versions(settings: Settings) -> dict[str, int]:
+    """Of the tables that others are drawn from, those that are there."""
+    names = [name for name in METRICS if not name.startswith("marts.") and table_exists(settings, name)]
+    return {name: int(open_table(settings, name).version()) for name in names}
 
 
 @contextmanager

@@ -35,8 +35,8 @@ def demo(
     """
     began = datetime.now(UTC)
     run = Demo(clicks, secrets.randbelow(2**31) if seed is None else seed)
-    comparison = run.run()
-    result = build_result(run, comparison, began)
+    comparison, audit = run.run()
+    result = build_result(run, comparison, audit, began)
     page = write_report(result, _REPORT)
     if result.ok:
         run.mark_verified()
@@ -56,6 +56,7 @@ def _tell(result: DemoResult) -> None:
     memory = sum(result.peak_memory_bytes.values()) / 2**30
     verdict = "[green]Every check held[/]" if result.ok else f"[red]{len(failed)} checks failed[/]"
     console.print(
-        f"{verdict}: {sum(t.rows_compared for t in result.tables):,} rows equal to the reference "
-        f"in {result.seconds:.0f} s, seed {result.seed}, peak memory {memory:.1f} GiB"
+        f"{verdict}: {sum(t.rows_compared for t in result.tables):,} rows equal to the reference, "
+        f"{result.ledger.verdict if result.ledger else 'no ledger'}, in {result.seconds:.0f} s, "
+        f"seed {result.seed}, peak memory {memory:.1f} GiB"
     )

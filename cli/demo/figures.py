@@ -57,9 +57,15 @@ def _recovery(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"From kill -9 of {kill['killed']} to recovered", f"{kill['recovered_seconds']:.0f} s"
 
 
+def _audit(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for when, measured in result["measured"].items():
+        yield f"Audit of a million records, {when}", f"{measured['seconds_per_million']:.1f} s"
+
+
 _FIGURES: Final = {
     "produce": _produce,
     "live_freshness": _live,
     "gold_freshness": _gold,
     "recovery": _recovery,
+    "audit": _audit,
 }

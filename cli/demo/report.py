@@ -1,6 +1,7 @@
 """What a demo run found, judged and put into the report's form."""
 
 import os
+from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,12 +13,16 @@ from lakehouse.alerts import OPENED, WITHDRAWN, alert_history
 from lakehouse.compare import Accounting, Comparison
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.topics import ALERTS
+from lakehouse.ledger import Audit
 from lakehouse.report import (
     AlertCount,
     Demand,
     DemoResult,
     Enrichment,
     Freshness,
+    Ledger,
+    LedgerAccount,
+    LedgerRows,
     Link,
     MicroBatch,
     Step,
@@ -30,7 +35,7 @@ ENRICHED_AT_LEAST: Final = 0.9
 _RULE: Final = "ctr_anomaly"
 
 
-def build_result(demo: Demo, comparison: Comparison, began: datetime) -> DemoResult:
+def build_result(demo: Demo, comparison: Comparison, audit: Audit, began: datetime) -> DemoResult:
     """Everything the run found; `DemoResult.ok` is its verdict."""
     accounting = comparison.accounting
     alerts = _alerts(demo.settings, comparison)
@@ -51,6 +56,7 @@ def build_result(demo: Demo, comparison: Comparison, began: datetime) -> DemoRes
             TopicAccount(topic, a.read, a.used, a.duplicate, dict(a.dead), a.on_time, a.late, a.very_late)
             for topic, a in accounting.topics.items()
         ],
+        ledger=_ledger(audit),
         batches=batches,
         enrichment=[Enrichment("silver events", accounting.events_with_product, accounting.enriched_events)],
         alerts=[alerts],
@@ -64,6 +70,18 @@ def build_result(demo: Demo, comparison: Comparison, began: datetime) -> DemoRes
         },
         peak_memory_bytes=dict(demo.memory.peak.most_common()),
         links=links(demo.settings),
+    )
+
+
+def _ledger(audit: Audit) -> Ledger:
+    return Ledger(
+        audit.verdict,
+        sum(audit.records.values()),
+        audit.seconds,
+        [LedgerAccount(*astuple(account)) for account in audit.accounts],
+        [LedgerRows(s.table or "", s.records, f"{s.hash_sum:,}", s.version) for s in audit.derived],
+        [str(finding) for finding in audit.findings],
+        list(audit.notes),
     )
 
 

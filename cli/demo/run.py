@@ -22,6 +22,7 @@ from lakehouse.drained import DrainState, wait_until_drained
 from lakehouse.generator.fraud_scenes import MIN_TRANSACTIONS
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
+from lakehouse.ledger import Audit, audit
 from lakehouse.produce import send_csv, send_day
 from lakehouse.runtime.reconcile import view
 from lakehouse.runtime.wanted import Wanted, migrate, set_wanted
@@ -37,7 +38,8 @@ LEARNT_LATE: Final = "publish what was learnt late"
 DRAIN: Final = "wait until everything has arrived"
 MARTS: Final = "build the marts"
 COMPARE: Final = "compare with the reference"
-PLAN: Final = (START, CATALOGUE, JOBS_STEP, SAMPLE, GENERATED, LEARNT_LATE, DRAIN, MARTS, COMPARE)
+AUDIT: Final = "audit the ledger"
+PLAN: Final = (START, CATALOGUE, JOBS_STEP, SAMPLE, GENERATED, LEARNT_LATE, DRAIN, MARTS, COMPARE, AUDIT)
 
 DAGS: Final = ("catalog_refresh", "streaming_jobs", BACKFILL)
 SAMPLE_DAYS: Final = (date(2024, 3, 13), date(2024, 3, 14))
@@ -59,9 +61,8 @@ class Demo:
         self.settings: Settings = self._stack.settings
         self.state = DemoState()
         self.day = DemoDay("", 0, 0)
-        self.comparison: Comparison | None = None
 
-    def run(self) -> Comparison:
+    def run(self) -> tuple[Comparison, Audit]:
         """All steps of `PLAN`, in order; raises what they raise."""
         with self.memory:
             self._start()
@@ -74,7 +75,7 @@ class Demo:
                 self._publish_learnt_late(airflow)
                 ends = self._drain()
                 self._build_marts(airflow)
-            return self._compare(ends)
+            return self._compare(ends), self._audit(ends)
 
     @property
     def mart_days(self) -> list[date]:
@@ -163,7 +164,12 @@ class Demo:
         with self.progress.step(COMPARE) as step:
             result = compare(self.settings, (), ends, step.say, mart_days=self.mart_days)
             step.say(f"{sum(t.rows_compared for t in result.tables):,} rows in {len(result.tables)} tables")
-        self.comparison = result
+        return result
+
+    def _audit(self, ends: Offsets) -> Audit:
+        with self.progress.step(AUDIT) as step:
+            result = audit(self.settings, ends, progress=step.say)
+            step.say(f"{result.verdict} of {sum(result.records.values()):,} records")
         return result
 
     def mark_verified(self) -> None:

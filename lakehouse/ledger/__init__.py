@@ -1,7 +1,8 @@
 """Every Kafka record followed into bronze, silver, gold and Redis: what was lost, doubled or altered, and where."""
 
 from lakehouse.ledger.audit import Audit, NothingToAuditError, audit
+from lakehouse.ledger.derived import DERIVED, Derived
 from lakehouse.ledger.findings import Finding, Kind, Sum
 from lakehouse.ledger.routes import ROUTES, Route
 
-__all__ = ["ROUTES", "Audit", "Finding", "Kind", "NothingToAuditError", "Route", "Sum", "audit"]
+__all__ = ["DERIVED", "ROUTES", "Audit", "Derived", "Finding", "Kind", "NothingToAuditError", "Route", "Sum", "audit"]

@@ -7,14 +7,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import append_ops
 from lakehouse.kafka.consumer import offset_range
 from lakehouse.kafka.topics import topic_ids
 from lakehouse.ledger.contents import VALUES, look
+from lakehouse.ledger.derived import DERIVED
 from lakehouse.ledger.findings import Account, Book, Finding, Kind, Sum
 from lakehouse.ledger.ranges import KAFKA, Range, Span, read_ranges, recorded_ranges, spans
 from lakehouse.ledger.records import Trail
 from lakehouse.ledger.routes import DEAD_LETTERS, ROUTES, Route
+from lakehouse.ledger.rows import audit_rows, live_rows
 from lakehouse.ledger.tables import Tables
 from lakehouse.settings import Settings
 
@@ -80,6 +84,11 @@ class Audit:
             for topic, held in found.items()
         ]
 
+    @property
+    def derived(self) -> list[Sum]:
+        """Of each table that is made of events, and of Redis: the events in its rows."""
+        return [each for each in self.sums if each.table in DERIVED]
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -126,24 +135,31 @@ class Audit:
 
 
 def audit(
-    settings: Settings, ends: Ends | None = None, *, full: bool = False, progress: Progress = lambda _doing: None
+    settings: Settings,
+    ends: Ends | None = None,
+    *,
+    live: bool = True,
+    full: bool = False,
+    progress: Progress = lambda _doing: None,
 ) -> Audit:
     """Audits all that Kafka holds below `ends` (by default: now) and appends what it found to `ops.ledger`.
 
     Call it when the pipeline is drained up to `ends` (`lakehouse.drained`); more may arrive meanwhile. Kafka's records
     that an earlier audit has read are not read again, nor are bronze's files that it found clean, unless `full`.
+    Without `live`, Redis is left out.
 
     Raises:
         NothingToAuditError: there is no record at all.
-        ServiceDownError: Kafka or MinIO does not answer.
+        ServiceDownError: Kafka, MinIO or Redis does not answer.
         ReadError: Kafka went silent, or lost records while they were read.
     """
-    return _Run(settings, full, progress).run(ends)
+    return _Run(settings, live, full, progress).run(ends)
 
 
 class _Run:
-    def __init__(self, settings: Settings, full: bool, progress: Progress) -> None:
+    def __init__(self, settings: Settings, live: bool, full: bool, progress: Progress) -> None:
         self._settings = settings
+        self._live = live
         self._full = full
         self._progress = progress
         self._run_id = str(uuid.uuid4())
@@ -159,6 +175,7 @@ class _Run:
         ends = {topic: (high if ends is None else ends[topic]) for topic, (_, high) in bounds.items()}
         if not any(end for partitions in ends.values() for end in partitions.values()):
             raise NothingToAuditError
+        self._book.notes += [f"{topic}: nobody ingests it" for topic in EVENTS if topic not in ROUTES]
         starts = {topic: low for topic, (low, _) in bounds.items()}
         with self._step("read Kafka"):
             ranges = {topic: self._ranges(ROUTES[topic], starts[topic], ends[topic]) for topic in ends}
@@ -166,6 +183,8 @@ class _Run:
             altered = self._look(ends)
         with self._step("records"):
             self._follow(ranges, starts, ends, altered)
+        with self._step("derived rows"):
+            self._derive(ends)
         self._write()
         return Audit(
             self._run_id,
@@ -290,6 +309,27 @@ class _Run:
                 self._settings, self._tables, route, ranges[topic], ends[topic], log_ends, starts[topic], self._book
             ).follow(altered[topic])
 
+    def _derive(self, ends: Ends) -> None:
+        for derived in DERIVED.values():
+            if not derived.live:
+                self._progress(f"adding up {derived.name}")
+                audit_rows(self._tables, derived, self._tables.scan(derived.name), self._book)
+        for name in _undeclared():
+            self._book.notes.append(f"{name}: nobody has declared what its events add up to")
+        live = [derived for derived in DERIVED.values() if derived.live]
+        if not self._live:
+            self._book.notes.append(f"{', '.join(d.name for d in live)}: left out")
+            return
+        for derived in live:
+            self._progress(f"adding up {derived.name}")
+            rows = live_rows(self._settings, derived)
+            # Redis has no versions: what comes meanwhile is in it already, and not in the pinned tables.
+            topics = [topic for topic in ends if ROUTES[topic].silver in derived.sources]
+            if any(offset_range(self._settings, topic)[1] != ends[topic] for topic in topics):
+                self._book.notes.append(f"{derived.name}: events came in meanwhile")
+            else:
+                audit_rows(self._tables, derived, rows, self._book)
+
     # The ledger
 
     def _write(self) -> None:
@@ -311,6 +351,15 @@ class _Run:
             if index not in told:
                 stray = Sum(finding.layer.split(".")[0], finding.layer, None, 0, 0, finding.topic, finding.partition)
                 yield run | _row(stray, [finding])
+
+
+def _undeclared() -> list[str]:
+    """Tables with fingerprints that `DERIVED` does not know; a variant of one has the same sums, if it is written."""
+    return [
+        name
+        for name, contract in TABLES.items()
+        if "fingerprint" in contract.column_names and name not in DERIVED and contract.variant_of is None
+    ]
 
 
 def _owner(name: str, ends: Ends) -> str:

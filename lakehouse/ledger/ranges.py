@@ -118,6 +118,20 @@ def read_ranges(
 
 
 def read_records(settings: Settings, ranges: Iterable[Range]) -> Iterator[Record]:
-    """The records of some ranges of one topic, for a closer look. Raises what `read_ranges` raises."""
-    for each in ranges:
-        yield from read_partitions(settings, each.topic, {each.partition: each.first}, {each.partition: each.end})
+    """The records of some ranges of one topic, for a closer look; raises what `read_ranges` raises.
+
+    One consumer reads the next stretch of every partition, as starting one takes longer than reading a range.
+    """
+    stretches: dict[int, list[list[int]]] = {}
+    topic = ""
+    for each in sorted(ranges, key=lambda r: (r.partition, r.first)):
+        topic, known = each.topic, stretches.setdefault(each.partition, [])
+        if known and known[-1][1] == each.first:
+            known[-1][1] = each.end
+        else:
+            known.append([each.first, each.end])
+    while stretches:
+        following = {p: known.pop(0) for p, known in stretches.items()}
+        stretches = {p: known for p, known in stretches.items() if known}
+        starts, ends = ({p: stretch[i] for p, stretch in following.items()} for i in (0, 1))
+        yield from read_partitions(settings, topic, starts, ends)

@@ -19,45 +19,17 @@ from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import table
 from lakehouse.contracts.validation import Valid, validate
 from lakehouse.delta import VersionMissingError
+from lakehouse.ledger.differences import differences
 from lakehouse.ledger.findings import OFFSET_BITS, Book, Kind, Sum
 from lakehouse.ledger.ranges import Range, read_records
 from lakehouse.ledger.routes import DEAD_LETTERS, Route
 from lakehouse.ledger.tables import POSITION, Tables
 from lakehouse.settings import Settings
 
+LOOKED_AT: Final = 20
+"""So many ranges of a topic are read again at most to see what is wrong: a million records, which memory holds."""
 _HASH: Final = pl.col("record_hash")
 _POSITIONS: Final = {"position": pl.Int64(), "record_hash": pl.Int64()}
-
-
-@dataclass(frozen=True, slots=True)
-class Differences:
-    """Positions, each once."""
-
-    lost: pl.Series
-    doubled: pl.Series
-    altered: pl.Series
-
-    @property
-    def positions(self) -> pl.Series:
-        return pl.concat([self.lost, self.doubled, self.altered]).unique()
-
-
-def differences(expected: pl.DataFrame, actual: pl.DataFrame) -> Differences:
-    """How `actual` departs from `expected`, which has each position once; other columns of `expected` are compared.
-
-    A position that is there twice, or that nobody expects, is doubled.
-    """
-    position = ["position"]
-    values = [c for c in expected.columns if c != "position"]
-    both = expected.join(actual, on=position, suffix=":actual")
-    unlike = reduce(or_, (pl.col(c).ne_missing(pl.col(c + ":actual")) for c in values))
-    twice = actual.filter(pl.col("position").is_duplicated())["position"]
-    unexpected = actual.join(expected, on=position, how="anti")["position"]
-    return Differences(
-        expected.join(actual, on=position, how="anti")["position"],
-        pl.concat([twice, unexpected]).unique(),
-        both.filter(unlike)["position"].unique(),
-    )
 
 
 def losers(bronze: pl.DataFrame, changelog: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -180,21 +152,21 @@ class Trail:
         altered: Mapping[str, Iterable[int]],
     ) -> "_Truth":
         route = self.route
-        readable = [r for r in ranges if r.first >= self.retained[r.partition]]
+        readable = [r for r in ranges if r.first >= self.retained[r.partition]][:LOOKED_AT]
         valid, invalid = self._read(readable)
         wrong = [*strays.values(), *(pl.Series(list(p), dtype=pl.Int64) for p in altered.values())]
         for name, expected in ((route.bronze, valid.select("position", "record_hash")), (DEAD_LETTERS, invalid)):
             actual = _within(names[name].select("position", "record_hash"), readable)
-            found = differences(expected, actual)
+            found = differences(expected, actual, ["position"])
+            lost, doubled, unlike = (f["position"] for f in (found.lost, found.doubled, found.altered))
             told = altered.get(name, ())
-            unlike = found.altered.filter(~found.altered.is_in(pl.Series(list(told), dtype=pl.Int64).implode()))
-            self.book.found(Kind.LOST, name, route.topic, found.lost, "Kafka has it")
-            self.book.found(
-                Kind.DOUBLED, name, route.topic, found.doubled, "Kafka has it once, or not as such a record"
-            )
-            self.book.found(Kind.ALTERED, name, route.topic, unlike, "its hash is not that of Kafka's record")
-            wrong.append(found.positions)
-        wrong += [self._compare_without_kafka(each, names) for each in ranges if each not in readable]
+            fresh = unlike.filter(~unlike.is_in(pl.Series(list(told), dtype=pl.Int64).implode()))
+            self.book.found(Kind.LOST, name, route.topic, lost, "Kafka has it")
+            self.book.found(Kind.DOUBLED, name, route.topic, doubled, "Kafka has it once, or not as such a record")
+            self.book.found(Kind.ALTERED, name, route.topic, fresh, "its hash is not that of Kafka's record")
+            wrong += [lost, doubled, unlike]
+        named = pl.Series([p for positions in altered.values() for p in positions], dtype=pl.Int64)
+        wrong += [self._compare_by_offsets(each, names, named) for each in ranges if each not in readable]
         positions = pl.DataFrame({"position": pl.concat([w.cast(pl.Int64) for w in wrong]).unique()})
         return _Truth(positions, valid.join(positions, on="position", how="semi"))
 
@@ -225,17 +197,21 @@ class Trail:
             pl.DataFrame(invalid, schema=_POSITIONS, orient="row"),
         )
 
-    def _compare_without_kafka(self, each: Range, names: Mapping[str, pl.DataFrame]) -> pl.Series:
-        """What can be said of a range whose records retention has removed: its recorded sum stands for them."""
+    def _compare_by_offsets(self, each: Range, names: Mapping[str, pl.DataFrame], altered: pl.Series) -> pl.Series:
+        """What can be said of a range without its records, which retention has removed, or which are too many: its
+        sum stands for them. Returns the positions that are wrong, or may be.
+
+        `altered`: positions that are named already, for which the sum may differ.
+        """
         rows = pl.concat([_within(n.select("position", "record_hash"), [each]) for n in names.values()])
         first, end = _position(each.partition, each.first), _position(each.partition, each.end)
         missing = pl.Series(list(range(first, end)) if each.dense else [], dtype=pl.Int64)
         missing = missing.filter(~missing.is_in(rows["position"].implode()))
         twice = rows.filter(pl.col("position").is_duplicated())["position"].unique()
         name, topic = self.route.bronze, self.route.topic
-        self.book.found(Kind.LOST, name, topic, missing, "an earlier audit read it")
-        self.book.found(Kind.DOUBLED, name, topic, twice, "an earlier audit read it once")
-        if missing.is_empty() and twice.is_empty():
+        self.book.found(Kind.LOST, name, topic, missing, "Kafka had it")
+        self.book.found(Kind.DOUBLED, name, topic, twice, "Kafka had it once")
+        if missing.is_empty() and twice.is_empty() and not altered.is_between(first, end - 1).any():
             offsets = f"offsets {each.first}-{each.end - 1} hold {rows.height:,} records"
             self.book.count(
                 Kind.ALTERED,
@@ -243,8 +219,9 @@ class Trail:
                 topic,
                 each.partition,
                 1,
-                f"{offsets}, an earlier audit read {each.records:,}, and the hashes differ",
+                f"{offsets}, Kafka had {each.records:,}, and the hashes differ",
             )
+            return pl.Series(range(first, end), dtype=pl.Int64)
         return pl.concat([missing, twice])
 
     # Silver
@@ -268,24 +245,26 @@ class Trail:
         found = differences(
             expected.filter(pl.col("range").is_in(wrong)).select(columns),
             actual.filter(pl.col("range").is_in(wrong)).select(columns),
+            ["position"],
         )
+        lost, doubled, unlike = (f["position"] for f in (found.lost, found.doubled, found.altered))
         reasons = (
             (Kind.DOUBLED, strays, "Kafka has no such offset"),
-            (Kind.LOST, found.lost, f"{route.bronze} has it, and no other record of its event stands for it"),
-            (Kind.DOUBLED, found.doubled, "it is there twice, or another record of its event stands for it"),
-            (Kind.ALTERED, found.altered, "not what the record says"),
+            (Kind.LOST, lost, f"{route.bronze} has it, and no other record of its event stands for it"),
+            (Kind.DOUBLED, doubled, "it is there twice, or another record of its event stands for it"),
+            (Kind.ALTERED, unlike, "not what the record says"),
         )
         told = pl.Series(dtype=pl.Int64) if truth is None else truth.wrong["position"]
         for kind, wrongly, why in reasons:
             self.book.found(kind, name, route.topic, wrongly.filter(~wrongly.is_in(told.implode())), why)
-        positions = pl.concat([found.positions, strays])
+        positions = pl.concat([lost, doubled, unlike, strays]).unique()
         if len(positions):
             due = expected.filter(pl.col("position").is_in(positions.implode()))["position"]
-            self.tables.repair(name, positions, self._rows(due, truth))
+            self.tables.mend(name, positions, self._rows(due, truth))
 
     def _read_by_silver(self, bronze: pl.DataFrame) -> pl.DataFrame:
         """The changes that silver has read: a version may be superseded by one that is on its way."""
-        read = self.tables.said(self.route.silver, "silver_version").get(self.route.bronze)
+        read = self.tables.read(self.route.silver).get(self.route.bronze)
         if read is None or read >= (self.tables.version(self.route.bronze) or 0):
             return bronze
         try:

@@ -1,4 +1,4 @@
-"""The tables that an audit looks at, each at one fixed version, and rid of what was found wrong further up."""
+"""The tables that an audit looks at, each at one fixed version, and as they must be where they were found wrong."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from deltalake import DeltaTable
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, VersionMissingError, open_table, scan_opened
-from lakehouse.delta.describe import newest_first
+from lakehouse.delta.describe import versions_read
 from lakehouse.ledger.findings import OFFSET_BITS
 from lakehouse.settings import Settings
 
@@ -24,7 +24,7 @@ class Tables:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._opened: dict[str, DeltaTable | None] = {}
-        self._repaired: dict[str, pl.LazyFrame] = {}
+        self._mended: dict[str, pl.LazyFrame] = {}
 
     def pin(self, name: str) -> DeltaTable | None:
         if name not in self._opened:
@@ -39,8 +39,7 @@ class Tables:
         return None if opened is None else int(opened.version())
 
     def scan(self, name: str, version: int | None = None) -> pl.LazyFrame:
-        """Its rows as Kafka has them: at the pinned version, with what was `repair`ed; or at an earlier version as
-        they were.
+        """Its rows at the pinned version, or at an earlier one.
 
         Raises `VersionMissingError` if that one is no longer kept.
         """
@@ -49,7 +48,7 @@ class Tables:
             return pl.LazyFrame(schema=polars_schema(table(name)))
         if version is not None and version < opened.version():
             return self._at(name, version)
-        return self._repaired.get(name, scan_opened(self._settings, name, opened))
+        return scan_opened(self._settings, name, opened)
 
     def _at(self, name: str, version: int) -> pl.LazyFrame:
         rows = scan_opened(self._settings, name, open_table(self._settings, name, version))
@@ -59,17 +58,16 @@ class Tables:
             raise VersionMissingError(name, version, self.version(name) or 0) from error
         return rows
 
-    def repair(self, name: str, positions: pl.Series, rows: pl.DataFrame) -> None:
+    def mended(self, name: str) -> pl.LazyFrame | None:
+        """Its rows as they must be, if it was found wrong."""
+        return self._mended.get(name)
+
+    def mend(self, name: str, positions: pl.Series, rows: pl.DataFrame) -> None:
         """Lets `rows` stand for those at `positions`, so that one difference is not told again further down."""
         kept = self.scan(name).filter(~POSITION.is_in(positions.implode()))
-        self._repaired[name] = pl.concat([kept, rows.lazy()], how="diagonal")
+        self._mended[name] = pl.concat([kept, rows.lazy()], how="diagonal")
 
-    def said(self, name: str, topic: str) -> dict[str, int]:
-        """The versions, by table, that `name` was computed from by its newest commit that names any under `topic`."""
+    def read(self, name: str) -> dict[str, int]:
+        """The versions of its sources that it was last computed from, by what its commits say."""
         opened = self.pin(name)
-        if opened is None:
-            return {}
-        for commit in newest_first(opened):
-            if versions := commit.said.get(topic):
-                return {source: int(version) for source, version in versions.items()}
-        return {}
+        return {} if opened is None else versions_read(opened)

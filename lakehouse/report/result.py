@@ -75,6 +75,46 @@ class TopicAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerAccount:
+    """Where a topic's records are: kafka = bronze + dead_letters; bronze = silver + duplicate + superseded."""
+
+    topic: str
+    kafka: int
+    bronze: int
+    dead_letters: int
+    silver: int
+    duplicate: int
+    superseded: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRows:
+    """What a table made of events, or Redis, adds up to. `fingerprint`: the sum of the hashes behind it, as text."""
+
+    table: str
+    events: int
+    fingerprint: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One audit. `findings` and `notes` are sentences: what is wrong, and what was not audited, and why."""
+
+    verdict: str
+    records: int
+    seconds: float
+    accounts: list[LedgerAccount]
+    rows: list[LedgerRows]
+    findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not self.findings
+
+
+@dataclass(frozen=True, slots=True)
 class MicroBatch:
     """One micro-batch of the Spark driver, from its progress log.
 
@@ -155,6 +195,7 @@ class DemoResult:
     demands: list[Demand] = field(default_factory=list)
     tables: list[TableResult] = field(default_factory=list)
     accounts: list[TopicAccount] = field(default_factory=list)
+    ledger: Ledger | None = None
     batches: list[MicroBatch] = field(default_factory=list)
     enrichment: list[Enrichment] = field(default_factory=list)
     alerts: list[AlertCount] = field(default_factory=list)
@@ -174,6 +215,7 @@ class DemoResult:
             and all(d.held for d in self.demands)
             and all(t.equal for t in self.tables)
             and all(a.balanced for a in self.accounts)
+            and (self.ledger is None or self.ledger.clean)
         )
 
     @property
@@ -186,6 +228,8 @@ class DemoResult:
         for rows, verdict in (("tables", "equal"), ("accounts", "balanced"), ("enrichment", "share")):
             for row, source in zip(result[rows], getattr(self, rows), strict=True):
                 row[verdict] = getattr(source, verdict)
+        if self.ledger is not None:
+            result["ledger"]["clean"] = self.ledger.clean
         return {"ok": self.ok, "seconds": self.seconds, **result}
 
     def to_json(self) -> str:

@@ -30,7 +30,7 @@ def render_report(result: DemoResult) -> str:
         r=result,
         started=f"{datetime.fromtimestamp(result.started_at_ms / 1000, UTC):%Y-%m-%d %H:%M UTC}",
         failures=failures(result),
-        checks=len(result.demands) + len(result.tables) + len(result.accounts),
+        checks=len(result.demands) + len(result.tables) + len(result.accounts) + (result.ledger is not None),
         step_medians=step_medians(result.batches),
         charts=_charts(result),
     )
@@ -46,7 +46,8 @@ def failures(result: DemoResult) -> list[str]:
         for t in result.tables
         if not t.equal
     ]
-    return said + [f"{a.topic}: its records do not add up" for a in result.accounts if not a.balanced]
+    said += [f"{a.topic}: its records do not add up" for a in result.accounts if not a.balanced]
+    return said + [f"ledger: {finding}" for finding in (result.ledger.findings if result.ledger else ())]
 
 
 def step_medians(batches: list[MicroBatch]) -> list[tuple[str, float, float, int]]:

@@ -10,6 +10,7 @@ from jobs.catalog import JOBS
 from lakehouse.compare import COMPARED, compare
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.drained import wait_until_drained
+from lakehouse.ledger import audit
 from lakehouse.runtime.reconcile import start, stop
 from lakehouse.runtime.supervisor import job_program
 from tests.faults.killing import PATIENCE_SECONDS, back, flowing, kill, until
@@ -38,11 +39,13 @@ def test_spark_driver_killed_between_a_batch_s_start_and_its_commit(stack: "Stac
             back(settings, killed)
         ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False)
         comparison = compare(settings, TABLES, ends)
+        audited = audit(settings, ends, live=False)
     finally:
         stop(settings, JOBS[SPARK_INGEST], "test")
 
     assert [t for t in comparison.tables if not t.equal] == []
     assert comparison.accounting.balanced
+    assert audited.findings == ()
     first, *again = journal.lines(batch, "begin")
     (ended,) = journal.lines(batch, "end")
     assert seconds(first) < killed.at < seconds(again[0]) < seconds(ended)

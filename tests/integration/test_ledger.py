@@ -2,22 +2,27 @@
 is named, where it happened and only there."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import polars as pl
 import pytest
+from confluent_kafka import TopicPartition
 
-from lakehouse.delta import scan
+from lakehouse.compare.reference import Reference
+from lakehouse.delta import open_table, scan
 from lakehouse.drained import kafka_ends
+from lakehouse.kafka.offsets import admin_client
 from lakehouse.kafka.sender import Outgoing, Sender
 from lakehouse.kafka.topics import create_topics
-from lakehouse.ledger import ROUTES, Audit, Kind, NothingToAuditError, audit
+from lakehouse.ledger import DERIVED, ROUTES, Audit, Kind, NothingToAuditError, audit
+from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues
 from lakehouse.settings import Settings
 from tests.conftest import Stack
-from tests.reference_lake import changed, encoded, fill
-from tests.strategies import click, impression, product, profile, purchase
+from tests.reference_lake import changed, encoded, fill, live
+from tests.strategies import click, impression, product, profile, purchase, transaction
 
 pytestmark = pytest.mark.stack
 
@@ -39,6 +44,11 @@ STREAM = [
     purchase("bo", "12:00", region="süd", event_id="twice"),
     purchase("bo", "12:00", region="süd", event_id="twice"),
     purchase("ana", "23:58"),
+    purchase("bo", "00:03"),
+    *(impression("flo", "15:01", "cup", event_id=f"f{i}") for i in range(20)),
+    *(click("flo", "15:02", "cup", event_id=f"g{i}") for i in range(12)),
+    *(transaction("gus", f"16:{minute:02}") for minute in range(12)),
+    *(impression("eve", f"{hour}:{minute:02}") for hour in range(19, 25) for minute in (0, 20, 40)),
 ]
 BROKEN: list[Outgoing] = [
     ("shop.clicks", b"ana", b"{"),
@@ -47,8 +57,10 @@ BROKEN: list[Outgoing] = [
     ("shop.products", None, b"\xff"),
     ("shop.profiles", b"cem", b'{"event_id": "p"}'),
 ]
+RECORDS_SENT = sum(event.topic in ROUTES for event in STREAM) + len(BROKEN)
 BRONZE = [route.bronze for route in ROUTES.values()]
 SILVER = [route.silver for route in ROUTES.values()]
+DERIVED_TABLES = [name for name, derived in DERIVED.items() if not derived.live]
 RECORDS = [*BRONZE, "bronze.dead_letters", *SILVER]
 PAYLOAD = {name: route.payload for route in ROUTES.values() for name in (route.bronze, route.silver)} | {
     "bronze.dead_letters": ("reason", "field")
@@ -87,7 +99,7 @@ def test_all_that_is_right_is_clean(settings: Settings) -> None:
     result = audit(settings)
     assert result.findings == ()
     assert result.verdict == "0 lost, 0 doubled, 0 altered"
-    assert sum(result.records.values()) == len(STREAM) + len(BROKEN)
+    assert sum(result.records.values()) == RECORDS_SENT
     accounts = {account.topic: account for account in result.accounts}
     assert set(accounts) == set(ROUTES)
     for topic, account in accounts.items():
@@ -103,7 +115,7 @@ def test_a_later_audit_reads_only_what_is_new(settings: Settings) -> None:
     audit(settings)
     assert audit(settings).read == 0
     whole = audit(settings, full=True)
-    assert (whole.read, whole.clean) == (len(STREAM) + len(BROKEN), True)
+    assert (whole.read, whole.clean) == (RECORDS_SENT, True)
 
 
 def broken(settings: Settings, draw: random.Random, tamper: Tamper) -> tuple[Audit, dict[str, dict[str, object]]]:
@@ -158,6 +170,69 @@ def test_an_altered_row_of_each_layer_is_altered_where_it_was_altered(
     assert named(result) == rows_of(chosen, Kind.ALTERED)
 
 
+def broken_rows(settings: Settings, draw: random.Random, tamper: Tamper) -> tuple[Audit, set[tuple[object, ...]]]:
+    """An audit after one row of each derived table was tampered with; and where, but for the kind."""
+    chosen: set[tuple[object, ...]] = set()
+
+    def break_one(name: str, rows: Rows) -> Rows:
+        index = draw.randrange(rows.height)
+        chosen.add((name, None, None, (), (key_text(name, rows.row(index, named=True)),)))
+        return tamper(name, rows, index)
+
+    with ExitStack() as stack:
+        for name in DERIVED_TABLES:
+            stack.enter_context(changed(settings, name, partial(break_one, name)))
+        return audit(settings), chosen
+
+
+def key_text(name: str, row: Mapping[str, Any]) -> str:
+    values = {n: row[n] for n in DERIVED[name].key}
+    return ", ".join(f"{n}={v if isinstance(v, str | int | None) else v.isoformat()}" for n, v in values.items())
+
+
+def test_a_dropped_row_of_each_derived_table_is_lost(settings: Settings, draw: random.Random) -> None:
+    result, chosen = broken_rows(settings, draw, lambda _, rows, i: pl.concat([rows[:i], rows[i + 1 :]]))
+    assert named(result) == {(Kind.LOST, *where) for where in chosen}
+
+
+def test_a_doubled_row_of_each_derived_table_is_doubled(settings: Settings, draw: random.Random) -> None:
+    result, chosen = broken_rows(settings, draw, lambda _, rows, i: pl.concat([rows, rows[i : i + 1]]))
+    assert named(result) == {(Kind.DOUBLED, *where) for where in chosen}
+
+
+@pytest.mark.parametrize("column", ["events", "fingerprint", "measure"])
+def test_an_altered_row_of_each_derived_table_is_altered(settings: Settings, column: str, draw: random.Random) -> None:
+    def alter(name: str, rows: Rows, index: int) -> Rows:
+        chosen = draw.choice(DERIVED[name].measures or ("events",)) if column == "measure" else column
+        more = pl.col(chosen) + (pl.int_range(pl.len()) == index).cast(pl.Int64)
+        return rows.with_columns(more.cast(rows.schema[chosen]).alias(chosen))
+
+    result, chosen = broken_rows(settings, draw, alter)
+    assert named(result) == {(Kind.ALTERED, *where) for where in chosen}
+
+
+@pytest.mark.parametrize("name", [PRODUCT_METRICS, CURRENT_SESSIONS])
+def test_a_value_in_redis_is_named(settings: Settings, name: str, draw: random.Random) -> None:
+    reference, values = Reference.read(settings, kafka_ends(settings)), LiveValues(settings)
+    rows = list(reference.current_sessions() if name == CURRENT_SESSIONS else reference.rows("gold.product_metrics_5m"))
+    dropped, altered = draw.sample(rows, 2)
+    owner = "user_id" if name == CURRENT_SESSIONS else "product_id"
+    ghost = dropped | {owner: "ghost"}
+    values.replace([live(name, dropped)._replace(row=live(name, dropped | {"events": 0}).row)], {})
+    values.replace([live(name, altered)._replace(row=live(name, altered | {"fingerprint": 1}).row)], {})
+    values.replace([live(name, ghost)], {})
+    try:
+        found = {f.kind: f.keys for f in audit(settings).findings if f.layer == f"redis.{name}"}
+    finally:
+        values.replace([live(name, dropped), live(name, altered)], {})
+        values.replace([live(name, ghost | {"events": 0})._replace(seq=ghost["events"] + 1)], {})
+    wanted = {Kind.LOST: dropped, Kind.ALTERED: altered, Kind.DOUBLED: ghost}
+    assert set(found) == set(wanted)
+    for kind, row in wanted.items():
+        (key,) = found[kind]
+        assert key.startswith(f"{owner}={row[owner]}")
+
+
 @pytest.mark.parametrize("name", ["silver.clicks", "silver.products"])
 def test_a_record_that_silver_must_leave_out_is_doubled(settings: Settings, name: str) -> None:
     bronze = scan(settings, name.replace("silver", "bronze")).collect()
@@ -209,3 +284,22 @@ def test_a_record_that_only_kafka_has_is_lost_in_bronze_and_named_once(settings:
     assert audit(settings, before).clean
     lost = {"topic": "shop.profiles", "partition": partition, "offset": offset}
     assert named(audit(settings)) == {at(Kind.LOST, "bronze.profiles", lost)}
+
+
+def test_what_retention_removed_is_audited_by_what_was_recorded(settings: Settings, draw: random.Random) -> None:
+    topic, name = "shop.purchases", "bronze.purchases"
+    audit(settings)
+    ends = kafka_ends(settings)[topic]
+    admin = admin_client(settings)
+    removed = admin.delete_records([TopicPartition(settings.prefixed(topic), p, end) for p, end in ends.items()])
+    for future in removed.values():
+        future.result(30)
+    known = named(audit(settings))
+    with changed(settings, name, lambda rows: rows[1:]):
+        dropped = (
+            scan(settings, name, version=int(open_table(settings, name).version()) - 1).collect().row(0, named=True)
+        )
+        assert named(audit(settings)) - known == {at(Kind.LOST, name, dropped)}
+    with changed(settings, name, lambda rows: rows.with_columns(record_hash=pl.col("record_hash").reverse())):
+        found = {f.kind for f in audit(settings).findings if f.layer == name}
+        assert found == {Kind.ALTERED}

@@ -24,6 +24,7 @@ from lakehouse.delta import open_table, scan
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
+from lakehouse.ledger import audit
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
 from tests.integration.spark_lake import Driver, click, clock, profile, purchase, send, transaction, version
@@ -92,6 +93,15 @@ def test_every_table_equals_the_reference(runs: Runs) -> None:
     assert [t for t in runs.comparison.tables if not t.equal] == []
     assert len(runs.comparison.tables) == len(TABLES)
     assert runs.comparison.accounting.balanced
+
+
+def test_the_ledger_finds_every_record_once(runs: Runs) -> None:
+    result = audit(runs.settings, live=False)
+    assert result.findings == ()
+    accounts = {account.topic: account for account in result.accounts}
+    clicks = accounts["shop.clicks"]
+    assert min(clicks.dead_letters, clicks.duplicate, accounts["shop.products"].silver) > 0
+    assert all(rows.records for rows in result.derived if rows.table and not rows.table.startswith("marts."))
 
 
 def test_invalid_records_become_dead_letters_with_bytes_position_and_reason(runs: Runs) -> None:

@@ -58,7 +58,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_no_import_errors(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert set(parsed["dags"]) == {
-        "streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance",
+        "streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", "audit",
     }  # fmt: skip
 
 

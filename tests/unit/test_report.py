@@ -13,6 +13,9 @@ from lakehouse.report import (
     DemoResult,
     Enrichment,
     Freshness,
+    Ledger,
+    LedgerAccount,
+    LedgerRows,
     Link,
     MicroBatch,
     Step,
@@ -25,6 +28,14 @@ from lakehouse.report.charts import largest_steps
 
 ACCOUNT = TopicAccount("shop.clicks", 100, 90, 7, {"not_json": 2, "missing": 1}, 80, 6, 4)
 TABLE = TableResult("gold.user_totals", 12, version=3)
+LEDGER = Ledger(
+    "0 lost, 0 doubled, 0 altered",
+    100,
+    1.5,
+    [LedgerAccount("shop.clicks", 100, 97, 3, 90, 7, 0)],
+    [LedgerRows("gold.user_totals", 90, "1,234", 3)],
+    notes=["shop.views: nobody ingests it"],
+)
 
 
 @pytest.fixture
@@ -38,6 +49,7 @@ def result() -> DemoResult:
         demands=[Demand("The data hold late records", True, "6")],
         tables=[TABLE],
         accounts=[ACCOUNT],
+        ledger=LEDGER,
         batches=[MicroBatch(n, 1_709_280_000_000, 1000 * n, 9.0, {"bronze": 2.0, "silver": 3.0}) for n in range(3)],
         enrichment=[Enrichment("silver.clicks", 90, 81)],
         alerts=[AlertCount("ctr_anomaly", 4, 3, 1, 1)],
@@ -50,7 +62,10 @@ def result() -> DemoResult:
 
 def test_all_held(result):
     assert result.ok
-    assert "All 3 checks held" in render_report(result)
+    page = render_report(result)
+    assert "All 4 checks held" in page
+    assert LEDGER.verdict in page
+    assert LEDGER.notes[0] in page
 
 
 @pytest.mark.parametrize(
@@ -63,6 +78,7 @@ def test_all_held(result):
         ({"tables": [replace(TABLE, rows_compared=0)]}, "no rows were compared"),
         ({"accounts": [replace(ACCOUNT, read=101)]}, "its records do not add up"),
         ({"accounts": [replace(ACCOUNT, late=7)]}, "its records do not add up"),
+        ({"ledger": replace(LEDGER, findings=["1 lost in silver.clicks"])}, "ledger: 1 lost in silver.clicks"),
     ],
 )
 def test_one_thing_that_does_not_hold_is_a_failure_that_is_named(result, change, said):
@@ -70,7 +86,7 @@ def test_one_thing_that_does_not_hold_is_a_failure_that_is_named(result, change,
     assert not failed.ok
     assert not failed.to_dict()["ok"]
     page = render_report(failed)
-    assert "1 of 3 checks failed" in page
+    assert "1 of 4 checks failed" in page
     assert said in page
 
 

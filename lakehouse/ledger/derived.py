@@ -1,0 +1,214 @@
+"""What each table that is made of events must add up to: `events`, `fingerprint`, and the columns that are sums.
+
+A table is declared by what each event gives to it. The sum over a table's rows equals the sum over what the events
+give: once, or for the sliding windows ten times.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, TypeAlias
+
+import polars as pl
+
+from lakehouse.alerts import CTR_ANOMALY, FRAUD_BLOCKED, FRAUD_FLAGGED
+from lakehouse.contracts.tables import table
+from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS
+from lakehouse.semantics.scopes import ANOMALY_IMPRESSIONS, SESSION_GAP_MS, SESSION_PART_MS
+
+CLICKS: Final = "silver.clicks"
+PURCHASES: Final = "silver.purchases"
+PRODUCT_5M: Final = "gold.product_metrics_5m"
+TRANSACTIONS: Final = "silver.transactions"
+SESSIONS: Final = "silver.sessions"
+PURCHASE_CLICKS: Final = "silver.purchase_clicks"
+DECISIONS: Final = "gold.fraud_decisions"
+REDIS_PRODUCTS: Final = f"redis.{PRODUCT_METRICS}"
+REDIS_SESSIONS: Final = f"redis.{CURRENT_SESSIONS}"
+
+Frames: TypeAlias = Mapping[str, pl.LazyFrame]
+"""By table; the derived table's own rows are among them."""
+
+_ONE: Final = pl.lit(1, pl.Int64)
+_GIVEN: Final = (_ONE.alias("events"), pl.col("record_hash").cast(pl.Int128).alias("fingerprint"))
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A table (or `redis.*`) and what events of `sources` give to its rows.
+
+    `gives`: one row per event and row that it counts in: `bucket`, what `key` is made of, `measures`, `events` and
+    `fingerprint`; `keyed` adds what else belongs to the key. Sums are compared by `bucket`; where one differs, by key.
+    `measures`: the table's columns that are sums. Its other columns are `lakehouse compare`'s matter.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    gives: Callable[[Frames], pl.LazyFrame]
+    key: tuple[str, ...]
+    measures: tuple[str, ...]
+    bucket: str = "event_date"
+    keyed: Callable[[pl.LazyFrame], pl.LazyFrame] = lambda given: given
+
+    @property
+    def live(self) -> bool:
+        return self.name.startswith("redis.")
+
+    @property
+    def summed(self) -> tuple[str, ...]:
+        return ("events", "fingerprint", *self.measures)
+
+
+def _counted(condition: pl.Expr) -> pl.Expr:
+    return condition.cast(pl.Int64)
+
+
+def _clicks(clicks: pl.LazyFrame) -> pl.LazyFrame:
+    return clicks.select(
+        "user_id",
+        "product_id",
+        "region",
+        "event_time",
+        "event_date",
+        *_GIVEN,
+        impressions=_counted(pl.col("action") == "impression"),
+        clicks=_counted(pl.col("action") == "click"),
+    )
+
+
+def _purchases(purchases: pl.LazyFrame) -> pl.LazyFrame:
+    return purchases.select(
+        "user_id",
+        "product_id",
+        "region",
+        "event_time",
+        "event_date",
+        *_GIVEN,
+        purchases=_ONE,
+        revenue_cents=pl.col("amount_cents"),
+    )
+
+
+def _with_product(frames: Frames) -> pl.LazyFrame:
+    clicks = _clicks(frames[CLICKS]).filter(pl.col("product_id").is_not_null())
+    purchases = _purchases(frames[PURCHASES]).rename({"purchases": "conversions"})
+    return pl.concat([clicks, purchases], how="diagonal")
+
+
+def _with_region(frames: Frames) -> pl.LazyFrame:
+    return pl.concat([_clicks(frames[CLICKS]), _purchases(frames[PURCHASES])], how="diagonal")
+
+
+def _bought(frames: Frames) -> pl.LazyFrame:
+    return _purchases(frames[PURCHASES])
+
+
+def _sliding(frames: Frames) -> pl.LazyFrame:
+    latest = pl.col("event_time").dt.truncate("1m")
+    starts = [latest - timedelta(minutes=back) for back in range(10)]
+    windows = _bought(frames).with_columns(window_start=pl.concat_list(starts)).explode("window_start")
+    return windows.with_columns(event_date=pl.col("window_start").dt.date())
+
+
+def _clicked(frames: Frames) -> pl.LazyFrame:
+    return _clicks(frames[CLICKS])
+
+
+def _attributed(frames: Frames) -> pl.LazyFrame:
+    """Each purchase, and the click that its row names: whether it is the right one, `lakehouse compare` says."""
+    key = ("user_id", "event_id", "event_time", "event_date")
+    purchases = frames[PURCHASES].select(*key, *_GIVEN, "quantity", "amount_cents")
+    click = {"click_event_id": "event_id", "click_event_time": "event_time"}
+    rows = frames[PURCHASE_CLICKS].select(*key, *click).unique().filter(pl.col("click_event_id").is_not_null())
+    clicks = frames[CLICKS].select("user_id", *_GIVEN, **{name: pl.col(c) for name, c in click.items()})
+    return pl.concat([purchases, rows.join(clicks, on=["user_id", *click]).drop(*click)], how="diagonal")
+
+
+def _current(frames: Frames) -> pl.LazyFrame:
+    """The clicks from the start of each user's current session on; all of a user who has none."""
+    sessions = frames[REDIS_SESSIONS].select("user_id", "session_start").unique("user_id")
+    began = pl.col("session_start").is_null() | (pl.col("event_time") >= pl.col("session_start"))
+    return _clicks(frames[CLICKS]).join(sessions, on="user_id", how="left").filter(began)
+
+
+def _decided(frames: Frames) -> pl.LazyFrame:
+    columns = ("user_id", "event_id", "event_time", "event_date", "amount_cents")
+    return frames[TRANSACTIONS].select(*columns, *_GIVEN)
+
+
+def _alerts(frames: Frames) -> pl.LazyFrame:
+    """The rows that an alert is drawn from, whole."""
+    clicks, impressions = pl.col("clicks"), pl.col("impressions")
+    of_event = ("event_id", "event_time")
+    of_window = {"event_id": pl.lit(None, pl.String), "event_time": pl.lit(None, pl.Datetime("us", "UTC"))}
+    windows = frames[PRODUCT_5M].filter((impressions >= ANOMALY_IMPRESSIONS) & (2 * clicks > impressions))
+    sessions = frames[SESSIONS].filter("anomalous").with_columns(window_start="session_start")
+    decisions = frames[DECISIONS].with_columns(window_start=pl.col("event_time").dt.truncate("1h"))
+    drawn = [
+        windows.with_columns(rule=pl.lit(CTR_ANOMALY), key="product_id", **of_window),
+        sessions.with_columns(rule=pl.lit("anomalous_session"), key="user_id", **of_window),
+        decisions.filter("flagged").with_columns(rule=pl.lit(FRAUD_FLAGGED), key="user_id"),
+        decisions.filter("blocked").with_columns(rule=pl.lit(FRAUD_BLOCKED), key="user_id"),
+    ]
+    common = ("rule", "key", "window_start", *of_event, "event_date", "events")
+    return pl.concat([rows.select(*common, pl.col("fingerprint").cast(pl.Int128)) for rows in drawn])
+
+
+def _windowed(given: pl.LazyFrame) -> pl.LazyFrame:
+    return given.with_columns(window_start=pl.col("event_time").dt.truncate("5m"))
+
+
+def _in_sessions(given: pl.LazyFrame) -> pl.LazyFrame:
+    ordered = given.sort("user_id", "event_time")
+    apart = pl.col("event_time").diff() >= timedelta(milliseconds=SESSION_GAP_MS)
+    numbered = ordered.with_columns(session=apart.fill_null(True).cum_sum().over("user_id"))
+    return numbered.with_columns(session_start=pl.col("event_time").min().over("user_id", "session"))
+
+
+def _in_parts(given: pl.LazyFrame) -> pl.LazyFrame:
+    since = (pl.col("event_time") - pl.col("session_start")).dt.total_milliseconds()
+    return _in_sessions(given).with_columns(part=(since // SESSION_PART_MS).cast(pl.Int32))
+
+
+def _mart_of_products(frames: Frames) -> pl.LazyFrame:
+    return frames[PRODUCT_5M].with_columns(pl.col("fingerprint").cast(pl.Int128))
+
+
+_PRODUCT: Final = ("impressions", "clicks", "conversions", "revenue_cents")
+_REVENUE: Final = ("purchases", "revenue_cents")
+_CLICKS: Final = ("impressions", "clicks")
+_EVENTS: Final = (CLICKS, PURCHASES)
+
+
+def _declared(
+    name: str,
+    sources: tuple[str, ...],
+    gives: Callable[[Frames], pl.LazyFrame],
+    measures: tuple[str, ...],
+    bucket: str = "event_date",
+    keyed: Callable[[pl.LazyFrame], pl.LazyFrame] = lambda given: given,
+) -> Derived:
+    return Derived(name, sources, gives, table(name).key, measures, bucket, keyed)
+
+
+DERIVED: Final = {
+    d.name: d
+    for d in (
+        _declared(SESSIONS, (CLICKS,), _clicked, _CLICKS, "user_id", _in_sessions),
+        _declared("silver.session_parts", (CLICKS,), _clicked, _CLICKS, "user_id", _in_parts),
+        _declared(PURCHASE_CLICKS, _EVENTS, _attributed, ("quantity", "amount_cents")),
+        _declared(PRODUCT_5M, _EVENTS, _with_product, _PRODUCT, keyed=_windowed),
+        _declared("gold.region_revenue_5m", (PURCHASES,), _bought, _REVENUE, keyed=_windowed),
+        _declared("gold.region_revenue_daily", (PURCHASES,), _bought, _REVENUE),
+        _declared("gold.region_revenue_sliding_10m", (PURCHASES,), _sliding, _REVENUE),
+        _declared("gold.user_totals_daily", (PURCHASES,), _bought, _REVENUE),
+        _declared("gold.user_totals", (PURCHASES,), _bought, _REVENUE, "user_id"),
+        _declared(DECISIONS, (TRANSACTIONS,), _decided, ("amount_cents",)),
+        _declared("gold.alerts", (PRODUCT_5M, SESSIONS, DECISIONS), _alerts, ()),
+        _declared("marts.product_daily", (PRODUCT_5M,), _mart_of_products, _PRODUCT),
+        _declared("marts.region_daily", _EVENTS, _with_region, (*_REVENUE, *_CLICKS)),
+        Derived(REDIS_PRODUCTS, _EVENTS, _with_product, table(PRODUCT_5M).key, _PRODUCT, keyed=_windowed),
+        Derived(REDIS_SESSIONS, (CLICKS,), _current, ("user_id",), _CLICKS, "user_id"),
+    )
+}
+"""By table."""
