@@ -61,9 +61,16 @@ class Unacknowledged:
     """A batch has committed `WATCHED`, and its end is not in Spark's checkpoint yet."""
 
     settings: Settings
+    _written: int | None = field(default=None)
 
     def now(self) -> bool:
-        return Journal(self.settings).open_batch("silver") is not None
+        """Whether such a batch has got so far since the first look: an older one may be of a driver that is gone."""
+        journal = Journal(self.settings)
+        lines = journal.lines(event="step")
+        if self._written is None:
+            self._written = len(lines)
+        committed = any(line["step"] == "silver" for line in lines[self._written :])
+        return committed and journal.open_batch("silver") is not None
 
 
 MOMENTS: Final[dict[Kind, Callable[[Settings], Uncommitted | Unacknowledged]]] = {
