@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree
 
 import yaml
 
@@ -142,6 +143,27 @@ def configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
+def hadoop_options(settings: Settings) -> dict[str, str]:
+    """Hadoop's configuration, for the delta sink; Flink's own checkpoints go through its plugin, by ``config.yaml``."""
+    return settings.for_jobs.s3a_options() | {
+        "fs.s3a.aws.credentials.provider": (
+            "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider"
+        ),
+        # Blocks of 64 MB wait there to be sent, one per open file: more than a TaskManager's direct memory.
+        "fs.s3a.fast.upload.buffer": "disk",
+        "hadoop.tmp.dir": str(settings.home.absolute() / "data" / "flink" / "tmp"),
+    }
+
+
+def _core_site(options: dict[str, str]) -> str:
+    root = ElementTree.Element("configuration")
+    for name, value in options.items():
+        entry = ElementTree.SubElement(root, "property")
+        ElementTree.SubElement(entry, "name").text = name
+        ElementTree.SubElement(entry, "value").text = value
+    return ElementTree.tostring(root, encoding="unicode")
+
+
 def _prepare(settings: Settings) -> None:
     shipped = flink_home.distribution(settings)
     directory = flink_home.configuration_directory(settings)
@@ -152,10 +174,16 @@ def _prepare(settings: Settings) -> None:
     write_private(directory / "log4j-console.properties", _LOG4J)
     for name in ("log4j.properties", "log4j-cli.properties"):
         write_private(directory / name, _LOG4J.replace("rootLogger.level = INFO", "rootLogger.level = WARN"))
+    write_private(directory / "core-site.xml", _core_site(hadoop_options(settings)))
     jars = settings.cache.absolute() / "jars"
     _link(
         directory / "lib",
-        [*(shipped / "lib").glob("*.jar"), *_jars(jars / "flink-lib"), *(jars / "connectors").glob("*.jar")],
+        [
+            *(shipped / "lib").glob("*.jar"),
+            *_jars(jars / "flink-lib"),
+            *_jars(jars / "flink-delta"),
+            *(jars / "connectors").glob("*.jar"),
+        ],
     )
     _link(directory / "plugins" / "s3", _jars(jars / "flink-s3"))
 

@@ -11,7 +11,7 @@ def distribution(settings: Settings) -> Path:
 
 
 def configuration_directory(settings: Settings) -> Path:
-    """Holds ``config.yaml``, ``lib/`` and ``plugins/``, made by ``lakehouse up flink``."""
+    """Holds ``config.yaml``, ``core-site.xml``, ``lib/`` and ``plugins/``, made by ``lakehouse up flink``."""
     return settings.home.absolute() / "data" / "flink" / "conf"
 
 
@@ -27,6 +27,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "JAVA_HOME": str(settings.cache.absolute() / "java-home"),
         "FLINK_HOME": str(distribution(settings)),
         "FLINK_CONF_DIR": str(directory),
+        "HADOOP_CONF_DIR": str(directory),
         "FLINK_LIB_DIR": str(directory / "lib"),
         "FLINK_PLUGINS_DIR": str(directory / "plugins"),
         "FLINK_LOG_DIR": str(settings.home.absolute() / "logs"),

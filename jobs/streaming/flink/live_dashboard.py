@@ -8,11 +8,10 @@ Example:
 """
 
 import argparse
-import os
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from lakehouse.runtime import flink_home
+from jobs.streaming.flink import session
 from lakehouse.settings import Settings, load_settings
 
 JOB: Final = "live_dashboard"
@@ -22,27 +21,6 @@ FUNCTIONS: Final = {
     "validate_purchases": "io.kappalakehouse.flink.ValidatePurchases",
     "record_hash": "io.kappalakehouse.flink.RecordHash",
 }
-
-SOURCE: Final = """
-CREATE TEMPORARY TABLE {name} (
-  `key` BYTES,
-  `value` BYTES,
-  `partition` INT NOT NULL METADATA VIRTUAL,
-  `offset` BIGINT NOT NULL METADATA VIRTUAL,
-  arrival TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL
-) WITH (
-  'connector' = 'kafka',
-  'topic' = '{topic}',
-  'properties.bootstrap.servers' = '{bootstrap}',
-  'properties.group.id' = '{group}',
-  'scan.startup.mode' = 'earliest-offset',
-  'key.format' = 'raw',
-  'key.fields' = 'key',
-  'value.format' = 'raw',
-  'value.fields-include' = 'EXCEPT_KEY'
-)
-"""
-"""New state starts at the log's beginning; restored state says where it was."""
 
 # The event stays one column: taking its fields apart here would validate once per field.
 VALIDATED: Final = """
@@ -139,31 +117,16 @@ def submit(settings: Settings, generation: int, restore: str | None = None) -> s
     Raises:
         py4j.protocol.Py4JJavaError: the cluster did not take it.
     """
-    # The gateway is a JVM that plans the job; it reads where jars and configuration lie when it starts.
-    os.environ.update(flink_home.environment(settings))
-    os.environ.setdefault("JVM_ARGS", "-Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1")
-    from pyflink.common import Configuration
-    from pyflink.datastream import StreamExecutionEnvironment
-    from pyflink.java_gateway import get_gateway
-    from pyflink.table import StreamTableEnvironment
-
-    configuration = Configuration()
-    for key, value in job_configuration(settings, restore).items():
-        configuration.set_string(key, value)
-    jvm = get_gateway().jvm
-    # Outside of `flink run`, PyFlink's own factory always makes a local cluster; the constructor heeds the target.
-    environment = StreamExecutionEnvironment(
-        jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment(configuration._j_configuration)
-    )
-    tables = StreamTableEnvironment.create(environment)
+    tables = session.table_environment(settings, JOB, restore)
     for name, implementation in FUNCTIONS.items():
         tables.create_java_temporary_function(name, implementation)
     bootstrap = settings.kafka_bootstrap
     for name in ("clicks", "purchases"):
         topic, group = settings.prefixed(f"shop.{name}"), settings.prefixed(JOB)
-        tables.execute_sql(SOURCE.format(name=name, topic=topic, bootstrap=bootstrap, group=group))
+        tables.execute_sql(session.KAFKA_SOURCE.format(name=name, topic=topic, bootstrap=bootstrap, group=group))
         tables.execute_sql(VALIDATED.format(name=name))
-    jvm.io.kappalakehouse.flink.live.LiveDashboard.register(tables._j_tenv, "validated_clicks", "validated_purchases")
+    dashboard = session.gateway().io.kappalakehouse.flink.live.LiveDashboard
+    dashboard.register(tables._j_tenv, "validated_clicks", "validated_purchases")
     statements = tables.create_statement_set()
     for name, topic, columns, insert in (
         ("dashboard_product_windows", "shop.dashboard", PRODUCT_WINDOW_COLUMNS, WRITE_PRODUCT_WINDOWS),
@@ -173,28 +136,7 @@ def submit(settings: Settings, generation: int, restore: str | None = None) -> s
         topic = settings.prefixed(topic)
         tables.execute_sql(DASHBOARD.format(name=name, topic=topic, bootstrap=bootstrap, columns=columns))
         statements.add_insert_sql(insert.format(generation=generation))
-    client: Any = statements.execute().get_job_client()
-    return str(client.get_job_id())
-
-
-def job_configuration(settings: Settings, restore: str | None = None) -> dict[str, str]:
-    """What this job's configuration says beside the cluster's."""
-    return {
-        "execution.target": "remote",
-        "execution.attached": "false",
-        "rest.address": settings.host,
-        "rest.port": str(settings.flink_port),
-        "pipeline.name": settings.prefixed(JOB),
-        "pipeline.object-reuse": "true",
-        "parallelism.default": str(settings.parallelism),
-        "table.local-time-zone": "UTC",
-        "state.backend.type": "rocksdb",
-        "execution.checkpointing.dir": settings.checkpoint_path(JOB, "s3"),
-        "execution.checkpointing.interval": f"{settings.flink_checkpoint_seconds} s",
-        "execution.checkpointing.mode": "EXACTLY_ONCE",
-        "execution.checkpointing.incremental": "true",
-        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-    } | ({"execution.state-recovery.path": restore} if restore else {})
+    return session.submit(statements)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -13,15 +14,17 @@ import java.util.Arrays;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import org.apache.hadoop.conf.Configuration;
 
-/** The few requests of S3 that a log store makes, with the faults that a real one shows only at times. */
-final class FaultyS3 implements AutoCloseable {
+/** The few requests of S3 that a Delta table's writer makes, with the faults that a real one shows only at times. */
+public final class FaultyS3 implements AutoCloseable {
   /** What happens to a put. {@code LOST}: carried out, and never answered. */
-  enum Fault {
+  public enum Fault {
     NONE,
     LOST,
     INTERNAL_ERROR,
@@ -30,11 +33,13 @@ final class FaultyS3 implements AutoCloseable {
     DENIED
   }
 
-  record Stored(byte[] content, Map<String, String> metadata) {}
+  public record Stored(byte[] content, Map<String, String> metadata) {}
 
-  final Map<String, Stored> objects = new TreeMap<>();
+  public final Map<String, Stored> objects = new TreeMap<>();
   /** Puts that were carried out, by key. */
   final List<String> carriedOut = new ArrayList<>();
+
+  private static final String BUCKET = "/lake";
 
   private final Deque<Fault> faults = new ArrayDeque<>();
   private final HttpServer server;
@@ -43,7 +48,7 @@ final class FaultyS3 implements AutoCloseable {
   /** Until the next put, a look says that nothing is there. */
   boolean hidden;
 
-  FaultyS3() throws IOException {
+  public FaultyS3() throws IOException {
     server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
     server.createContext("/", this::answer);
     server.setExecutor(threads);
@@ -51,13 +56,21 @@ final class FaultyS3 implements AutoCloseable {
   }
 
   /** Of the next puts, in this order. */
-  synchronized void willShow(Fault... next) {
+  public synchronized void willShow(Fault... next) {
     faults.addAll(List.of(next));
   }
 
+  public synchronized void forgetFaults() {
+    faults.clear();
+  }
+
   /** From the next lost answer on, nothing is answered any more. */
-  synchronized void thenFallsSilent() {
+  public synchronized void thenFallsSilent() {
     silent = true;
+  }
+
+  public synchronized void answersAgain() {
+    silent = false;
   }
 
   synchronized String text(String key) {
@@ -65,7 +78,7 @@ final class FaultyS3 implements AutoCloseable {
   }
 
   /** As a job configures S3A, with short pauses between its retries. */
-  Configuration configuration() {
+  public Configuration configuration() {
     Configuration configuration = new Configuration();
     configuration.set("fs.s3a.endpoint", "http://127.0.0.1:" + server.getAddress().getPort());
     configuration.set("fs.s3a.endpoint.region", "us-east-1");
@@ -155,19 +168,79 @@ final class FaultyS3 implements AutoCloseable {
         exchange.getResponseHeaders().set("Last-Modified", "Sun, 01 Mar 2026 12:00:00 GMT");
         return 200;
       }
+      case "GET" -> {
+        if (key.equals(BUCKET + "/") || key.equals(BUCKET)) {
+          return 200;
+        }
+        if (!objects.containsKey(key)) {
+          return 404;
+        }
+        return exchange.getRequestHeaders().containsKey("Range") ? 206 : 200;
+      }
       default -> {
         return 200;
       }
     }
   }
 
-  private static byte[] body(HttpExchange exchange, int status) {
+  /** The objects and, up to a delimiter, prefixes that a listing asks for. */
+  private synchronized String listing(String query) {
+    Map<String, String> asked = new TreeMap<>();
+    for (String parameter : query.split("&")) {
+      String[] parts = parameter.split("=", 2);
+      asked.put(parts[0], parts.length < 2 ? "" : URLDecoder.decode(parts[1], StandardCharsets.UTF_8));
+    }
+    String prefix = asked.getOrDefault("prefix", "");
+    StringBuilder files = new StringBuilder();
+    Set<String> directories = new TreeSet<>();
+    int count = 0;
+    for (Map.Entry<String, Stored> object : objects.entrySet()) {
+      String name = object.getKey().substring(BUCKET.length() + 1);
+      if (!name.startsWith(prefix) || name.compareTo(asked.getOrDefault("start-after", "")) <= 0) {
+        continue;
+      }
+      int end = asked.containsKey("delimiter") ? name.indexOf('/', prefix.length()) : -1;
+      if (end >= 0) {
+        directories.add(name.substring(0, end + 1));
+        continue;
+      }
+      count++;
+      files.append(
+          "<Contents><Key>%s</Key><Size>%d</Size><ETag>\"etag\"</ETag><LastModified>%s</LastModified></Contents>"
+              .formatted(name, object.getValue().content().length, "2026-03-01T12:00:00.000Z"));
+    }
+    for (String directory : directories) {
+      files.append("<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>".formatted(directory));
+    }
+    return "<ListBucketResult><KeyCount>%d</KeyCount><IsTruncated>false</IsTruncated>%s</ListBucketResult>"
+        .formatted(count + directories.size(), files);
+  }
+
+  private synchronized byte[] stored(HttpExchange exchange) {
+    byte[] content = objects.get(exchange.getRequestURI().getPath()).content();
+    String range = exchange.getRequestHeaders().getFirst("Range");
+    exchange.getResponseHeaders().set("ETag", "\"etag\"");
+    exchange.getResponseHeaders().set("Last-Modified", "Sun, 01 Mar 2026 12:00:00 GMT");
+    if (range == null) {
+      return content;
+    }
+    String[] bounds = range.substring("bytes=".length()).split("-");
+    int first = Integer.parseInt(bounds[0]);
+    int last = Math.min(bounds.length > 1 ? Integer.parseInt(bounds[1]) : content.length, content.length - 1);
+    exchange.getResponseHeaders().set("Content-Range", "bytes %d-%d/%d".formatted(first, last, content.length));
+    return Arrays.copyOfRange(content, first, last + 1);
+  }
+
+  private byte[] body(HttpExchange exchange, int status) {
+    boolean get = exchange.getRequestMethod().equals("GET");
+    boolean list = get && exchange.getRequestURI().getRawQuery() != null;
+    if (get && !list && status < 300) {
+      return stored(exchange);
+    }
     String text =
         switch (status) {
-          case 200 ->
-              exchange.getRequestMethod().equals("GET")
-                  ? "<ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
-                  : "";
+          case 200 -> list ? listing(exchange.getRequestURI().getRawQuery()) : "";
+          case 404 -> "<Error><Code>NoSuchKey</Code></Error>";
           case 403 -> "<Error><Code>AccessDenied</Code></Error>";
           case 412 -> "<Error><Code>PreconditionFailed</Code></Error>";
           case 500 -> "<Error><Code>InternalError</Code></Error>";

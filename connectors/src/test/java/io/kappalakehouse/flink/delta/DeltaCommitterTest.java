@@ -1,0 +1,122 @@
+package io.kappalakehouse.flink.delta;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class DeltaCommitterTest {
+  @TempDir Path path;
+
+  private TargetTable table;
+  private StoredTable stored;
+  private DeltaCommitter committer;
+
+  @BeforeEach
+  void create() {
+    table = Tables.at(path);
+    stored = new StoredTable(path);
+    committer = new DeltaCommitter(table);
+    table.open();
+  }
+
+  @Test
+  void aCheckpointsFilesAreOneCommitThatCarriesItsNumber() throws Exception {
+    assertTrue(committer.commit(commit("app", 7, Tables.file(table, 1, 2), Tables.file(table, 3))));
+    assertEquals(1, stored.snapshot().getVersion());
+    assertEquals(List.of(1L, 2L, 3L), stored.longs("id").stream().sorted().toList());
+    JsonNode txn = stored.actions("txn").get(0);
+    assertEquals("app", txn.get("appId").asText());
+    assertEquals(7, txn.get("version").asLong());
+  }
+
+  @Test
+  void aRepeatedCommitDoesNothing() throws Exception {
+    Commit commit = commit("app", 7, Tables.file(table, 1));
+    committer.commit(commit);
+    assertFalse(new DeltaCommitter(table).commit(commit));
+    assertEquals(1, stored.snapshot().getVersion());
+  }
+
+  @Test
+  void aCommitThatComesAfterALaterOneDoesNothing() throws Exception {
+    Commit late = commit("app", 7, Tables.file(table, 1));
+    committer.commit(late);
+    committer.commit(commit("app", 8, Tables.file(table, 2)));
+    assertFalse(committer.commit(late));
+    assertEquals(List.of(1L, 2L), stored.longs("id").stream().sorted().toList());
+  }
+
+  @Test
+  void anotherSinksNumbersDoNotCount() throws Exception {
+    committer.commit(commit("other", 9, Tables.file(table, 1)));
+    assertTrue(committer.commit(commit("app", 1, Tables.file(table, 2))));
+  }
+
+  @Test
+  void anOlderSelfThatCommitsTheSameAtTheSameTimeDoublesNothing() throws Exception {
+    Commit commit = commit("app", 7, Tables.file(table, 1));
+    List<Boolean> written = atOnce(List.of(() -> committer.commit(commit), () -> new DeltaCommitter(table).commit(commit)));
+    assertEquals(1, written.stream().filter(first -> first).count());
+    assertEquals(List.of(1L), stored.longs("id"));
+  }
+
+  @Test
+  void writersAtTheSameTimeAllGetTheirVersions() throws Exception {
+    List<Callable<Boolean>> writers = new ArrayList<>();
+    for (int writer = 0; writer < 4; writer++) {
+      String app = "app-" + writer;
+      writers.add(
+          () -> {
+            for (int checkpoint = 1; checkpoint <= 5; checkpoint++) {
+              new DeltaCommitter(table).commit(commit(app, checkpoint, Tables.file(table, checkpoint)));
+            }
+            return true;
+          });
+    }
+    atOnce(writers);
+    assertEquals(20, stored.snapshot().getVersion());
+    assertEquals(20, stored.longs("id").size());
+    assertTrue(Files.exists(path.resolve("_delta_log/00000000000000000010.checkpoint.parquet")));
+  }
+
+  @Test
+  void filesTellReadersWhatTheyNeedNotRead() throws IOException, InterruptedException {
+    committer.commit(commit("app", 1, Tables.file(table, 5, 3, 4)));
+    JsonNode add = stored.actions("add").get(0);
+    assertEquals("north", add.get("partitionValues").get("region").asText());
+    assertEquals(
+        "{\"numRecords\":3,\"minValues\":{\"id\":3},\"maxValues\":{\"id\":5},\"nullCount\":{\"id\":0}}",
+        add.get("stats").asText());
+  }
+
+  private static Commit commit(String app, long checkpoint, String... actions) {
+    return new Commit(app, checkpoint, List.of(actions));
+  }
+
+  private static <T> List<T> atOnce(List<Callable<T>> tasks) throws Exception {
+    ExecutorService threads = Executors.newFixedThreadPool(tasks.size());
+    try {
+      List<T> results = new ArrayList<>();
+      for (Future<T> result : threads.invokeAll(tasks)) {
+        results.add(result.get());
+      }
+      return results;
+    } finally {
+      threads.shutdownNow();
+    }
+  }
+}

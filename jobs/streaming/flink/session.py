@@ -1,0 +1,90 @@
+"""SQL on the Flink session cluster, submitted from a process of its own."""
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from lakehouse.runtime import flink_home
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyflink.table import StatementSet, StreamTableEnvironment
+
+KAFKA_SOURCE: Final = """
+CREATE TEMPORARY TABLE {name} (
+  `key` BYTES,
+  `value` BYTES,
+  `partition` INT NOT NULL METADATA VIRTUAL,
+  `offset` BIGINT NOT NULL METADATA VIRTUAL,
+  arrival TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '{topic}',
+  'properties.bootstrap.servers' = '{bootstrap}',
+  'properties.group.id' = '{group}',
+  'scan.startup.mode' = 'earliest-offset',
+  'key.format' = 'raw',
+  'key.fields' = 'key',
+  'value.format' = 'raw',
+  'value.fields-include' = 'EXCEPT_KEY'
+)
+"""
+"""New state starts at the log's beginning; restored state says where it was."""
+
+
+def gateway() -> Any:
+    """The JVM that plans this process's job."""
+    from pyflink.java_gateway import get_gateway
+
+    return get_gateway().jvm
+
+
+def table_environment(settings: Settings, job: str, restore: str | None = None) -> "StreamTableEnvironment":
+    """Where `job` is written in SQL.
+
+    `restore`: the checkpoint or savepoint to go on from; else the job starts with new state.
+    """
+    # The gateway is a JVM that plans the job; it reads where jars and configuration lie, and who it is, when it starts.
+    os.environ.update(flink_home.environment(settings) | settings.s3_credentials())
+    os.environ.setdefault("JVM_ARGS", "-Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+    from pyflink.common import Configuration
+    from pyflink.datastream import StreamExecutionEnvironment
+    from pyflink.table import StreamTableEnvironment
+
+    configuration = Configuration()
+    for key, value in job_configuration(settings, job, restore).items():
+        configuration.set_string(key, value)
+    # Outside of `flink run`, PyFlink's own factory always makes a local cluster; the constructor heeds the target.
+    environment = StreamExecutionEnvironment(
+        gateway().org.apache.flink.streaming.api.environment.StreamExecutionEnvironment(configuration._j_configuration)
+    )
+    return StreamTableEnvironment.create(environment)
+
+
+def submit(statements: "StatementSet") -> str:
+    """Submit all inserts as one job and return its id; it runs on when this process ends.
+
+    Raises:
+        py4j.protocol.Py4JJavaError: the cluster did not take it.
+    """
+    client: Any = statements.execute().get_job_client()
+    return str(client.get_job_id())
+
+
+def job_configuration(settings: Settings, job: str, restore: str | None = None) -> dict[str, str]:
+    """What a job's configuration says beside the cluster's."""
+    return {
+        "execution.target": "remote",
+        "execution.attached": "false",
+        "rest.address": settings.host,
+        "rest.port": str(settings.flink_port),
+        "pipeline.name": settings.prefixed(job),
+        "pipeline.object-reuse": "true",
+        "parallelism.default": str(settings.parallelism),
+        "table.local-time-zone": "UTC",
+        "state.backend.type": "rocksdb",
+        "execution.checkpointing.dir": settings.checkpoint_path(job, "s3"),
+        "execution.checkpointing.interval": f"{settings.flink_checkpoint_seconds} s",
+        "execution.checkpointing.mode": "EXACTLY_ONCE",
+        "execution.checkpointing.incremental": "true",
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+    } | ({"execution.state-recovery.path": restore} if restore else {})
