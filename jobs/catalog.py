@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from lakehouse.contracts.tables import SPARK_INGEST, TABLES
+from lakehouse.contracts.tables import CLICKS_MIGRATED, SPARK_INGEST, TABLES
 from lakehouse.runtime.spec import Engine, JobSpec
 
 _DECLARED: Final = (
@@ -54,6 +54,17 @@ _DECLARED: Final = (
         reads=("shop.purchases",),
         writes=("gold.user_totals__spark_state", "quarantine.batches"),
         guarantee="exactly once: offsets and state in one checkpoint, MERGE idempotent by batch id",
+        freshness_seconds=120,
+        by_default=False,
+    ),
+    JobSpec(
+        name=CLICKS_MIGRATED,
+        engine=Engine.PROCESS,
+        group=CLICKS_MIGRATED,
+        entry_point="jobs.streaming.spark.migrated",
+        reads=("shop.clicks",),
+        writes=(f"bronze.{CLICKS_MIGRATED}",),
+        guarantee="exactly once from the cut on: checkpoint, txnAppId/txnVersion; the backlog by jobs.batch.migrate",
         freshness_seconds=120,
         by_default=False,
     ),

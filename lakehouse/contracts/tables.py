@@ -1,6 +1,6 @@
 """Every Delta table: columns, key, partitioning and owner."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -90,6 +90,8 @@ _POSITION_KEY: Final = ("topic", "partition", "offset")
 SPARK_INGEST: Final = "spark_lakehouse"
 """The one Spark driver: ingest, silver and gold of the shop."""
 BACKFILL: Final = "backfill_marts"
+CLICKS_MIGRATED: Final = "clicks__migrated"
+"""The migration of clicks: a stream from a cut on, and a batch job up to it."""
 
 
 def payload(event: EventContract) -> tuple[Column, ...]:
@@ -140,6 +142,7 @@ def _gold(
 
 _DECLARED: Final = (
     *(_bronze(e, SPARK_INGEST) for e in (CLICKS, PURCHASES, PRODUCTS, PROFILES)),
+    replace(_bronze(CLICKS, CLICKS_MIGRATED), name=f"bronze.{CLICKS_MIGRATED}", variant_of=f"bronze.{CLICKS.table}"),
     TableContract(
         "bronze.dead_letters",
         "each ingester",

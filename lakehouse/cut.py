@@ -1,0 +1,86 @@
+"""The cut of a migration: up to where a batch job reads a topic, and from where a stream goes on.
+
+It is kept in the new table's own metadata, so that it lives and dies with what was written by it. Whoever comes first,
+the batch job or the stream, takes it; the other finds it. So each offset belongs to one of the two, whatever is started
+when, killed and started again.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from deltalake import CommitProperties
+from deltalake.exceptions import DeltaError
+
+from lakehouse.delta import CommitRefusedError, create_table
+from lakehouse.kafka.consumer import offset_range
+from lakehouse.settings import Settings
+
+PROPERTY: Final = "lakehouse.cut"
+CHUNK_RECORDS: Final = 250_000
+_ATTEMPTS: Final = 8
+
+Offsets = Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Offsets of a topic (without namespace) by partition: the backlog is ``[first, end)``, the stream's from `end` on.
+
+    The backlog is written in chunks, each of at most `step` offsets of every partition.
+    """
+
+    topic: str
+    first: Offsets
+    end: Offsets
+    step: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Cut":
+        stored = json.loads(text)
+        bounds = {name: {int(p): offset for p, offset in stored[name].items()} for name in ("first", "end")}
+        return cls(stored["topic"], bounds["first"], bounds["end"], stored["step"])
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
+    def chunks(self) -> Iterator[tuple[Offsets, Offsets]]:
+        """The backlog's stretches in order, as first offsets and ends; the same ones whenever they are asked for."""
+        starts = dict(self.first)
+        while any(starts[p] < self.end[p] for p in starts):
+            ends = {p: min(start + self.step, self.end[p]) for p, start in starts.items()}
+            yield starts, ends
+            starts = ends
+
+
+def take_cut(settings: Settings, table: str, topic: str, chunk_records: int = CHUNK_RECORDS) -> Cut:
+    """The cut of `table`; taken now, where the topic ends, if it has none. Creates the table if need be.
+
+    Raises:
+        ServiceDownError: Kafka or MinIO does not answer.
+        CommitRefusedError: other writers won every attempt.
+        TableError: as `lakehouse.delta.create_table`.
+    """
+    for _ in range(_ATTEMPTS):
+        opened = create_table(settings, table)
+        stored = opened.metadata().configuration.get(PROPERTY)
+        if stored is not None:
+            return Cut.parse(stored)
+        first, end = offset_range(settings, topic)
+        cut = Cut(topic, first, end, max(1, chunk_records // max(1, len(end))))
+        try:
+            # Of two that take a cut at once, the one that comes late is refused: the metadata it read is outdated.
+            opened.alter.set_table_properties(
+                {PROPERTY: str(cut)},
+                raise_if_not_exists=False,
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except (DeltaError, OSError) as error:
+            last_error = error
+    raise CommitRefusedError(table, _ATTEMPTS) from last_error
+
+
+def kafka_offsets(settings: Settings, topic: str, offsets: Offsets) -> str:
+    """Offsets as Spark's Kafka source wants them."""
+    return json.dumps({settings.prefixed(topic): {str(p): offset for p, offset in offsets.items()}})
