@@ -4,28 +4,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, task
 
-from dags.assets import table_asset
 from lakehouse.contracts.tables import TABLES
-
-
-def maintain(name: str):
-    @task(task_id=name.replace(".", "_"), inlets=[table_asset(name)], retries=1, retry_delay=timedelta(minutes=1))
-    def maintain_one(params: dict) -> dict:
-        from airflow.sdk.exceptions import AirflowSkipException
-
-        from lakehouse.delta import TableMissingError
-        from lakehouse.delta.maintenance import maintain
-        from lakehouse.settings import load_settings
-
-        if name not in params["tables"]:
-            raise AirflowSkipException(f"{name} was left out by the parameter `tables`")
-        try:
-            return maintain(load_settings(), name)
-        except TableMissingError as error:
-            raise AirflowSkipException(str(error)) from error
-
-    return maintain_one()
-
 
 with DAG(
     "table_maintenance",
@@ -33,7 +12,6 @@ with DAG(
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    max_active_tasks=1,
     dagrun_timeout=timedelta(hours=2),
     tags=["control"],
     params={
@@ -48,11 +26,29 @@ with DAG(
     doc_md="""
 ### Table maintenance
 
-Daily, table by table: small files are joined (one commit that changes no data), files that no version of the last
-7 days holds are removed, and so are the log's entries of before. Streams go on meanwhile: a commit of theirs that meets
-a compaction's is computed anew, and a compaction that loses three times leaves the table to the next run
-(`beaten` in the task's return value). By hand: `lakehouse table compact NAME`, `lakehouse table vacuum NAME`.
+Daily, one mapped task per table that was written: small files are joined (one commit that changes no data), files
+that no version of the last 7 days holds are removed, and so are the log's entries of before. Streams go on meanwhile: a
+commit of theirs that meets a compaction's is computed anew, and a compaction that loses three times leaves the table to
+the next run (`beaten` in the task's return value). By hand: `lakehouse table compact NAME` and `table vacuum NAME`.
 """,
 ):
-    for table_name in TABLES:
-        maintain(table_name)
+
+    @task
+    def written_tables(params: dict) -> list[str]:
+        from lakehouse.delta import table_exists
+        from lakehouse.settings import load_settings
+
+        settings = load_settings()
+        return [name for name in params["tables"] if table_exists(settings, name)]
+
+    @task(retries=1, retry_delay=timedelta(minutes=1), max_active_tis_per_dag=1, map_index_template="{{ name }}")
+    def maintain(name: str) -> dict:
+        from airflow.sdk import get_current_context
+
+        from lakehouse.delta.maintenance import maintain
+        from lakehouse.settings import load_settings
+
+        get_current_context()["name"] = name
+        return maintain(load_settings(), name)
+
+    maintain.expand(name=written_tables())
