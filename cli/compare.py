@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lakehouse.compare import LIVE, Comparison, TableComparison
+from lakehouse.compare import LIVE, SAID, Comparison, TableComparison
 from lakehouse.compare import compare as compare_with_reference
 from lakehouse.drained import DrainState, wait_until_drained
 from lakehouse.settings import load_settings
@@ -47,8 +47,9 @@ def compare(
             if hop:
                 spinner.update(f"waiting for {hop.name}: {hop.missing}")
 
-        live = not names or not set(names).isdisjoint(LIVE)
-        ends = wait_until_drained(settings, wait_seconds, waiting, live=live)
+        said = not names or not set(names).isdisjoint(SAID)
+        live = said or not set(names or ()).isdisjoint(LIVE)
+        ends = wait_until_drained(settings, wait_seconds, waiting, live=live, said=said)
         result = compare_with_reference(settings, names or (), ends, spinner.update)
     if format is Format.JSON:
         typer.echo(json.dumps(result.to_dict()))
@@ -82,6 +83,13 @@ def _show(result: Comparison) -> None:
         f"Kafka: {log.read:,} records = {log.used:,} used + {log.duplicate:,} duplicate + {log.dead_letters:,} dead; "
         f"used = {log.on_time:,} on time + {log.late:,} late + {log.very_late:,} very late"
     )
+    for said in result.said:
+        color = "" if said.right else "[red]"
+        _console.print(
+            f"{color}{said.rule}: {said.agreed:,} said and true, {said.not_true:,} said and not true, "
+            f"{said.late:,} true and not said since one before them came late, {said.forgotten:,} since they came late "
+            f"themselves, their state gone; {said.alerted:,} alerts, {said.alerts_differ:,} unlike the decisions"
+        )
     _console.print(f"Compared in {result.seconds:.1f} s; appended to ops.comparisons as {result.run_id}")
 
 

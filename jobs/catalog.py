@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from lakehouse.contracts.tables import CLICKS_MIGRATED, SPARK_INGEST, TABLES
+from lakehouse.contracts.tables import ALERTS_SENT, CLICKS_MIGRATED, FRAUD_ONLINE, SPARK_INGEST, TABLES
 from lakehouse.runtime.spec import Engine, JobSpec
 
 _DECLARED: Final = (
@@ -25,6 +25,26 @@ _DECLARED: Final = (
         writes=("shop.dashboard", "shop.alerts"),
         guarantee="at least once, made idempotent by (generation, seq) and the alert's deduplication key",
         freshness_seconds=5,
+    ),
+    JobSpec(
+        name=FRAUD_ONLINE,
+        engine=Engine.FLINK,
+        group="flink",
+        entry_point="jobs.streaming.flink.fraud_online",
+        reads=("shop.transactions",),
+        writes=("silver.fraud_online", "shop.alerts"),
+        guarantee="exactly once: a Delta commit per checkpoint; alerts at least once with a deduplication key",
+        freshness_seconds=30,
+    ),
+    JobSpec(
+        name=ALERTS_SENT,
+        engine=Engine.FLINK,
+        group="flink",
+        entry_point="jobs.streaming.flink.alerts_sent",
+        reads=("shop.alerts",),
+        writes=("silver.alerts_sent",),
+        guarantee="exactly once: a Delta commit per checkpoint",
+        freshness_seconds=60,
     ),
     JobSpec(
         name="dashboard_writer",

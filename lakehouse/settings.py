@@ -102,13 +102,17 @@ class Settings(BaseSettings):
 
     kafka_heap: str = "512m"
     flink_jobmanager_memory: str = "1024m"
-    flink_taskmanager_memory: str = "1728m"
+    flink_taskmanager_memory: str = "2048m"
     spark_driver_memory: str = "1536m"
     spark_jvm_options: str = "-XX:TieredStopAtLevel=1"
     """The quick compiler alone: on two cores the optimising one costs a driver's first minutes more than it gains.
     Empty where a driver is to run at full load for hours."""
     flink_checkpoint_seconds: int = Field(10, ge=1)
     """Seconds between checkpoints of Flink's jobs: alerts leave with them, and a restart repeats as much."""
+    fraud_idle_hours: int = Field(24, ge=1)
+    """TTL of the transactions that Flink holds of a user who stays away, where no timer comes to clean them."""
+    fraud_remember_hours: int = Field(7 * 24, ge=2)
+    """TTL of what tells a transaction's copies; longer than `fraud_idle_hours`."""
     parallelism: int = 2
     spark_trigger_seconds: int = 60
     """Seconds between the starts of two micro-batches while live."""

@@ -1,8 +1,8 @@
 """Delta tables filled with what the reference computes, for tests of what reads them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from polars.testing import assert_frame_equal
@@ -13,6 +13,8 @@ from lakehouse.delta import Once, append, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.semantics import Events
 from lakehouse.semantics.reference import METRICS
+from lakehouse.semantics.reference.fraud import decisions_as_they_came
+from lakehouse.semantics.windows import utc_date
 from lakehouse.settings import Settings
 
 
@@ -28,9 +30,43 @@ def frame(name: str, rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     return read.with_columns(milliseconds).sort(contract.key)
 
 
+def decided(events: Events) -> Iterator[dict[str, Any]]:
+    """What Flink says of transactions as they come."""
+    for transaction, decision in decisions_as_they_came(events):
+        row = transaction._asdict() | decision._asdict() | {"flagged": decision.flagged, "blocked": decision.blocked}
+        row |= {
+            "state_complete": True,
+            "decided_at": transaction.arrival,
+            "event_date": utc_date(transaction.event_time),
+        }
+        yield {name: row[name] for name in table("silver.fraud_online").column_names}
+
+
+def sent(events: Events) -> Iterator[dict[str, Any]]:
+    """The record of an alert for each that is flagged."""
+    flagged = (row for row in decided(events) if row["flagged"])
+    for offset, row in enumerate(flagged):
+        position = {"topic": "shop.alerts", "partition": 0, "offset": offset, "arrival": row["arrival"]}
+        message = {
+            "rule": "fraud_flagged",
+            "state": "opened",
+            "dedup_key": row["event_id"],
+            "key": b"ana",
+            "value": b"{}",
+        }
+        yield message | position | {"record_hash": offset, "event_date": utc_date(row["arrival"])}
+
+
+_SAID: Final[dict[str, Callable[[Events], Iterator[dict[str, Any]]]]] = {
+    "silver.fraud_online": decided,
+    "silver.alerts_sent": sent,
+}
+
+
 def expected(name: str, events: Events, day: date | None = None) -> pl.DataFrame:
-    """The reference's rows of a table, of one day where given."""
-    rows = frame(name, METRICS[name].compute(events))
+    """The reference's rows of a table, of one day where given; of what was said, what Flink says."""
+    compute = _SAID[name] if name in _SAID else METRICS[name].compute
+    rows = frame(name, compute(events))
     return rows if day is None else rows.filter(pl.col("event_date") == day)
 
 

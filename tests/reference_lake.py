@@ -9,16 +9,21 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.compare.reference import Reference
 from lakehouse.compare.run import BRONZE
+from lakehouse.compare.said import DECISIONS, FRAUD_RULES, SENT
+from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import kafka_ends
+from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.sender import Outgoing, Sender
-from lakehouse.kafka.topics import create_topics
+from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValue, LiveValues
 from lakehouse.semantics import Event
 from lakehouse.semantics.reference import METRICS, Row
+from lakehouse.semantics.windows import HOUR, floor, utc_date
 from lakehouse.settings import Settings
+from tests.lake import decided, frame
 
 
 def encoded(event: object) -> Outgoing:
@@ -79,6 +84,29 @@ def versions(settings: Settings) -> dict[str, int]:
     """Of the tables that others are drawn from, those that are there."""
     names = [name for name in METRICS if not name.startswith("marts.") and table_exists(settings, name)]
     return {name: int(open_table(settings, name).version()) for name in names}
+
+
+def fill_said(settings: Settings, reference: Reference) -> None:
+    """Writes Flink's decisions, sends their alerts, and records every alert that was sent by then."""
+    decisions = list(decided(reference.log.events))
+    append(settings, DECISIONS, to_arrow(DECISIONS, frame(DECISIONS, decisions)), Once.new("test"))
+    with Sender(settings) as sender:
+        sender.send([_alert(d, rule) for d in decisions for rule, said in FRAUD_RULES.items() if d[said]])
+    records = [
+        record._asdict()
+        | {"arrival": record.arrival_ms, "event_date": utc_date(record.arrival_ms), "rule": None, "state": None}
+        | {"record_hash": record_hash(*record[:3], record.value), "dedup_key": None}
+        for record in read_partitions(settings, ALERTS)
+    ]
+    rows = frame(SENT, [{name: record[name] for name in table(SENT).column_names} for record in records])
+    append(settings, SENT, to_arrow(SENT, rows), Once.new("test"))
+
+
+def _alert(decision: Row, rule: str) -> Outgoing:
+    names = ("user_id", "event_id", "event_time", "amount_cents", "transactions_10m", "transactions_1h")
+    hour = floor(decision["event_time"], HOUR)
+    window = {"window_start": hour, "window_end": hour + HOUR, "state": "opened", "dedup_key": decision["event_id"]}
+    return ALERTS, b"fraud", json.dumps({"rule": rule} | {name: decision[name] for name in names} | window).encode()
 
 
 @contextmanager

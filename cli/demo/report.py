@@ -11,6 +11,7 @@ from jobs.streaming.spark.freshness import until_gold
 from jobs.streaming.spark.progress import finished_batches
 from lakehouse.alerts import OPENED, WITHDRAWN, alert_history
 from lakehouse.compare import Accounting, Comparison
+from lakehouse.delta import scan
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.ledger import Audit
@@ -47,7 +48,7 @@ def build_result(demo: Demo, comparison: Comparison, audit: Audit, began: dateti
         seed=demo.day.seed,
         parameters={"day": demo.day.day, "clicks": f"{demo.day.clicks:,}", "cores": str(os.cpu_count())},
         steps=[Step(name, seconds) for name, seconds in demo.progress.seconds.items()],
-        demands=[*_data_demands(accounting, alerts, batches), *_enrichment_demand(accounting)],
+        demands=[*_data_demands(comparison, alerts, batches), *_enrichment_demand(accounting)],
         tables=[
             TableResult(t.table, t.rows_compared, t.missing, t.unexpected, t.different, t.version)
             for t in comparison.tables
@@ -60,7 +61,8 @@ def build_result(demo: Demo, comparison: Comparison, audit: Audit, began: dateti
         batches=batches,
         enrichment=[Enrichment("silver events", accounting.events_with_product, accounting.enriched_events)],
         alerts=[alerts],
-        freshness=[_until_gold(demo.settings, finished)],
+        said=list(comparison.said),
+        freshness=[_until_gold(demo.settings, finished), _until_decided(demo.settings)],
         figures=[*rates(batches), *benchmark_figures()],
         facts={
             "merged sessions": accounting.merged_sessions,
@@ -95,9 +97,9 @@ def links(settings: Settings) -> list[Link]:
     ]
 
 
-def _data_demands(accounting: Accounting, alerts: AlertCount, batches: list[MicroBatch]) -> list[Demand]:
+def _data_demands(comparison: Comparison, alerts: AlertCount, batches: list[MicroBatch]) -> list[Demand]:
     """The data must hold what the checks are about: a comparison of easy data proves little."""
-    total = accounting.total
+    accounting, total = comparison.accounting, comparison.accounting.total
     counts = {
         "late records": total.late,
         "very late records": total.very_late,
@@ -109,6 +111,8 @@ def _data_demands(accounting: Accounting, alerts: AlertCount, batches: list[Micr
         "blocked transactions": accounting.blocked_transactions,
         "opened alerts": alerts.opened,
         "withdrawn alerts": alerts.withdrawn,
+        **{f"alerts of {said.rule}": said.alerted for said in comparison.said},
+        "transactions that changed what is true of others decided before": sum(s.late for s in comparison.said),
         "micro-batches of the running stream": len(batches),
     }
     return [Demand(f"The data hold {name}", count > 0, f"{count:,}") for name, count in counts.items()]
@@ -132,6 +136,14 @@ def _until_gold(settings: Settings, finished: list[dict[str, Any]]) -> Freshness
     seconds = until_gold(settings, finished)["seconds"]
     p50, p99 = (float(seconds.quantile(q) or 0) for q in (0.5, 0.99))
     return Freshness("gold, while the backlog of this run was worked off", seconds.len(), p50, p99)
+
+
+def _until_decided(settings: Settings) -> Freshness:
+    """From a transaction's arrival to Flink's decision; the commit to Delta comes with the next checkpoint."""
+    times = scan(settings, "silver.fraud_online").select("arrival", "decided_at").collect()
+    seconds = (times["decided_at"] - times["arrival"]).dt.total_milliseconds() / 1000
+    p50, p99 = (float(seconds.quantile(q) or 0) for q in (0.5, 0.99))
+    return Freshness("a decision on fraud, at the speed of this run", seconds.len(), p50, p99)
 
 
 def _batch(entry: dict[str, Any]) -> MicroBatch:

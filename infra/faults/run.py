@@ -262,4 +262,5 @@ def _differences(comparison: Comparison) -> tuple[str, ...]:
         if not t.equal
     ]
     unbalanced = [] if comparison.accounting.balanced else [f"accounting: {comparison.accounting.total}"]
-    return (*unequal, *unbalanced)
+    untrue = [str(said) for said in comparison.said if not said.right]
+    return (*unequal, *unbalanced, *untrue)

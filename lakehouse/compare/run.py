@@ -16,6 +16,7 @@ from lakehouse.compare.accounting import Accounting, account
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.live import REDIS_PRODUCTS, REDIS_SESSIONS, compare_alerts, compare_redis
 from lakehouse.compare.reference import INGESTED, Reference
+from lakehouse.compare.said import DECISIONS, SENT, Said, compare_decisions, compare_sent, said_against_true
 from lakehouse.compare.segments import Offsets
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.events import EVENTS
@@ -28,7 +29,9 @@ from lakehouse.settings import Settings
 
 BRONZE: Final = (*(f"bronze.{EVENTS[topic].table}" for topic in INGESTED), "bronze.dead_letters")
 LIVE: Final = (REDIS_PRODUCTS, REDIS_SESSIONS, ALERTS)
-COMPARED: Final = (*BRONZE, *METRICS, *LIVE)
+SAID: Final = (DECISIONS, SENT)
+"""What was said at the time."""
+COMPARED: Final = (*BRONZE, *METRICS, *LIVE, *SAID)
 """All that is compared, in this order."""
 VARIANTS: Final = tuple(name for name, contract in TABLES.items() if contract.variant_of in METRICS)
 """What is compared only when it is asked for."""
@@ -54,11 +57,14 @@ class Comparison:
     tables: tuple[TableComparison, ...]
     accounting: Accounting
     seconds: float
+    said: tuple[Said, ...] = ()
+    """What was said about fraud against what is true, where decisions were compared."""
 
     @property
     def equal(self) -> bool:
-        """Every table has rows and equals the reference, and every record is accounted for."""
-        return bool(self.tables) and all(t.equal for t in self.tables) and self.accounting.balanced
+        """Every table has rows and equals the reference, every record is accounted for, nothing untrue was said."""
+        right = all(t.equal for t in self.tables) and all(s.right for s in self.said)
+        return bool(self.tables) and right and self.accounting.balanced
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -70,6 +76,7 @@ class Comparison:
             "offsets": {topic: dict(partitions) for topic, partitions in self.offsets.items()},
             "tables": [asdict(t) | {"equal": t.equal} for t in self.tables],
             "accounting": self.accounting.to_dict(),
+            "said": [asdict(s) | {"right": s.right} for s in self.said],
         }
 
 
@@ -104,9 +111,10 @@ def compare(
     progress("reading Kafka")
     reference = Reference.read(settings, ends)
     tables = tuple(compare_each(settings, reference, names or COMPARED, progress, mart_days))
+    said = said_against_true(settings, reference) if DECISIONS in (names or COMPARED) else ()
     progress("accounting")
     accounting = account(reference.log)
-    result = Comparison(run_id, compared_at, ends, tables, accounting, time.monotonic() - started)
+    result = Comparison(run_id, compared_at, ends, tables, accounting, time.monotonic() - started, said)
     append_ops(
         settings,
         "ops.comparisons",
@@ -136,6 +144,10 @@ def compare_each(
             yield compare_bronze(settings, reference, name)
         elif name == ALERTS:
             yield compare_alerts(settings, reference)
+        elif name == DECISIONS:
+            yield compare_decisions(settings, reference)
+        elif name == SENT:
+            yield compare_sent(settings)
         elif name in LIVE:
             yield compare_redis(settings, reference, name)
         else:

@@ -92,6 +92,9 @@ SPARK_INGEST: Final = "spark_lakehouse"
 BACKFILL: Final = "backfill_marts"
 CLICKS_MIGRATED: Final = "clicks__migrated"
 """The migration of clicks: a stream from a cut on, and a batch job up to it."""
+FRAUD_ONLINE: Final = "fraud_online"
+ALERTS_SENT: Final = "alerts_sent"
+"""Flink's jobs that keep what was said."""
 
 
 def payload(event: EventContract) -> tuple[Column, ...]:
@@ -216,6 +219,47 @@ _DECLARED: Final = (
         ),
         ("user_id", "event_id", "event_time"),
         ("event_date",),
+    ),
+    TableContract(
+        "silver.fraud_online",
+        FRAUD_ONLINE,
+        (
+            Column("event_id", Type.STRING),
+            Column("event_time", Type.TIMESTAMP),
+            Column("user_id", Type.STRING),
+            Column("amount_cents", Type.LONG),
+            Column("transactions_10m", Type.LONG),
+            Column("transactions_1h", Type.LONG),
+            Column("trigger_time", Type.TIMESTAMP, nullable=True),
+            Column("flagged", Type.BOOLEAN),
+            Column("blocked", Type.BOOLEAN),
+            Column("state_complete", Type.BOOLEAN),
+            Column("decided_at", Type.TIMESTAMP),
+            *_POSITION,
+            _HASH,
+            _EVENT_DATE,
+        ),
+        ("user_id", "event_id", "event_time"),
+        ("event_date",),
+        insert_only=True,
+        not_compared=("decided_at",),
+    ),
+    TableContract(
+        "silver.alerts_sent",
+        ALERTS_SENT,
+        (
+            Column("rule", Type.STRING, nullable=True),
+            Column("state", Type.STRING, nullable=True),
+            Column("dedup_key", Type.STRING, nullable=True),
+            *_POSITION,
+            Column("key", Type.BINARY, nullable=True),
+            Column("value", Type.BINARY, nullable=True),
+            _HASH,
+            _EVENT_DATE,  # the event is the sending: of the arrival
+        ),
+        _POSITION_KEY,
+        ("event_date",),
+        insert_only=True,
     ),
     _gold(
         "product_metrics_5m",

@@ -1,7 +1,8 @@
 """*Drained*, hop by hop: Kafka's ends at a moment -> Spark's checkpoint -> the silver version that each refresh
-has read -> Flink's committed offsets -> a checkpoint after them -> end of ``shop.dashboard`` -> its writer.
+has read -> Flink's committed offsets -> a checkpoint after them -> end of ``shop.dashboard`` -> its writer; and of what
+is said at the time, the decisions' offsets -> a checkpoint -> end of ``shop.alerts`` -> their record -> a checkpoint.
 
-A hop is looked at only when those before it are done, and the end that the writer must reach is read only then:
+A hop is looked at only when those before it are done, and the end that a writer must reach is read only then:
 so nothing can be on its way behind a hop that was found done.
 """
 
@@ -12,11 +13,11 @@ from typing import Any, Final
 
 import httpx
 
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, SPARK_INGEST
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, Positions, lags
 from lakehouse.drained.refreshes import outdated
 from lakehouse.kafka.consumer import end_offsets
-from lakehouse.kafka.topics import DASHBOARD
+from lakehouse.kafka.topics import ALERTS, DASHBOARD
 from lakehouse.semantics.events import EVENT_TYPES
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -28,6 +29,10 @@ REFRESHES: Final = "refreshed tables"
 FLINK: Final = "Flink's offsets"
 FLINK_CHECKPOINT: Final = "Flink's next checkpoint"
 WRITER: Final = "dashboard writer"
+DECISIONS: Final = "fraud decisions"
+DECISIONS_CHECKPOINT: Final = "fraud decisions' next checkpoint"
+RECORD: Final = "record of alerts"
+RECORD_CHECKPOINT: Final = "record of alerts' next checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +84,14 @@ def kafka_ends(settings: Settings) -> dict[str, dict[int, int]]:
 class Drain:
     """Follows what Kafka held when this was made: `ends`.
 
-    Flink sends alerts when the checkpoint that holds them is complete, which is when it commits offsets too, and
-    its sink is sure to have sent them when the next one is. So after its offsets a later checkpoint is awaited:
+    Flink sends alerts and commits to Delta when the checkpoint that holds them is complete, which is when it commits
+    offsets too, and is sure to have done it when the next one is. So after its offsets a later checkpoint is awaited:
     one that was triggered after the offsets were seen.
 
-    Without `live` the hops of Flink and Redis are left out: the tables don't depend on them; without `tables`
+    Without `live` the hops of the dashboard and Redis are left out: the tables don't depend on them; without `tables`
     those of Spark, on which the live values don't depend; without `refreshes` that of the refreshed tables, which a
-    commit to silver by anybody else would keep waiting for ever.
+    commit to silver by anybody else would keep waiting for ever; without `said` (by default with both `live` and
+    `tables`) those of fraud decisions and of the record of alerts.
     """
 
     settings: Settings
@@ -93,12 +99,20 @@ class Drain:
     live: bool = True
     tables: bool = True
     refreshes: bool = True
-    _flink_reached_ms: int | None = field(default=None)
+    said: bool | None = None
+    _reached_ms: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def now(cls, settings: Settings, live: bool = True, tables: bool = True, refreshes: bool = True) -> "Drain":
+    def now(
+        cls,
+        settings: Settings,
+        live: bool = True,
+        tables: bool = True,
+        refreshes: bool = True,
+        said: bool | None = None,
+    ) -> "Drain":
         """Raises ServiceDownError when Kafka does not answer."""
-        return cls(settings, kafka_ends(settings), live, tables, refreshes)
+        return cls(settings, kafka_ends(settings), live, tables, refreshes, said)
 
     def look(self) -> DrainState:
         """Where things are now.
@@ -113,6 +127,8 @@ class Drain:
             steps.append(self._refreshes)
         if self.live:
             steps += [self._flink, self._flink_checkpoint, self._writer]
+        if self.said if self.said is not None else self.live and self.tables:
+            steps += [self._decisions, self._decisions_checkpoint, self._record, self._record_checkpoint]
         hops: list[Hop] = []
         for step in steps:
             hops.append(step())
@@ -127,17 +143,36 @@ class Drain:
         return Hop(REFRESHES, "; ".join(f"{table} has read {what}" for table, what in outdated(self.settings).items()))
 
     def _flink(self) -> Hop:
-        hop = self._behind(FLINK, LIVE_DASHBOARD, self.ends)
-        if hop.done and self._flink_reached_ms is None:
-            self._flink_reached_ms = time.time_ns() // 1_000_000
-        return hop
+        return self._read(FLINK, LIVE_DASHBOARD, self.ends)
 
     def _flink_checkpoint(self) -> Hop:
-        latest = _latest_checkpoint_ms(self.settings)
-        reached = self._flink_reached_ms
-        if reached is not None and latest is not None and latest > reached:
-            return Hop(FLINK_CHECKPOINT)
-        return Hop(FLINK_CHECKPOINT, "no checkpoint was taken since Flink has read all")
+        return self._checkpoint(FLINK_CHECKPOINT, LIVE_DASHBOARD)
+
+    def _decisions(self) -> Hop:
+        return self._read(DECISIONS, FRAUD_ONLINE, self.ends)
+
+    def _decisions_checkpoint(self) -> Hop:
+        return self._checkpoint(DECISIONS_CHECKPOINT, FRAUD_ONLINE)
+
+    def _record(self) -> Hop:
+        # All alerts that there will be are sent.
+        return self._read(RECORD, ALERTS_SENT, {ALERTS: end_offsets(self.settings, ALERTS)})
+
+    def _record_checkpoint(self) -> Hop:
+        return self._checkpoint(RECORD_CHECKPOINT, ALERTS_SENT)
+
+    def _read(self, name: str, job: str, ends: Positions) -> Hop:
+        """A Flink job's offsets; notes when they were first seen to have reached the ends."""
+        hop = self._behind(name, job, ends)
+        if hop.done:
+            self._reached_ms.setdefault(job, time.time_ns() // 1_000_000)
+        return hop
+
+    def _checkpoint(self, name: str, job: str) -> Hop:
+        latest = _latest_checkpoint_ms(self.settings, job)
+        if latest is not None and latest > self._reached_ms[job]:
+            return Hop(name)
+        return Hop(name, "no checkpoint was taken since all was read")
 
     def _writer(self) -> Hop:
         # Flink has sent all that it will: this end holds everything.
@@ -149,10 +184,10 @@ class Drain:
         return Hop(hop, missing, sum(lag.lag for lag in late))
 
 
-def _latest_checkpoint_ms(settings: Settings) -> int | None:
-    """When the running dashboard job's newest complete checkpoint was triggered; None without either."""
+def _latest_checkpoint_ms(settings: Settings, job_name: str) -> int | None:
+    """When the running job's newest complete checkpoint was triggered; None without either."""
     url = f"http://{settings.host}:{settings.flink_port}"
-    name = settings.prefixed(LIVE_DASHBOARD)
+    name = settings.prefixed(job_name)
     try:
         with httpx.Client(base_url=url, timeout=10) as client:
             jobs: list[dict[str, Any]] = client.get("/jobs/overview").raise_for_status().json()["jobs"]
@@ -174,14 +209,15 @@ def wait_until_drained(
     live: bool = True,
     tables: bool = True,
     refreshes: bool = True,
+    said: bool | None = None,
 ) -> Positions:
     """Waits until all that Kafka holds at the call has arrived everywhere; returns where its topics ended then.
 
-    `progress` is called after each look, `live`, `tables` and `refreshes` are as for `Drain`. Raises:
+    `progress` is called after each look, `live`, `tables`, `refreshes` and `said` are as for `Drain`. Raises:
         NotDrainedError: not within `timeout_seconds`; it says which hop was waited for.
         ServiceDownError: Kafka, MinIO or Flink does not answer.
     """
-    drain = Drain.now(settings, live, tables, refreshes)
+    drain = Drain.now(settings, live, tables, refreshes, said)
     deadline = time.monotonic() + timeout_seconds
     while True:
         state = drain.look()

@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lakehouse.compare import Said
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -199,6 +201,8 @@ class DemoResult:
     batches: list[MicroBatch] = field(default_factory=list)
     enrichment: list[Enrichment] = field(default_factory=list)
     alerts: list[AlertCount] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+    """Fraud decisions made at the time, against what is true."""
     freshness: list[Freshness] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     facts: dict[str, int] = field(default_factory=dict)
@@ -216,6 +220,7 @@ class DemoResult:
             and all(t.equal for t in self.tables)
             and all(a.balanced for a in self.accounts)
             and (self.ledger is None or self.ledger.clean)
+            and all(s.right for s in self.said)
         )
 
     @property
@@ -225,7 +230,12 @@ class DemoResult:
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it, verdicts included."""
         result = asdict(self)
-        for rows, verdict in (("tables", "equal"), ("accounts", "balanced"), ("enrichment", "share")):
+        for rows, verdict in (
+            ("tables", "equal"),
+            ("accounts", "balanced"),
+            ("enrichment", "share"),
+            ("said", "right"),
+        ):
             for row, source in zip(result[rows], getattr(self, rows), strict=True):
                 row[verdict] = getattr(source, verdict)
         if self.ledger is not None:

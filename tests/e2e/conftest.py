@@ -9,7 +9,9 @@ import pytest
 
 from jobs.catalog import JOBS
 from lakehouse.airflow_api import AirflowClient
+from lakehouse.compare import SAID
 from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.delta import create_table
 from lakehouse.drained import wait_until_drained
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.produce import send_day
@@ -37,6 +39,8 @@ def shop_days(stack: "Stack", seed: int) -> Settings:
     for day, clicks in zip(SHOP_DAYS, (2_000, 300, 300), strict=True):
         send_day(settings, ShopDay(day, clicks=clicks, purchases=clicks // 40, seed=seed), judged=False)
     start(settings, JOBS[SPARK_INGEST], "test")
+    for name in SAID:  # as they are before anybody said anything
+        create_table(settings, name)
     try:
         wait_until_drained(settings, 900, live=False)
     finally:

@@ -6,7 +6,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from lakehouse.compare import COMPARED, Comparison, UnknownTargetError, compare
+from lakehouse.compare import COMPARED, SAID, Comparison, UnknownTargetError, compare
 from lakehouse.compare.live import REDIS_PRODUCTS, REDIS_SESSIONS
 from lakehouse.compare.reference import Reference
 from lakehouse.compare.run import BRONZE
@@ -19,7 +19,7 @@ from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues
 from lakehouse.semantics.reference import Row
 from lakehouse.settings import Settings
 from tests.conftest import Stack
-from tests.reference_lake import changed, encoded, fill, live
+from tests.reference_lake import changed, encoded, fill, fill_said, live
 from tests.strategies import click, impression, product, profile, purchase, transaction
 
 pytestmark = pytest.mark.stack
@@ -56,6 +56,7 @@ def settings(stack: Stack) -> Settings:
     reference = fill(own, STREAM, BROKEN)
     with Sender(own) as sender:
         sender.send([alert(a, state) for a in reference.anomalies() for state in ("opened", "withdrawn", "opened")])
+    fill_said(own, reference)
     return own
 
 
@@ -67,6 +68,10 @@ def test_everything_equals_the_reference(settings: Settings) -> None:
     result = compare(settings)
     assert failing(result) == {}
     assert result.equal
+    assert [(said.rule, said.agreed, said.alerted) for said in result.said] == [
+        ("fraud_flagged", 6, 6),
+        ("fraud_blocked", 1, 1),
+    ]
     assert [t.table for t in result.tables] == list(COMPARED)
     layers = ("bronze", "silver", "gold", "marts")
     assert set(COMPARED) >= {name for name, t in TABLES.items() if t.layer in layers and not t.variant_of}
@@ -91,13 +96,13 @@ def test_a_run_is_appended_to_ops_comparisons(settings: Settings) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [*BRONZE, "silver.clicks", "gold.user_totals", "marts.region_daily"])
+@pytest.mark.parametrize("name", [*BRONZE, *SAID, "silver.clicks", "gold.user_totals", "marts.region_daily"])
 def test_a_dropped_row_is_missing(settings: Settings, name: str) -> None:
     with changed(settings, name, lambda rows: rows[1:]):
         assert failing(compare(settings, [name])) == {name: (1, 0, 0)}
 
 
-@pytest.mark.parametrize("name", [*BRONZE, "silver.clicks", "gold.user_totals"])
+@pytest.mark.parametrize("name", [*BRONZE, *SAID, "silver.clicks", "gold.user_totals"])
 def test_a_doubled_row_is_unexpected(settings: Settings, name: str) -> None:
     with changed(settings, name, lambda rows: pl.concat([rows, rows[:1]])):
         assert failing(compare(settings, [name])) == {name: (0, 1, 0)}
@@ -116,6 +121,8 @@ def test_a_row_from_a_partition_that_kafka_does_not_have_is_unexpected(settings:
         ("bronze.clicks", "record_hash", pl.col("record_hash") + 1),
         ("bronze.dead_letters", "reason", pl.lit("missing")),
         ("bronze.dead_letters", "key", pl.lit(b"")),
+        ("silver.fraud_online", "flagged", ~pl.col("flagged")),
+        ("silver.alerts_sent", "value", pl.lit(b"{}")),
         ("silver.purchases", "category", pl.lit(None, pl.String)),
         ("gold.user_totals", "fingerprint", pl.col("fingerprint") + 1),
         ("gold.fraud_decisions", "blocked", ~pl.col("blocked")),

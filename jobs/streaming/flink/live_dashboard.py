@@ -33,25 +33,6 @@ SELECT
 FROM {name}
 """
 
-DASHBOARD: Final = """
-CREATE TEMPORARY TABLE {name} (
-  row_key STRING,
-  {columns}
-) WITH (
-  'connector' = 'kafka',
-  'topic' = '{topic}',
-  'properties.bootstrap.servers' = '{bootstrap}',
-  'properties.compression.type' = 'lz4',
-  'properties.linger.ms' = '50',
-  'properties.batch.size' = '262144',
-  'sink.delivery-guarantee' = 'at-least-once',
-  'key.format' = 'raw',
-  'key.fields' = 'row_key',
-  'value.format' = 'json',
-  'value.fields-include' = 'EXCEPT_KEY'
-)
-"""
-
 PRODUCT_WINDOW_COLUMNS: Final = """
   `table` STRING, generation BIGINT, seq BIGINT,
   product_id STRING, window_start BIGINT, window_end BIGINT,
@@ -134,7 +115,7 @@ def submit(settings: Settings, generation: int, restore: str | None = None) -> s
         ("alerts", "shop.alerts", ALERT_COLUMNS, WRITE_ALERTS),
     ):
         topic = settings.prefixed(topic)
-        tables.execute_sql(DASHBOARD.format(name=name, topic=topic, bootstrap=bootstrap, columns=columns))
+        tables.execute_sql(session.KAFKA_SINK.format(name=name, topic=topic, bootstrap=bootstrap, columns=columns))
         statements.add_insert_sql(insert.format(generation=generation))
     return session.submit(statements)
 

@@ -31,6 +31,27 @@ CREATE TEMPORARY TABLE {name} (
 """New state starts at the log's beginning; restored state says where it was."""
 
 
+KAFKA_SINK: Final = """
+CREATE TEMPORARY TABLE {name} (
+  row_key STRING,
+  {columns}
+) WITH (
+  'connector' = 'kafka',
+  'topic' = '{topic}',
+  'properties.bootstrap.servers' = '{bootstrap}',
+  'properties.compression.type' = 'lz4',
+  'properties.linger.ms' = '50',
+  'properties.batch.size' = '262144',
+  'sink.delivery-guarantee' = 'at-least-once',
+  'key.format' = 'raw',
+  'key.fields' = 'row_key',
+  'value.format' = 'json',
+  'value.fields-include' = 'EXCEPT_KEY'
+)
+"""
+"""`row_key` is the record's key, the other columns are its JSON."""
+
+
 def gateway() -> Any:
     """The JVM that plans this process's job."""
     from pyflink.java_gateway import get_gateway

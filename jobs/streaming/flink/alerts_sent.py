@@ -1,0 +1,68 @@
+"""Submits the record of all alerts to the Flink session cluster.
+
+``shop.alerts`` -> ``silver.alerts_sent``, every record of it with its position, whoever sent it. An alert that was sent
+again after a restart is there twice, for it was said twice; `dedup_key` tells.
+
+Example:
+    python -m jobs.streaming.flink.alerts_sent --generation 1
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Final
+
+from jobs.streaming.flink import session
+from lakehouse.contracts.flink import delta_sink
+from lakehouse.contracts.tables import table
+from lakehouse.kafka.topics import ALERTS
+from lakehouse.settings import Settings, load_settings
+
+JOB: Final = "alerts_sent"
+TABLE: Final = "silver.alerts_sent"
+
+WRITE: Final = """
+INSERT INTO silver_alerts_sent
+SELECT
+  JSON_VALUE(text, '$.rule'),
+  JSON_VALUE(text, '$.state'),
+  JSON_VALUE(text, '$.dedup_key'),
+  'shop.alerts',
+  `partition`,
+  `offset`,
+  arrival,
+  `key`,
+  `value`,
+  record_hash('shop.alerts', `partition`, `offset`, `value`),
+  CAST(arrival AS DATE)
+FROM (SELECT *, DECODE(`value`, 'UTF-8') AS text FROM alerts)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m jobs.streaming.flink.alerts_sent", description=__doc__)
+    parser.add_argument("--generation", type=int, help="of no meaning here: what was sent is kept as it was")
+    parser.add_argument("--restore", metavar="PATH", help="checkpoint or savepoint to go on from; else new state")
+    print(submit(load_settings(), parser.parse_args(arguments).restore))  # noqa: T201
+
+
+def submit(settings: Settings, restore: str | None = None) -> str:
+    """Submit the job and return its id; raises what `session.submit` raises."""
+    # Few records, and each slot costs memory.
+    tables = session.table_environment(settings.model_copy(update={"parallelism": 1}), JOB, restore)
+    tables.create_java_temporary_function("record_hash", "io.kappalakehouse.flink.RecordHash")
+    tables.execute_sql(
+        session.KAFKA_SOURCE.format(
+            name="alerts",
+            topic=settings.prefixed(ALERTS),
+            bootstrap=settings.kafka_bootstrap,
+            group=settings.prefixed(JOB),
+        )
+    )
+    tables.execute_sql(delta_sink(table(TABLE), settings.table_path(TABLE, "s3a")))
+    statements = tables.create_statement_set()
+    statements.add_insert_sql(WRITE)
+    return session.submit(statements)
+
+
+if __name__ == "__main__":
+    main()
