@@ -1,4 +1,4 @@
-"""Drained and lag on real Kafka and MinIO, and the two commands as they are typed."""
+"""Drained and lag on real Kafka and MinIO, and the commands that wait for it as they are typed."""
 
 import io
 import json
@@ -23,8 +23,10 @@ from lakehouse.kafka.consumer import build_consumer
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import create_topics
 from lakehouse.settings import ROOT, Settings
+from tests import strategies
 from tests.conftest import Stack
 from tests.integration.spark_lake import click, purchase
+from tests.reference_lake import fill
 
 pytestmark = pytest.mark.stack
 
@@ -169,3 +171,22 @@ def test_the_compare_command(tenant: Settings) -> None:
     equal = lakehouse(tenant, "compare", "gold.user_totals", "--format", "json")
     assert equal.returncode == 0, equal.stderr
     assert json.loads(equal.stdout)["equal"] is True
+
+
+def test_the_audit_command(stack: Stack, tenant: Settings) -> None:
+    stack.ensure("valkey")
+    fill(tenant, [strategies.click("ana", "10:00"), strategies.purchase("bo", "11:00")])
+    waited = lakehouse(tenant, "audit", "--no-live")
+    assert (waited.returncode, waited.stdout) == (2, "")
+    assert "not drained after 0 s, waiting for Spark's checkpoint: shop.clicks" in waited.stderr
+    checkpoint(tenant, 0, kafka_ends(tenant), committed=True)
+    clean = lakehouse(tenant, "audit", "--no-live", "--json")
+    assert clean.returncode == 0, clean.stderr
+    found = json.loads(clean.stdout)
+    assert (found["clean"], found["lost"], found["records"]) == (True, 0, 2)
+    ends = send(tenant)
+    checkpoint(tenant, 1, ends, committed=True)
+    lost = lakehouse(tenant, "audit", "--no-live")
+    assert lost.returncode == 1, lost.stderr
+    assert "1 lost in bronze.clicks: shop.clicks[" in lost.stdout
+    assert "2 lost, 0 doubled, 0 altered of 4 records" in lost.stdout
