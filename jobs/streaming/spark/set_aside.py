@@ -16,10 +16,31 @@ from jobs.streaming.spark.query import Handle
 
 QUARANTINE: Final = "quarantine.batches"
 ATTEMPTS: Final = 3
-_DATA_ERRORS: Final = ("21", "22", "23")
-"""SQLSTATE classes: cardinality violation, data exception, integrity constraint violation."""
-_OF_THE_CODE: Final = "22023"
-"""Of these one is not the data's: invalid parameter value. Every batch would fail by it, and be set aside."""
+_DATA_CONDITIONS: Final = frozenset(
+    {
+        "ARITHMETIC_OVERFLOW",
+        "BINARY_ARITHMETIC_OVERFLOW",
+        "CAST_INVALID_INPUT",
+        "CAST_OVERFLOW",
+        "CAST_OVERFLOW_IN_TABLE_INSERT",
+        "DATETIME_OVERFLOW",
+        "DELTA_CAST_OVERFLOW_IN_TABLE_WRITE",
+        "DELTA_EXCEED_CHAR_VARCHAR_LIMIT",
+        "DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE",
+        "DELTA_NOT_NULL_CONSTRAINT_VIOLATED",
+        "DELTA_VIOLATE_CONSTRAINT_WITH_VALUES",
+        "DIVIDE_BY_ZERO",
+        "DUPLICATED_MAP_KEY",
+        "NULL_MAP_KEY",
+        "NUMERIC_VALUE_OUT_OF_RANGE",
+        "REMAINDER_BY_ZERO",
+    }
+)
+"""Spark's and Delta's errors that are the rows' own. By name: the SQLSTATE of a missing version of a table is that of
+an overflow (22003, Delta 4.4), that of a wrong option is a data exception's."""
+_DATA_STATES: Final = ("21", "22", "23")
+"""The same of databases, whose SQLSTATE classes mean what the standard says: cardinality violation, data exception,
+integrity constraint violation."""
 
 log = logging.getLogger(__name__)
 
@@ -35,27 +56,27 @@ class Poison:
     def found(cls, error: BaseException) -> "Poison | None":
         """What makes `error` a poison, looked for among its causes; None if it may pass.
 
-        Only errors that SQL classes as the data's are: an overflow, a cast that can't be done, a broken constraint,
-        two source rows for one target row. All others may be an outage of whatever kind (a store or a broker that is
-        down, no memory, a conflict, a bug that a restart with other code mends), and an outage must never lead to
-        setting a batch aside: then nothing would be processed any more, and all would seem well.
+        The list of what is poison is short and closed: an overflow, a cast that can't be done, a broken constraint, two
+        source rows for one target row. All else may be an outage of whatever kind (a store or a broker that is down, no
+        memory, a conflict, a bug that a restart with other code mends), and an outage must never lead to setting a
+        batch aside: then nothing would be processed any more, and all would seem well.
         """
-        for state, condition in _causes(error):
-            if state is not None and state[:2] in _DATA_ERRORS and state != _OF_THE_CODE:
-                return cls(condition or "unnamed", state)
-        return None
+        return next(_poisons(error), None)
 
 
-def _causes(error: BaseException | None) -> Iterator[tuple[str | None, str | None]]:
-    """SQLSTATE and condition of `error` and of what caused it, in Python and beyond it in the JVM."""
+def _poisons(error: BaseException | None) -> Iterator[Poison]:
+    """Those among `error` and what caused it, in Python and beyond it in the JVM."""
     while error is not None:
-        # As drivers of databases have it (`psycopg.Error`); Spark's errors have it in the JVM.
-        yield getattr(error, "sqlstate", None), type(error).__name__
+        state = getattr(error, "sqlstate", None)  # `psycopg.Error` has it
+        if isinstance(state, str) and state[:2] in _DATA_STATES:
+            yield Poison(type(error).__name__, state)
         thrown: Any = getattr(error, "_origin", None) or getattr(error, "java_exception", None)
         while thrown is not None:
             if is_instance_of(SparkContext._gateway, thrown, "org.apache.spark.SparkThrowable"):
                 told: Any = SparkContext._jvm.PythonErrorUtils  # type: ignore[union-attr]
-                yield told.getSqlState(thrown), told.getCondition(thrown)
+                condition = told.getCondition(thrown) or ""
+                if condition.partition(".")[0] in _DATA_CONDITIONS:
+                    yield Poison(condition, told.getSqlState(thrown))
             thrown = thrown.getCause()
         error = error.__cause__
 
