@@ -2,7 +2,15 @@
 
 from typing import Final
 
-from lakehouse.contracts.tables import ALERTS_SENT, CLICKS_MIGRATED, FRAUD_ONLINE, SPARK_INGEST, TABLES
+from lakehouse.contracts.tables import (
+    ALERTS_SENT,
+    CLICKS_MIGRATED,
+    FRAUD_ONLINE,
+    INGEST_CLICKS,
+    INGEST_TRANSACTIONS,
+    SPARK_INGEST,
+    TABLES,
+)
 from lakehouse.runtime.spec import Engine, JobSpec
 
 _DECLARED: Final = (
@@ -45,6 +53,27 @@ _DECLARED: Final = (
         writes=("silver.alerts_sent",),
         guarantee="exactly once: a Delta commit per checkpoint",
         freshness_seconds=60,
+    ),
+    JobSpec(
+        name=INGEST_TRANSACTIONS,
+        engine=Engine.FLINK,
+        group="flink",
+        entry_point="jobs.streaming.flink.ingest_transactions",
+        reads=("shop.transactions",),
+        writes=("bronze.transactions", "bronze.dead_letters"),
+        guarantee="exactly once: one Delta commit per checkpoint, with txn(appId, checkpoint id)",
+        freshness_seconds=30,
+    ),
+    JobSpec(
+        name=INGEST_CLICKS,
+        engine=Engine.FLINK,
+        group="flink",
+        entry_point="jobs.streaming.flink.ingest_clicks",
+        reads=("shop.clicks",),
+        writes=("bronze.clicks__flink",),
+        guarantee="exactly once: one Delta commit per checkpoint, with txn(appId, checkpoint id)",
+        freshness_seconds=30,
+        by_default=False,
     ),
     JobSpec(
         name="dashboard_writer",

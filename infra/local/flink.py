@@ -15,7 +15,7 @@ from infra.local.service import Service, StackError, nothing
 from lakehouse.runtime import flink_home
 from lakehouse.settings import Settings
 
-SLOTS: Final = 10
+SLOTS: Final = 12
 
 _LOG4J: Final = """\
 rootLogger.level = INFO

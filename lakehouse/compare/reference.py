@@ -56,7 +56,8 @@ class Reference:
         if name == "bronze.dead_letters":
             frames = [_dead_letters(s) for s in self.segments if s.partition == partition and s.topic in INGESTED]
         else:
-            (topic,) = (t for t, contract in EVENTS.items() if name == f"bronze.{contract.table}")
+            original = table(name).variant_of or name
+            (topic,) = (t for t, contract in EVENTS.items() if original == f"bronze.{contract.table}")
             frames = [_valid(s) for s in self.segments if s.partition == partition and s.topic == topic]
         schema = polars_schema(table(name))
         if not frames:

@@ -33,7 +33,7 @@ SAID: Final = (DECISIONS, SENT)
 """What was said at the time."""
 COMPARED: Final = (*BRONZE, *METRICS, *LIVE, *SAID)
 """All that is compared, in this order."""
-VARIANTS: Final = tuple(name for name, contract in TABLES.items() if contract.variant_of in METRICS)
+VARIANTS: Final = tuple(name for name, contract in TABLES.items() if contract.variant_of in (*METRICS, *BRONZE))
 """What is compared only when it is asked for."""
 
 Progress = Callable[[str], None]
@@ -140,7 +140,7 @@ def compare_each(
     """One at a time, so that memory holds one table twice and no more."""
     for name in names:
         progress(f"comparing {name}")
-        if name in BRONZE:
+        if name in BRONZE or (name in VARIANTS and table(name).variant_of in BRONZE):
             yield compare_bronze(settings, reference, name)
         elif name == ALERTS:
             yield compare_alerts(settings, reference)

@@ -95,6 +95,9 @@ CLICKS_MIGRATED: Final = "clicks__migrated"
 FRAUD_ONLINE: Final = "fraud_online"
 ALERTS_SENT: Final = "alerts_sent"
 """Flink's jobs that keep what was said."""
+INGEST_TRANSACTIONS: Final = "ingest_transactions"
+INGEST_CLICKS: Final = "ingest_clicks"
+"""Flink's ingesters; that of clicks for comparisons only."""
 
 
 def payload(event: EventContract) -> tuple[Column, ...]:
@@ -146,6 +149,8 @@ def _gold(
 _DECLARED: Final = (
     *(_bronze(e, SPARK_INGEST) for e in (CLICKS, PURCHASES, PRODUCTS, PROFILES)),
     replace(_bronze(CLICKS, CLICKS_MIGRATED), name=f"bronze.{CLICKS_MIGRATED}", variant_of=f"bronze.{CLICKS.table}"),
+    _bronze(TRANSACTIONS, INGEST_TRANSACTIONS),
+    replace(_bronze(CLICKS, INGEST_CLICKS), name="bronze.clicks__flink", variant_of="bronze.clicks"),
     TableContract(
         "bronze.dead_letters",
         "each ingester",

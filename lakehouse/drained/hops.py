@@ -1,6 +1,7 @@
 """*Drained*, hop by hop: Kafka's ends at a moment -> Spark's checkpoint -> the silver version that each refresh
-has read -> Flink's committed offsets -> a checkpoint after them -> end of ``shop.dashboard`` -> its writer; and of what
-is said at the time, the decisions' offsets -> a checkpoint -> end of ``shop.alerts`` -> their record -> a checkpoint.
+has read -> the offsets of Flink's ingest -> a checkpoint after them -> its dashboard's offsets -> a checkpoint after
+them -> end of ``shop.dashboard`` -> its writer; and of what is said at the time, the decisions' offsets -> a
+checkpoint -> end of ``shop.alerts`` -> their record -> a checkpoint.
 
 A hop is looked at only when those before it are done, and the end that a writer must reach is read only then:
 so nothing can be on its way behind a hop that was found done.
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 import httpx
 
-from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, SPARK_INGEST
+from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, Positions, lags
 from lakehouse.drained.refreshes import outdated
 from lakehouse.kafka.consumer import end_offsets
@@ -26,6 +27,8 @@ POLL_SECONDS: Final = 1.0
 
 SPARK: Final = "Spark's checkpoint"
 REFRESHES: Final = "refreshed tables"
+INGEST: Final = "Flink's ingest"
+INGEST_CHECKPOINT: Final = "Flink's ingest, next checkpoint"
 FLINK: Final = "Flink's offsets"
 FLINK_CHECKPOINT: Final = "Flink's next checkpoint"
 WRITER: Final = "dashboard writer"
@@ -125,6 +128,8 @@ class Drain:
             steps.append(self._spark)
         if self.tables and self.refreshes:
             steps.append(self._refreshes)
+        if self.tables and self.live:
+            steps += [self._ingest, self._ingest_checkpoint]
         if self.live:
             steps += [self._flink, self._flink_checkpoint, self._writer]
         if self.said if self.said is not None else self.live and self.tables:
@@ -141,6 +146,12 @@ class Drain:
 
     def _refreshes(self) -> Hop:
         return Hop(REFRESHES, "; ".join(f"{table} has read {what}" for table, what in outdated(self.settings).items()))
+
+    def _ingest(self) -> Hop:
+        return self._read(INGEST, INGEST_TRANSACTIONS, self.ends)
+
+    def _ingest_checkpoint(self) -> Hop:
+        return self._checkpoint(INGEST_CHECKPOINT, INGEST_TRANSACTIONS)
 
     def _flink(self) -> Hop:
         return self._read(FLINK, LIVE_DASHBOARD, self.ends)

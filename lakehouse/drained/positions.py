@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from lakehouse.alerts import notifier_groups
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
-from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, SPARK_INGEST
+from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, offset_range
 from lakehouse.kafka.offsets import partition_counts
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
@@ -26,6 +26,7 @@ NOTIFIER: Final = "notifier"
 
 CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = {
     SPARK_INGEST: (CLICKS.topic, PURCHASES.topic, TRANSACTIONS.topic, PRODUCTS.topic, PROFILES.topic),
+    INGEST_TRANSACTIONS: (TRANSACTIONS.topic,),
     LIVE_DASHBOARD: (CLICKS.topic, PURCHASES.topic),
     FRAUD_ONLINE: (TRANSACTIONS.topic,),
     DASHBOARD_WRITER: (DASHBOARD,),

@@ -8,6 +8,8 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
+from lakehouse.contracts.tables import TABLES
+from lakehouse.delta import create_table
 from lakehouse.runtime import flink_home
 from lakehouse.runtime.checkpoints import newest_checkpoint
 from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
@@ -84,6 +86,7 @@ class FlinkAdapter:
             generation = raise_generation(self._settings, job.name)
         else:
             generation = wanted_state(self._settings, job.name).generation
+        self._create_tables(job)
         arguments = ["--generation", str(generation), *(("--restore", checkpoint) if checkpoint else ())]
         before = {run["jid"] for run in self._runs(job)}
         try:
@@ -106,6 +109,12 @@ class FlinkAdapter:
                 f"submitting {job.name} ended with {run.returncode}: {(run.stderr or run.stdout)[-2000:]}"
             )
         return str(new[0])
+
+    def _create_tables(self, job: JobSpec) -> None:
+        """Those that have a contract, or the columns that it has gained: the job itself could only create them."""
+        for name in job.writes:
+            if name in TABLES:
+                create_table(self._settings, name)
 
     def stop(self, job: JobSpec, *, savepoint: bool = False) -> str | None:
         """Without a savepoint it is cancelled: its retained checkpoint is what it goes on from."""

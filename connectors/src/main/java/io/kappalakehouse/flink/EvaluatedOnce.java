@@ -1,0 +1,26 @@
+package io.kappalakehouse.flink;
+
+import org.apache.flink.table.api.Schema;
+import org.apache.flink.table.api.Table;
+import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.DataType;
+import org.apache.flink.table.types.utils.DataTypeUtils;
+
+/** A view whose rows are made once, whatever is read of them, and by however many. */
+public final class EvaluatedOnce {
+
+  private EvaluatedOnce() {}
+
+  /**
+   * Registers {@code name} with the rows of {@code view}. Flink merges a view into each query on it, so that a function
+   * there is called for each field that is taken from its result; as a stream in between it stays whole.
+   */
+  public static void register(StreamTableEnvironment tables, String name, String view) {
+    Table rows = tables.from(view);
+    DataType type =
+        DataTypeUtils.toInternalDataType(rows.getResolvedSchema().toPhysicalRowDataType()).bridgedTo(RowData.class);
+    tables.createTemporaryView(
+        name, tables.<RowData>toDataStream(rows, type), Schema.newBuilder().fromRowDataType(type).build());
+  }
+}
