@@ -9,19 +9,23 @@ import json
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lakehouse.delta import create_table, open_table
 from lakehouse.delta.describe import extent
 from lakehouse.settings import Settings, load_settings
-from tests.integration.tables.log_files import log_actions, log_versions
+from tests.integration.tables.flink_writers import append_by_flink
+from tests.integration.tables.log_files import log_actions, log_transactions, log_versions
 from tests.integration.tables.writer_process import Writer, ready
-from tests.integration.tables.writing import NAME, acknowledged
+from tests.integration.tables.writing import NAME, Acknowledged, acknowledged
 
 DELTA_S_OWN = "io.delta.storage.S3SingleDriverLogStore"
 """What Delta takes for S3 unless told otherwise: right as long as one process writes a table."""
 SPARKS = DELTA_RS = 3
+FLINKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +79,23 @@ class Logged:
     @property
     def commits(self) -> list[tuple[str, int]]:
         """The `run_id` and the rows of each commit that added any; one that mixes several is several."""
-        return [commit for added in self.versions.values() for commit in added.items()]
+        return self.commits_but(())
+
+    def commits_but(self, names: Collection[str]) -> list[tuple[str, int]]:
+        """As `commits`, without those of these `run_id`."""
+        return [commit for added in self.versions.values() for commit in added.items() if commit[0] not in names]
+
+    def rows_of(self, names: Collection[str]) -> Counter[str]:
+        """All rows of these `run_id`, over all commits."""
+        summed = sum(self.versions.values(), Counter())
+        return Counter({name: summed[name] for name in names if summed[name]})
 
 
-def append_together(settings: Settings, seconds: int, journals: Path, log_store: str | None = None) -> Outcome:
-    """Lets three Sparks and three delta-rs processes append to `NAME` for so long, as fast as each can."""
+def append_together(
+    settings: Settings, seconds: int, journals: Path, log_store: str | None = None, flink: bool = True
+) -> Outcome:
+    """Lets three Sparks, three delta-rs processes and two Flink jobs append to `NAME` for so long, as fast as each can;
+    a Flink job commits once per checkpoint."""
     create_table(settings, NAME)
     files = {name: journals / f"{name}.jsonl" for name in names()}
     chosen = [log_store] if log_store else []
@@ -89,28 +105,34 @@ def append_together(settings: Settings, seconds: int, journals: Path, log_store:
         else Writer("tables.delta_rs_writer", settings.namespace, name, file, "append")
         for name, file in files.items()
     }
-    with ready(*writers.values()):
+    with ready(*writers.values()), ThreadPoolExecutor(FLINKS) as pool:
         for writer in writers.values():
             writer.tell(f"{seconds} seconds")
+        jobs = list(pool.map(lambda name: append_by_flink(settings, name, seconds), flinks() if flink else ()))
         failed = {name: complaint for name, writer in writers.items() if (complaint := writer.finish(seconds + 300))}
-    return judge(settings, files, failed)
+    told = {name: acknowledged(journal) for name, journal in files.items()} | {job.run_id: [job] for job in jobs}
+    return judge(settings, told, failed)
 
 
 def names() -> list[str]:
     return [*(f"spark-{n}" for n in range(SPARKS)), *(f"delta-rs-{n}" for n in range(DELTA_RS))]
 
 
-def judge(settings: Settings, journals: dict[str, Path], failed: dict[str, str]) -> Outcome:
-    told = {name: acknowledged(journal) for name, journal in journals.items()}
+def flinks() -> list[str]:
+    return [f"flink-{n}" for n in range(FLINKS)]
+
+
+def judge(settings: Settings, told: dict[str, list[Acknowledged]], failed: dict[str, str]) -> Outcome:
     expected = Counter((entry.run_id, entry.rows) for entries in told.values() for entry in entries)
     logged = Logged.read(settings, NAME)
-    found = Counter(logged.commits)
+    found = Counter(logged.commits_but(flinks()) + list(logged.rows_of(flinks()).items()))
+    transactions = Counter(log_transactions(settings, NAME))
     return Outcome(
         acknowledged={name: len(entries) for name, entries in told.items()},
         conflicts=sum(entry.conflicts for entries in told.values() for entry in entries),
         commits=len(logged.versions),
         lost=_names(expected - found),
-        doubled=tuple(sorted(run for (run, _), times in found.items() if times > 1)),
+        doubled=tuple(sorted(str(each) for counted in (found, transactions) for each, n in counted.items() if n > 1)),
         unknown=_names(Counter(found.keys()) - expected),
         holes=logged.holes,
         rows_acknowledged=sum(entry.rows for entries in told.values() for entry in entries),
@@ -131,7 +153,7 @@ def main() -> None:
     settings = load_settings().model_copy(update={"namespace": f"writers_{time.time_ns():x}"})
     store = DELTA_S_OWN if arguments.log_store == "default" else None
     with tempfile.TemporaryDirectory() as journals:
-        outcome = append_together(settings, arguments.seconds, Path(journals), store)
+        outcome = append_together(settings, arguments.seconds, Path(journals), store, flink=False)
     counted = {key: len(value) if isinstance(value, tuple) else value for key, value in asdict(outcome).items()}
     print(json.dumps(counted | {"sound": outcome.sound}, indent=2))
 

@@ -8,7 +8,7 @@ from lakehouse.delta import append_ops, create_table
 from tests.integration.tables.log_files import log_file
 from tests.integration.tables.log_store_race import PART_BYTES
 from tests.integration.tables.lost_answers import LosingProxy
-from tests.integration.tables.many_writers import Logged, append_together, names
+from tests.integration.tables.many_writers import Logged, append_together, flinks, names
 from tests.integration.tables.writer_process import Writer, ready
 from tests.integration.tables.writing import COUNTERS, NAME, acknowledged, row
 from tests.lake import stored
@@ -46,14 +46,15 @@ def test_spark_recognises_its_commit_whose_answer_was_lost(lake, tmp_path):
     assert [(entry.run_id, entry.rows) for entry in acknowledged(journal)] == commits
 
 
-def test_writers_of_several_engines_lose_no_commit_and_double_none(lake, tmp_path, pytestconfig):
+def test_writers_of_several_engines_lose_no_commit_and_double_none(stack, lake, tmp_path, pytestconfig):
     """Each writer's journal says what it was told is committed: that is in the log, once, and nothing else is."""
+    stack.ensure("flink")
     outcome = append_together(lake, pytestconfig.getoption("writing_seconds"), tmp_path)
     print(outcome)
     assert outcome.failed == {}
     assert (outcome.lost, outcome.doubled, outcome.unknown, outcome.holes) == ((), (), (), ())
     assert outcome.rows_stored == outcome.rows_acknowledged
-    assert set(outcome.acknowledged) == set(names())
+    assert set(outcome.acknowledged) == {*names(), *flinks()}
     assert all(outcome.acknowledged.values())
 
 
