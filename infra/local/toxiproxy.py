@@ -19,6 +19,8 @@ def toxiproxy(settings: Settings) -> Service:
         name="toxiproxy",
         profile="core",
         command=(str(binary), "-host", settings.host, "-port", str(settings.toxiproxy_port)),
+        # By default it logs every read and write.
+        environment={"LOG_LEVEL": "warn"},
         ready=partial(probes.http_ok, settings.host, settings.toxiproxy_port, "/version"),
         memory_mb=50,
         ports={
