@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 export LAKEHOUSE_CACHE ?= $(CURDIR)/.lakehouse/cache
 BIN := $(LAKEHOUSE_CACHE)/venv/main/bin
 HERE := JAVA_HOME=$(LAKEHOUSE_CACHE)/java-home PYTHONPATH=$(CURDIR)
+# Processes that share the tests out, each with a stack of its own (up to 6 GB).
+TEST_STACKS ?= 2
 UV := $(LAKEHOUSE_CACHE)/tools/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
@@ -22,7 +24,7 @@ demo: install ## Run the whole lakehouse on real and generated events, and check
 	@bin/lakehouse demo
 
 test: install-tests lint check-java ## Install what is needed and run all tests; SEED=n repeats a run's, PYTEST_ARGS is passed on.
-	$(HERE) $(BIN)/python -m pytest $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
+	$(HERE) $(BIN)/python -m pytest -n $(TEST_STACKS) --dist loadfile $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
 
 lint: ## Style, types and the direction of imports.
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = random.SystemRandom().randrange(2**31)
     # A run that is told to end (by `timeout`, by a CI) still takes its stack down; one that was killed can't.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if hasattr(config, "workerinput"):
+        # A worker's main module has no file, which PySpark takes for a run of its own doctests, and exits.
+        sys.modules["__main__"].__file__ = __file__
     _end_abandoned()
     # Set for the whole run, not by the fixture: no test may reach the stack that a user has running.
     environment = isolated_environment(new_home())

@@ -3,8 +3,13 @@
 import random
 import socket
 from pathlib import Path
+from typing import Final
 
 from lakehouse.settings import PORT_DISTANCES, ROOT, load_settings
+
+_CLAIM_DISTANCE: Final = 99
+"""Beyond all services: the port that says that a base is taken, before anything listens on the others."""
+_claims: Final[list[socket.socket]] = []
 
 
 def isolated_environment(home: Path) -> dict[str, str]:
@@ -22,11 +27,22 @@ def isolated_environment(home: Path) -> dict[str, str]:
 
 
 def free_port_base() -> int:
-    """A base whose ports are all free now; below the range from which the kernel takes clients' ports."""
+    """A base whose ports are all free, and this process's until it ends.
+
+    Below the range from which the kernel takes clients' ports.
+    """
     while True:
         base = random.SystemRandom().randrange(10_000, 32_000, 100)
+        claim = socket.socket()
+        try:
+            claim.bind(("127.0.0.1", base + _CLAIM_DISTANCE))
+        except OSError:
+            claim.close()
+            continue
         if all(_is_free(base + distance) for distance in PORT_DISTANCES.values()):
+            _claims.append(claim)
             return base
+        claim.close()
 
 
 def _is_free(port: int) -> bool:
