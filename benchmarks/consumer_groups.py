@@ -26,10 +26,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.machine import describe
-from jobs.streaming.region_revenue.main import ASSIGNORS, SESSION_SECONDS, TOPIC
+from jobs.streaming.region_revenue.main import ASSIGNORS, JOB, SESSION_SECONDS, TOPIC
 from jobs.streaming.region_revenue.store import connect, schema_name
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.contracts.times import format_time
@@ -154,7 +155,7 @@ def measure(settings: Settings, assignor: str, members: int, change: str, log: P
     with connect(settings) as connection, ExitStack() as stack, steady_purchases(settings):
         group = [stack.enter_context(Member(settings, log, "--assignor", assignor)) for _ in range(members)]
         living = {member.pid for member in group}
-        before = _settled(connection, living, min(members, PARTITIONS))
+        before = _settled(settings, connection, living)
         idle = len(living - {pid for _, pid in before.values()})
         changed = _now(connection)
         if change == "kill":
@@ -164,7 +165,7 @@ def measure(settings: Settings, assignor: str, members: int, change: str, log: P
         else:
             more = [stack.enter_context(Member(settings, log, "--assignor", assignor)) for _ in range(joining)]
             living.update(member.pid for member in more)
-        after = _settled(connection, living, min(len(living), PARTITIONS))
+        after = _settled(settings, connection, living)
         last_claim, pauses = _seen_since(connection, changed)
     moved = {p for p in after if after[p][1] != before[p][1]}
     return Rebalance(
@@ -186,10 +187,12 @@ def _each(found: Owners) -> list[int]:
     return sorted(Counter(pid for _, pid in found.values()).values())
 
 
-def _settled(connection: psycopg.Connection, living: set[int], busy: int) -> Owners:
-    """Who has what, once all partitions belong to `busy` living processes and are processed for `STEADY_SECONDS`."""
+def _settled(settings: Settings, connection: psycopg.Connection, living: set[int]) -> Owners:
+    """Who has what, once the group consists of the `living` processes, idle ones included, and for `STEADY_SECONDS` all
+    partitions have belonged to as many of them as can have one, and been processed."""
     seen, since = owners(connection), time.monotonic()
     deadline = since + PATIENCE_SECONDS
+    busy = min(len(living), PARTITIONS)
     while True:
         time.sleep(0.1)
         now = owners(connection)
@@ -197,8 +200,20 @@ def _settled(connection: psycopg.Connection, living: set[int], busy: int) -> Own
         if now != seen or len(now) < PARTITIONS or not pids <= living or len(pids) != busy:
             seen, since = now, time.monotonic()
         elif time.monotonic() - since > STEADY_SECONDS and _all_processed_lately(connection):
-            return now
+            if _members(settings) == living:
+                return now
+            since = time.monotonic()
         assert time.monotonic() < deadline, f"not settled within {PATIENCE_SECONDS} s: {now} of {living}"
+
+
+def _members(settings: Settings) -> set[int]:
+    """The processes that the group consists of, as Kafka has it; none while it rebalances."""
+    group = settings.prefixed(JOB)
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    described = admin.describe_consumer_groups([group])[group].result(PATIENCE_SECONDS)
+    if described.state is not ConsumerGroupState.STABLE:
+        return set()
+    return {int(member.client_id.rpartition(":")[2]) for member in described.members}
 
 
 def _all_processed_lately(connection: psycopg.Connection) -> bool:
