@@ -27,10 +27,10 @@ from jobs.spark_session import MissingJarsError, build_session
 from jobs.spark_sql import run_sql
 from jobs.streaming.spark import events, versions
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
-from jobs.streaming.spark.metrics import METRICS, purchase_clicks, sessions
+from jobs.streaming.spark.metrics import METRICS, alerts, fraud_decisions, product_metrics_5m, purchase_clicks, sessions
 from jobs.streaming.spark.metrics.windowed import Metric
 from jobs.streaming.spark.refresh import union
-from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, EventContract
+from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.contracts.tables import UnknownTableError, table
 from lakehouse.delta import TableError, open_table
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
@@ -43,10 +43,13 @@ NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "silver.profiles": (),
     "silver.clicks": ("silver.products",),
     "silver.purchases": ("silver.products",),
+    "silver.transactions": (),
     sessions.PARTS: ("silver.clicks",),
     sessions.SESSIONS: (sessions.PARTS,),
     purchase_clicks.TABLE: ("silver.clicks", "silver.purchases"),
     **{name: tuple(metric.keyed) for name, metric in METRICS.items()},
+    fraud_decisions.TABLE: ("silver.transactions",),
+    alerts.TABLE: (product_metrics_5m.METRIC.table, sessions.SESSIONS, fraud_decisions.TABLE),
 }
 """What can be rebuilt, in an order in which each table follows those that it is computed from."""
 
@@ -133,6 +136,9 @@ class Rebuild:
             sessions.PARTS: self._session_parts,
             sessions.SESSIONS: lambda: self._sql(sessions.SESSION_ROWS, parts=self._staged(sessions.PARTS)),
             purchase_clicks.TABLE: self._purchase_clicks,
+            "silver.transactions": lambda: self._once(TRANSACTIONS),
+            fraud_decisions.TABLE: self._fraud_decisions,
+            alerts.TABLE: self._alerts,
         }
         return special[name]() if name in special else self._metric(METRICS[name])
 
@@ -141,9 +147,11 @@ class Rebuild:
         return self._sql(versions.ROWS, changes=self._live(f"bronze.{contract.table}"), key=sf.col(contract.key))
 
     def _events(self, contract: EventContract) -> DataFrame:
+        return self._sql(events.ENRICHED, events=self._once(contract), versions=self._staged("silver.products"))
+
+    def _once(self, contract: EventContract) -> DataFrame:
         bronze = self._bronze(contract).drop("value", "arrival_date")
-        unique = self._sql(events.FIRST_OF_EACH, events=bronze)
-        return self._sql(events.ENRICHED, events=unique, versions=self._staged("silver.products"))
+        return self._sql(events.FIRST_OF_EACH, events=bronze)
 
     def _session_parts(self) -> DataFrame:
         start, end = sf.lit(self.first).cast("timestamp"), sf.lit(self.last + timedelta(days=1)).cast("timestamp")
@@ -167,6 +175,19 @@ class Rebuild:
             clicks=self._with_neighbours("silver.clicks"),
             affected=self._staged("silver.purchases"),
         )
+
+    def _fraud_decisions(self) -> DataFrame:
+        decided = self._sql(fraud_decisions.ROWS, transactions=self._with_neighbours("silver.transactions"))
+        return decided.where(self._in_range("event_date")).withColumn("changed_by", sf.lit(self.label))
+
+    def _alerts(self) -> DataFrame:
+        drawn = self._sql(
+            alerts.ROWS,
+            windows=self._staged(product_metrics_5m.METRIC.table),
+            sessions=self._staged(sessions.SESSIONS),
+            decisions=self._staged(fraud_decisions.TABLE),
+        )
+        return drawn.withColumn("changed_by", sf.lit(self.label))
 
     def _metric(self, metric: Metric) -> DataFrame:
         inputs: list[DataFrame] = []
