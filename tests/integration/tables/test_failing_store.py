@@ -7,7 +7,7 @@ import pytest
 from lakehouse.delta import BucketMissingError, StoreFailingError, append_ops, create_table, open_table
 from lakehouse.settings import Settings
 from tests.integration.tables.refusing_store import RefusingProxy
-from tests.integration.tables.spark_writer import NAME, row
+from tests.integration.tables.writing import NAME, row
 from tests.lake import stored
 
 pytestmark = pytest.mark.timeout(240)
