@@ -46,7 +46,7 @@ def click(
     """A click on a product; `clock` as for `at`, or milliseconds."""
     time = at(clock) if isinstance(clock, str) else clock
     position = _position("shop.clicks", offset, partition)
-    return Click(event_id or f"c{position[2]}", time, user, product, action, "/", region, *position)
+    return Click(event_id or f"c{position[2]:05}", time, user, product, action, "/", region, *position)
 
 
 def impression(user: str, clock: str | int, product: str | None = "mug", **rest: object) -> Click:
@@ -66,7 +66,7 @@ def purchase(
 ) -> Purchase:
     time = at(clock) if isinstance(clock, str) else clock
     position = _position("shop.purchases", offset, partition)
-    return Purchase(event_id or f"p{position[2]}", time, user, product, 1, cents, "EUR", region, *position)
+    return Purchase(event_id or f"p{position[2]:05}", time, user, product, 1, cents, "EUR", region, *position)
 
 
 def transaction(
@@ -80,7 +80,7 @@ def transaction(
 ) -> Transaction:
     time = at(clock) if isinstance(clock, str) else clock
     position = _position("shop.transactions", offset, partition)
-    return Transaction(event_id or f"t{position[2]}", time, user, cents, "acme", "DE", "normal", *position)
+    return Transaction(event_id or f"t{position[2]:05}", time, user, cents, "acme", "DE", "normal", *position)
 
 
 def product(
@@ -88,13 +88,13 @@ def product(
 ) -> ProductVersion:
     time = at(valid_from) if isinstance(valid_from, str) else valid_from
     position = _position("shop.products", offset, partition)
-    return ProductVersion(f"v{position[2]}", MORNING, product_id, category, "acme", 100, time, *position)
+    return ProductVersion(f"v{position[2]:05}", MORNING, product_id, category, "acme", 100, time, *position)
 
 
 def profile(user: str, valid_from: str | int, segment: str = "new", *, offset: int | None = None) -> ProfileVersion:
     time = at(valid_from) if isinstance(valid_from, str) else valid_from
     position = _position("shop.profiles", offset, 0)
-    return ProfileVersion(f"f{position[2]}", MORNING, user, "DE", segment, time, *position)
+    return ProfileVersion(f"f{position[2]:05}", MORNING, user, "DE", segment, time, *position)
 
 
 USERS = ("ana", "bo", "émile")
