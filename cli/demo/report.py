@@ -1,7 +1,6 @@
 """What a demo run found, judged and put into the report's form."""
 
 import os
-from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,7 +21,6 @@ from lakehouse.report import (
     Enrichment,
     Freshness,
     Ledger,
-    LedgerAccount,
     LedgerRows,
     Link,
     MicroBatch,
@@ -80,7 +78,7 @@ def _ledger(audit: Audit) -> Ledger:
         audit.verdict,
         sum(audit.records.values()),
         audit.seconds,
-        [LedgerAccount(*astuple(account)) for account in audit.accounts],
+        audit.accounts,
         [LedgerRows(s.table or "", s.records, f"{s.hash_sum:,}", s.version) for s in audit.derived],
         [str(finding) for finding in audit.findings],
         list(audit.notes),

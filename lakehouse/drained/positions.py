@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import KafkaException, TopicPartition
-from minio import Minio
 from minio.error import S3Error
-from urllib3 import PoolManager, Retry
 from urllib3.exceptions import HTTPError
 
 from lakehouse.alerts import notifier_groups
@@ -17,6 +15,7 @@ from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSAC
 from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, offset_range
 from lakehouse.kafka.offsets import partition_counts
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
+from lakehouse.object_store import build_client
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -127,13 +126,7 @@ def spark_positions(settings: Settings, job: str = SPARK_INGEST) -> Positions:
 
     Spark writes ``offsets/N`` before it runs batch N and ``commits/N`` when all of it is done.
     """
-    client = Minio(
-        f"{settings.host}:{settings.minio_port}",
-        access_key=settings.minio_access_key,
-        secret_key=settings.minio_secret_key.get_secret_value(),
-        secure=False,
-        http_client=PoolManager(timeout=10, retries=Retry(2, backoff_factor=0.2)),
-    )
+    client = build_client(settings)
     checkpoint = settings.checkpoint_path(job, "s3").removeprefix(f"s3://{settings.bucket}/")
     try:
         names = [found.object_name or "" for found in client.list_objects(settings.bucket, f"{checkpoint}/commits/")]

@@ -2,7 +2,19 @@
 
 from lakehouse.ledger.audit import Audit, NothingToAuditError, audit
 from lakehouse.ledger.derived import DERIVED, Derived
-from lakehouse.ledger.findings import Finding, Kind, Sum
+from lakehouse.ledger.findings import Account, Finding, Kind, Sum
 from lakehouse.ledger.routes import ROUTES, Route
 
-__all__ = ["DERIVED", "ROUTES", "Audit", "Derived", "Finding", "Kind", "NothingToAuditError", "Route", "Sum", "audit"]
+__all__ = [
+    "DERIVED",
+    "ROUTES",
+    "Account",
+    "Audit",
+    "Derived",
+    "Finding",
+    "Kind",
+    "NothingToAuditError",
+    "Route",
+    "Sum",
+    "audit",
+]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lakehouse.compare import Said
+from lakehouse.ledger import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +78,6 @@ class TopicAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerAccount:
-    """Where a topic's records are: kafka = bronze + dead_letters; bronze = silver + duplicate + superseded."""
-
-    topic: str
-    kafka: int
-    bronze: int
-    dead_letters: int
-    silver: int
-    duplicate: int
-    superseded: int
-
-
-@dataclass(frozen=True, slots=True)
 class LedgerRows:
     """What a table made of events, or Redis, adds up to. `fingerprint`: the sum of the hashes behind it, as text."""
 
@@ -106,7 +94,7 @@ class Ledger:
     verdict: str
     records: int
     seconds: float
-    accounts: list[LedgerAccount]
+    accounts: list[Account]
     rows: list[LedgerRows]
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -12,19 +12,12 @@ def newest_checkpoint(settings: Settings, job: str) -> str | None:
     Raises:
         ServiceDownError: the object storage does not answer.
     """
-    from minio import Minio
-    from urllib3 import PoolManager, Retry
     from urllib3.exceptions import HTTPError
 
+    from lakehouse.object_store import build_client
     from lakehouse.services import ServiceDownError
 
-    client = Minio(
-        f"{settings.host}:{settings.minio_port}",
-        access_key=settings.minio_access_key,
-        secret_key=settings.minio_secret_key.get_secret_value(),
-        secure=False,
-        http_client=PoolManager(timeout=10, retries=Retry(2, backoff_factor=0.2)),
-    )
+    client = build_client(settings)
     root = f"s3://{settings.bucket}/"
     prefix = settings.checkpoint_path(job, "s3").removeprefix(root) + "/"
     try:

@@ -25,8 +25,8 @@ from lakehouse.runtime.wanted import Wanted, migrate, set_wanted
 from lakehouse.settings import Settings
 from quality import checked_tables
 from tests.e2e.conftest import SHOP_DAYS
-from tests.faults.killing import until
 from tests.lake import assert_rebuilt
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack

@@ -1,11 +1,9 @@
 """Events that flow while something is killed, and the means to kill it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from time import monotonic, sleep, time
-from typing import TypeVar
+from time import time
 
 from infra.faults import processes
 from infra.faults.flow import Flow
@@ -14,21 +12,12 @@ from lakehouse.generator.render import records
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import Settings
+from tests.waiting import until
 
 CLICKS, PURCHASES, TRANSACTIONS = 19_800, 200, 400
 PATIENCE_SECONDS = 900
 """For what takes seconds while nobody else uses the machine."""
 BACK_WITHIN_SECONDS = 10
-T = TypeVar("T")
-
-
-def until(ask: Callable[[], T | None], seconds: float, what: str, every: float = 0.05) -> T:
-    """The first answer of `ask` other than None and False; 0 is one."""
-    deadline = monotonic() + seconds
-    while (answer := ask()) is None or answer is False:
-        assert monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        sleep(every)
-    return answer
 
 
 def flowing(settings: Settings, day: date, seed: int) -> Flow:

@@ -17,9 +17,10 @@ from lakehouse.drained import wait_until_drained
 from lakehouse.runtime.reconcile import start, stop
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.settings import Settings
-from tests.faults.killing import PATIENCE_SECONDS, back, flowing, kill, until
+from tests.faults.killing import PATIENCE_SECONDS, back, flowing, kill
 from tests.faults.test_kill_spark import TABLES
 from tests.parsed_airflow import parsed_airflow
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack

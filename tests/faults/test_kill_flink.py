@@ -14,7 +14,8 @@ from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
 from lakehouse.runtime.reconcile import Step, reconcile, start, stop
 from lakehouse.settings import Settings
-from tests.faults.killing import PATIENCE_SECONDS, Kill, back, flowing, kill, until
+from tests.faults.killing import PATIENCE_SECONDS, Kill, back, flowing, kill
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack

@@ -24,7 +24,8 @@ from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.runtime.reconcile import start, stop
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
-from tests.faults.killing import PATIENCE_SECONDS, Kill, back, kill, until
+from tests.faults.killing import PATIENCE_SECONDS, Kill, back, kill
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack

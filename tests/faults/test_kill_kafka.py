@@ -13,7 +13,8 @@ from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.feed import Fed, feed
 from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.supervisor import Supervisor
-from tests.faults.killing import PATIENCE_SECONDS, until
+from tests.faults.killing import PATIENCE_SECONDS
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack

@@ -13,7 +13,8 @@ from lakehouse.drained import wait_until_drained
 from lakehouse.ledger import audit
 from lakehouse.runtime.reconcile import start, stop
 from lakehouse.runtime.supervisor import job_program
-from tests.faults.killing import PATIENCE_SECONDS, back, flowing, kill, until
+from tests.faults.killing import PATIENCE_SECONDS, back, flowing, kill
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack

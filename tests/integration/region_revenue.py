@@ -13,7 +13,7 @@ from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.semantics.log import read_events
 from lakehouse.semantics.reference import METRICS
 from lakehouse.settings import Settings
-from tests.faults.killing import until
+from tests.waiting import until
 
 DAILY = "gold.region_revenue_daily"
 SECONDS = 120

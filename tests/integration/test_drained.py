@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import polars as pl
 import pytest
-from minio import Minio
 
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import SPARK_INGEST, table
@@ -22,6 +21,7 @@ from lakehouse.drained.refreshes import outdated
 from lakehouse.kafka.consumer import build_consumer
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import create_topics
+from lakehouse.object_store import build_client
 from lakehouse.settings import ROOT, Settings
 from tests import strategies
 from tests.conftest import Stack
@@ -51,12 +51,7 @@ def send(settings: Settings) -> Offsets:
 
 def checkpoint(settings: Settings, batch: int, offsets: Offsets, *, committed: bool) -> None:
     """What Spark leaves of a micro-batch in its checkpoint."""
-    client = Minio(
-        f"{settings.host}:{settings.minio_port}",
-        access_key=settings.minio_access_key,
-        secret_key=settings.minio_secret_key.get_secret_value(),
-        secure=False,
-    )
+    client = build_client(settings)
     prefix = settings.checkpoint_path(SPARK_INGEST, "s3").removeprefix(f"s3://{settings.bucket}/")
     source = json.dumps({settings.prefixed(topic): partitions for topic, partitions in offsets.items()})
     files = {f"offsets/{batch}": f"v1\n{{}}\n{source}"} | ({f"commits/{batch}": "v1\n{}"} if committed else {})

@@ -1,14 +1,10 @@
 """The delta sink on the real cluster and MinIO: its tables as every engine reads them, and what it refuses."""
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic, sleep
 from typing import Any
 
 import duckdb
@@ -18,7 +14,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
-from minio import Minio
 from polars.testing import assert_frame_equal
 
 from jobs.spark_session import build_session
@@ -26,9 +21,10 @@ from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.flink import SQL_TYPES, delta_sink, sink_name
 from lakehouse.contracts.tables import Column, TableContract, Type
 from lakehouse.delta.tables import PROPERTIES
-from lakehouse.runtime import flink_home
-from lakehouse.settings import ROOT, Settings
+from lakehouse.object_store import build_client
+from lakehouse.settings import Settings
 from tests.conftest import Stack
+from tests.integration.flink_jobs import run, submit
 
 pytestmark = pytest.mark.stack
 
@@ -108,32 +104,6 @@ def row(values: dict[str, Any]) -> str:
     return f"({', '.join(literal(values[c.name], c.type) for c in TYPES.columns)})"
 
 
-def submit(
-    settings: Settings, job: str, tables: list[str], inserts: list[str], **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [flink_home.python(settings), "-m", "tests.integration.flink_sql"],
-        input=json.dumps({"job": job, "tables": tables, "inserts": inserts}),
-        env=os.environ | environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def run(settings: Settings, job: str, tables: list[str], inserts: list[str]) -> None:
-    """A bounded job, to its end."""
-    done = submit(settings, job, tables, inserts)
-    assert done.returncode == 0, done.stderr[-3000:]
-    url = f"http://{settings.host}:{settings.flink_port}/jobs/{done.stdout.split()[-1]}"
-    deadline = monotonic() + 60
-    while (state := httpx.get(url).json()["state"]) != "FINISHED":
-        if state in ("FAILED", "RESTARTING") or monotonic() > deadline:
-            raise AssertionError(httpx.get(f"{url}/exceptions").text[:3000])
-        sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def settings(stack: Stack) -> Settings:
     return stack.ensure("minio", "flink").model_copy(update={"namespace": ""})
@@ -171,12 +141,7 @@ def by_spark(settings: Settings, table: str) -> pl.DataFrame:
 
 
 def by_duckdb(settings: Settings, table: str) -> pl.DataFrame:
-    store = Minio(
-        f"{settings.host}:{settings.minio_port}",
-        settings.minio_access_key,
-        settings.minio_secret_key.get_secret_value(),
-        secure=False,
-    )
+    store = build_client(settings)
     prefix = table.removeprefix(f"s3://{settings.bucket}/")
     (extension,) = Path(duckdb_extension_delta.__file__).parent.glob("extensions/*/delta.duckdb_extension")
     with TemporaryDirectory() as copy, duckdb.connect() as connection:

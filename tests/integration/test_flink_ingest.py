@@ -2,10 +2,8 @@
 
 import json
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import monotonic, sleep
 
 import polars as pl
 import pyarrow as pa
@@ -28,6 +26,7 @@ from lakehouse.runtime.wanted import migrate
 from lakehouse.settings import Settings
 from tests.conftest import Stack
 from tests.integration.tables.log_files import log_transactions
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 
@@ -80,7 +79,7 @@ class Ingested:
     def wait(self, topic: str, *tables: str) -> None:
         """Until the tables together hold as many rows as the topic has records."""
         records = sum(end_offsets(self._settings, topic).values())
-        self._until(lambda: sum(map(self._rows, tables)) == records)
+        until(lambda: sum(map(self._rows, tables)) == records, 90, f"all of {topic} in {tables}", every=0.2)
 
     def _rows(self, name: str) -> int:
         actions = opened(self._settings, name).get_add_actions()
@@ -89,13 +88,7 @@ class Ingested:
     def wait_for_checkpoint(self, job: str) -> None:
         """Until the next one is complete."""
         reached = self._adapter.status(JOBS[job]).checkpoint
-        self._until(lambda: self._adapter.status(JOBS[job]).checkpoint not in (None, reached))
-
-    def _until(self, condition: Callable[[], bool]) -> None:
-        deadline = monotonic() + 90
-        while not condition():
-            assert monotonic() < deadline
-            sleep(0.2)
+        until(lambda: self._adapter.status(JOBS[job]).checkpoint not in (None, reached), 90, "a checkpoint", every=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
-from tests.faults.killing import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack

@@ -21,9 +21,9 @@ from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.settings import Settings
 from tests.conftest import Stack
-from tests.faults.killing import until
 from tests.integration.region_revenue import SECONDS, assert_equals_the_reference, kept, wait_until_all_is_kept
 from tests.integration.spark_lake import purchase, send
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 

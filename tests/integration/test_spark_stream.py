@@ -13,7 +13,6 @@ import duckdb
 import duckdb_extension_delta
 import polars as pl
 import pytest
-from minio import Minio
 
 from jobs.batch.rebuild import NEEDS
 from jobs.catalog import JOBS
@@ -27,6 +26,7 @@ from lakehouse.delta.write import to_arrow
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.ledger import audit
+from lakehouse.object_store import build_client
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
 from tests.integration.spark_lake import Driver, click, clock, profile, purchase, send, transaction, version
@@ -221,12 +221,7 @@ def test_tables_keep_the_delta_profile(runs: Runs, name: str) -> None:
 @pytest.mark.parametrize("name", ["silver.clicks", "gold.product_metrics_5m"])
 def test_duckdb_reads_what_spark_wrote(runs: Runs, name: str, tmp_path: Path) -> None:
     settings = runs.settings
-    store = Minio(
-        settings.s3_endpoint.removeprefix("http://"),
-        settings.minio_access_key,
-        settings.minio_secret_key.get_secret_value(),
-        secure=False,
-    )
+    store = build_client(settings)
     # No package carries DuckDB's S3 extension: it gets a copy of the files.
     prefix = settings.table_path(name).removeprefix(f"s3://{settings.bucket}/")
     for found in store.list_objects(settings.bucket, f"{prefix}/", recursive=True):

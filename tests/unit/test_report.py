@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lakehouse.ledger import Account
 from lakehouse.report import (
     AlertCount,
     Demand,
@@ -14,7 +15,6 @@ from lakehouse.report import (
     Enrichment,
     Freshness,
     Ledger,
-    LedgerAccount,
     LedgerRows,
     Link,
     MicroBatch,
@@ -32,7 +32,7 @@ LEDGER = Ledger(
     "0 lost, 0 doubled, 0 altered",
     100,
     1.5,
-    [LedgerAccount("shop.clicks", 100, 97, 3, 90, 7, 0)],
+    [Account("shop.clicks", 100, 97, 3, 90, 7, 0)],
     [LedgerRows("gold.user_totals", 90, "1,234", 3)],
     notes=["shop.views: nobody ingests it"],
 )

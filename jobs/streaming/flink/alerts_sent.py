@@ -50,14 +50,7 @@ def submit(settings: Settings, restore: str | None = None) -> str:
     # Few records, and each slot costs memory.
     tables = session.table_environment(settings.model_copy(update={"parallelism": 1}), JOB, restore)
     tables.create_java_temporary_function("record_hash", "io.kappalakehouse.flink.RecordHash")
-    tables.execute_sql(
-        session.KAFKA_SOURCE.format(
-            name="alerts",
-            topic=settings.prefixed(ALERTS),
-            bootstrap=settings.kafka_bootstrap,
-            group=settings.prefixed(JOB),
-        )
-    )
+    tables.execute_sql(session.kafka_source(settings, "alerts", ALERTS, JOB))
     tables.execute_sql(delta_sink(table(TABLE), settings.table_path(TABLE, "s3a")))
     statements = tables.create_statement_set()
     statements.add_insert_sql(WRITE)

@@ -114,26 +114,14 @@ def submit(settings: Settings, restore: str | None = None) -> str:
     tables.get_config().set("table.exec.source.idle-timeout", SILENT_PARTITION)
     for name, implementation in FUNCTIONS.items():
         tables.create_java_temporary_function(name, implementation)
-    source = session.KAFKA_SOURCE.format(
-        name="transactions",
-        topic=settings.prefixed(TRANSACTIONS.topic),
-        bootstrap=settings.kafka_bootstrap,
-        group=settings.prefixed(JOB),
-    )
+    source = session.kafka_source(settings, "transactions", TRANSACTIONS.topic, JOB)
     for statement in (source, TIMED, VALIDATED):
         tables.execute_sql(statement)
     session.gateway().io.kappalakehouse.flink.fraud.FraudDetection.register(
         tables._j_tenv, "validated_transactions", settings.fraud_idle_hours, settings.fraud_remember_hours
     )
     tables.execute_sql(delta_sink(table(TABLE), settings.table_path(TABLE, "s3a")))
-    tables.execute_sql(
-        session.KAFKA_SINK.format(
-            name="alerts",
-            topic=settings.prefixed(ALERTS),
-            bootstrap=settings.kafka_bootstrap,
-            columns=ALERT_COLUMNS,
-        )
-    )
+    tables.execute_sql(session.kafka_sink(settings, "alerts", ALERTS, ALERT_COLUMNS))
     statements = tables.create_statement_set()
     statements.add_insert_sql(WRITE_DECISIONS)
     for rule, condition in (("fraud_flagged", "flagged"), ("fraud_blocked", "blocked")):

@@ -65,14 +65,7 @@ def submit(
     validator = f"io.kappalakehouse.flink.Validate{event.table.capitalize()}"
     tables.create_java_temporary_function("validate", validator)
     tables.create_java_temporary_function("record_hash", "io.kappalakehouse.flink.RecordHash")
-    tables.execute_sql(
-        session.KAFKA_SOURCE.format(
-            name="source",
-            topic=settings.prefixed(event.topic),
-            bootstrap=settings.kafka_bootstrap,
-            group=settings.prefixed(job),
-        )
-    )
+    tables.execute_sql(session.kafka_source(settings, "source", event.topic, job))
     tables.execute_sql(JUDGED.format(topic=event.topic))
     session.gateway().io.kappalakehouse.flink.EvaluatedOnce.register(tables._j_tenv, "judged_once", "judged")
     writes = [(target, [c.name for c in payload(event)], "NULL")]

@@ -101,10 +101,8 @@ def submit(settings: Settings, generation: int, restore: str | None = None) -> s
     tables = session.table_environment(settings, JOB, restore)
     for name, implementation in FUNCTIONS.items():
         tables.create_java_temporary_function(name, implementation)
-    bootstrap = settings.kafka_bootstrap
     for name in ("clicks", "purchases"):
-        topic, group = settings.prefixed(f"shop.{name}"), settings.prefixed(JOB)
-        tables.execute_sql(session.KAFKA_SOURCE.format(name=name, topic=topic, bootstrap=bootstrap, group=group))
+        tables.execute_sql(session.kafka_source(settings, name, f"shop.{name}", JOB))
         tables.execute_sql(VALIDATED.format(name=name))
     dashboard = session.gateway().io.kappalakehouse.flink.live.LiveDashboard
     dashboard.register(tables._j_tenv, "validated_clicks", "validated_purchases")
@@ -114,8 +112,7 @@ def submit(settings: Settings, generation: int, restore: str | None = None) -> s
         ("dashboard_current_sessions", "shop.dashboard", CURRENT_SESSION_COLUMNS, WRITE_CURRENT_SESSIONS),
         ("alerts", "shop.alerts", ALERT_COLUMNS, WRITE_ALERTS),
     ):
-        topic = settings.prefixed(topic)
-        tables.execute_sql(session.KAFKA_SINK.format(name=name, topic=topic, bootstrap=bootstrap, columns=columns))
+        tables.execute_sql(session.kafka_sink(settings, name, topic, columns))
         statements.add_insert_sql(insert.format(generation=generation))
     return session.submit(statements)
 

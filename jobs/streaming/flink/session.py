@@ -9,7 +9,7 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, StreamTableEnvironment
 
-KAFKA_SOURCE: Final = """
+_KAFKA_SOURCE: Final = """
 CREATE TEMPORARY TABLE {name} (
   `key` BYTES,
   `value` BYTES,
@@ -28,10 +28,7 @@ CREATE TEMPORARY TABLE {name} (
   'value.fields-include' = 'EXCEPT_KEY'
 )
 """
-"""New state starts at the log's beginning; restored state says where it was."""
-
-
-KAFKA_SINK: Final = """
+_KAFKA_SINK: Final = """
 CREATE TEMPORARY TABLE {name} (
   row_key STRING,
   {columns}
@@ -49,7 +46,20 @@ CREATE TEMPORARY TABLE {name} (
   'value.fields-include' = 'EXCEPT_KEY'
 )
 """
-"""`row_key` is the record's key, the other columns are its JSON."""
+
+
+def kafka_source(settings: Settings, name: str, topic: str, job: str) -> str:
+    """DDL of the table `name`: a topic's raw records. New state starts at the beginning; restored state says where."""
+    return _KAFKA_SOURCE.format(
+        name=name, topic=settings.prefixed(topic), bootstrap=settings.kafka_bootstrap, group=settings.prefixed(job)
+    )
+
+
+def kafka_sink(settings: Settings, name: str, topic: str, columns: str) -> str:
+    """DDL of the table `name`: its `row_key` is the record's key, the other `columns` are its JSON."""
+    return _KAFKA_SINK.format(
+        name=name, topic=settings.prefixed(topic), bootstrap=settings.kafka_bootstrap, columns=columns
+    )
 
 
 def gateway() -> Any:

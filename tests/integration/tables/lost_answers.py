@@ -1,37 +1,18 @@
-"""A store whose answer gets lost: what was asked for is done, and the one who asked never learns it.
-
-Run as a process of its own (``python -m``): delta-rs holds Python's lock while it waits for an answer.
-"""
+"""A store whose answer gets lost: what was asked for is done, and the one who asked never learns it."""
 
 import contextlib
 import socket
-import subprocess
 import sys
 import threading
-from typing import IO, Self
+
+from tests.integration.tables.proxy_process import ProxyProcess
 
 
-class LosingProxy:
+class LosingProxy(ProxyProcess):
     """Forwards connections to MinIO; cuts the first one on which the writing of `path` is answered."""
 
     def __init__(self, upstream: tuple[str, int], path: str) -> None:
-        self._command = [sys.executable, "-m", __name__, upstream[0], str(upstream[1]), path]
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-        self.port = int(self._said.readline())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Afterwards `lost` says how many answers were lost."""
-        self._process.terminate()
-        self.lost = len(self._said.readlines())
-        self._process.wait()
-
-    @property
-    def _said(self) -> IO[str]:
-        assert self._process.stdout is not None
-        return self._process.stdout
+        super().__init__(__name__, *upstream, path)
 
 
 def serve(upstream: tuple[str, int], path: bytes) -> None:

@@ -1,45 +1,21 @@
-"""A store that answers some requests with an error of its own and passes the others on.
-
-Run as a process of its own (``python -m``): delta-rs holds Python's lock while it waits for an answer.
-"""
+"""A store that answers some requests with an error of its own and passes the others on."""
 
 import contextlib
 import socket
-import subprocess
 import sys
 import threading
-from typing import IO, Self
+from typing import IO
+
+from tests.integration.tables.proxy_process import ProxyProcess
 
 ALWAYS = 1_000_000
 
 
-class RefusingProxy:
+class RefusingProxy(ProxyProcess):
     """Answers the first `times` requests of `method` whose path holds `path` with `status`; passes on all others."""
 
     def __init__(self, upstream: tuple[str, int], status: int, method: str, path: str, times: int = ALWAYS) -> None:
-        self._command = [
-            sys.executable,
-            "-m",
-            __name__,
-            upstream[0],
-            *map(str, (upstream[1], status, method, path, times)),
-        ]
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-        self.port = int(self._said.readline())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Afterwards `refused` says how many requests were."""
-        self._process.terminate()
-        self.refused = len(self._said.readlines())
-        self._process.wait()
-
-    @property
-    def _said(self) -> IO[str]:
-        assert self._process.stdout is not None
-        return self._process.stdout
+        super().__init__(__name__, *upstream, status, method, path, times)
 
 
 class Refusals:

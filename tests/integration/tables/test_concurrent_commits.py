@@ -40,7 +40,7 @@ def test_spark_recognises_its_commit_whose_answer_was_lost(lake, tmp_path):
         with ready(writer):
             writer.tell("3 commits")
             assert writer.finish() == ""
-    assert proxy.lost == 1
+    assert proxy.count == 1
     commits = [("spark-0", 1), ("spark-1", 2), ("spark-2", 3)]
     assert Logged.read(lake, NAME).commits == commits
     assert [(entry.run_id, entry.rows) for entry in acknowledged(journal)] == commits

@@ -35,10 +35,10 @@ from lakehouse.object_store import build_client
 from lakehouse.runtime.reconcile import start, stop, view
 from lakehouse.semantics import Events
 from lakehouse.settings import ROOT, Settings
-from tests.faults.killing import until
 from tests.integration.tables.log_files import log_prefix
 from tests.lake import expected, stored
 from tests.strategies import click, positioned
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 

@@ -7,7 +7,6 @@ from urllib.parse import unquote
 import duckdb
 import duckdb_extension_delta
 import pytest
-from minio import Minio
 
 from lakehouse.contracts.tables import UnknownTableError
 from lakehouse.delta import (
@@ -20,6 +19,7 @@ from lakehouse.delta import (
     table_exists,
 )
 from lakehouse.delta.describe import commits
+from lakehouse.object_store import build_client
 from lakehouse.semantics import Events
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -127,9 +127,7 @@ def test_duckdb_reads_what_was_written(lake, tmp_path):
 
 def download(lake: Settings, name: str, to: Path) -> Path:
     """A copy of the table's files; returns its folder."""
-    store = Minio(
-        f"{lake.host}:{lake.minio_port}", lake.minio_access_key, lake.minio_secret_key.get_secret_value(), secure=False
-    )
+    store = build_client(lake)
     prefix = lake.table_path(name).removeprefix(f"s3://{lake.bucket}/")
     for found in store.list_objects(lake.bucket, prefix + "/", recursive=True):
         store.fget_object(lake.bucket, found.object_name, str(to / unquote(found.object_name)))

@@ -125,7 +125,7 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(lake):
     with LosingProxy((lake.host, lake.minio_port), first_commit) as proxy:
         through = lake.model_copy(update={"minio_port": proxy.port})
         version = append_ops(through, "ops.quality_results", [quality_row("run-1")])
-    assert proxy.lost == 1
+    assert proxy.count == 1
     assert version == 1
     assert stored(lake, "ops.quality_results").height == 1
     assert open_table(lake, "ops.quality_results").version() == 1

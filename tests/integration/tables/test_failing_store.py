@@ -25,7 +25,7 @@ def test_delta_rs_gets_over_a_store_that_fails_three_times(lake, path: str, stat
     create_table(lake, NAME)
     with RefusingProxy((lake.host, lake.minio_port), status, "PUT", path, times=3) as proxy:
         assert append_ops(behind(lake, proxy), NAME, [row("run")]) == 1
-    assert proxy.refused == 3
+    assert proxy.count == 3
     assert stored(lake, NAME)["run_id"].to_list() == ["run"]
 
 
@@ -39,7 +39,7 @@ def test_delta_rs_gives_up_with_a_sentence_and_leaves_the_table_as_it_was(lake, 
         pytest.raises(StoreFailingError, match=said),
     ):
         append_ops(behind(lake, proxy), NAME, [row("run")])
-    assert proxy.refused > 1
+    assert proxy.count > 1
     assert time.monotonic() - began < 120
     assert open_table(lake, NAME).version() == 0
     assert stored(lake, NAME).height == 0

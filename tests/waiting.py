@@ -1,0 +1,16 @@
+"""Waiting for a condition instead of a time."""
+
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(ask: Callable[[], T | None], seconds: float, what: str, every: float = 0.05) -> T:
+    """The first answer of `ask` other than None and False; 0 is one."""
+    deadline = monotonic() + seconds
+    while (answer := ask()) is None or answer is False:
+        assert monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        sleep(every)
+    return answer
