@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from minio.error import S3Error
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 from urllib3.exceptions import HTTPError
 
 from lakehouse.alerts import notifier_groups
@@ -22,6 +23,8 @@ from lakehouse.settings import Settings
 LIVE_DASHBOARD: Final = "live_dashboard"
 DASHBOARD_WRITER: Final = "dashboard_writer"
 NOTIFIER: Final = "notifier"
+_NO_COORDINATOR: Final = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE}
+"""What a broker that has just started answers about a group until it has the topic in which groups' offsets lie."""
 
 CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = {
     SPARK_INGEST: (CLICKS.topic, PURCHASES.topic, TRANSACTIONS.topic, PRODUCTS.topic, PROFILES.topic),
@@ -109,7 +112,7 @@ def group_positions(settings: Settings, group: str) -> Positions:
     # still reads its groups, and asking the admin client again then crashed the process (confluent-kafka 2.16.1).
     consumer = build_consumer(settings, group)
     try:
-        committed = consumer.committed(asked, timeout=TIMEOUT_SECONDS)
+        committed = _committed(consumer, asked)
     except KafkaException as error:
         raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
     finally:
@@ -119,6 +122,18 @@ def group_positions(settings: Settings, group: str) -> Positions:
         if entry.offset >= 0:
             positions.setdefault(_without_namespace(settings, entry.topic), {})[entry.partition] = entry.offset
     return positions
+
+
+@retry(
+    retry=retry_if_exception(
+        lambda error: isinstance(error, KafkaException) and error.args[0].code() in _NO_COORDINATOR
+    ),
+    stop=stop_after_delay(TIMEOUT_SECONDS),
+    wait=wait_fixed(0.2),
+    reraise=True,
+)
+def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
+    return consumer.committed(asked, timeout=TIMEOUT_SECONDS)
 
 
 def spark_positions(settings: Settings, job: str = SPARK_INGEST) -> Positions:
