@@ -10,17 +10,15 @@ so nothing can be on its way behind a hop that was found done.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import httpx
+from typing import Final
 
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, Positions, lags
 from lakehouse.drained.refreshes import outdated
+from lakehouse.flink_rest import call_flink
 from lakehouse.kafka.consumer import end_offsets
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
 from lakehouse.semantics.events import EVENT_TYPES
-from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
 POLL_SECONDS: Final = 1.0
@@ -197,18 +195,11 @@ class Drain:
 
 def _latest_checkpoint_ms(settings: Settings, job_name: str) -> int | None:
     """When the running job's newest complete checkpoint was triggered; None without either."""
-    url = f"http://{settings.host}:{settings.flink_port}"
     name = settings.prefixed(job_name)
-    try:
-        with httpx.Client(base_url=url, timeout=10) as client:
-            jobs: list[dict[str, Any]] = client.get("/jobs/overview").raise_for_status().json()["jobs"]
-            for job in jobs:
-                if job["name"] == name and job["state"] == "RUNNING":
-                    answer = client.get(f"/jobs/{job['jid']}/checkpoints").raise_for_status().json()
-                    completed = answer["latest"]["completed"]
-                    return int(completed["trigger_timestamp"]) if completed else None
-    except httpx.TransportError as error:
-        raise ServiceDownError("flink-jobmanager", url) from error
+    for job in call_flink(settings, "GET", "/jobs/overview")["jobs"]:
+        if job["name"] == name and job["state"] == "RUNNING":
+            completed = call_flink(settings, "GET", f"/jobs/{job['jid']}/checkpoints")["latest"]["completed"]
+            return int(completed["trigger_timestamp"]) if completed else None
     return None
 
 

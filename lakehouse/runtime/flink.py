@@ -10,6 +10,7 @@ import httpx
 
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import create_table
+from lakehouse.flink_rest import call_flink
 from lakehouse.runtime import flink_home
 from lakehouse.runtime.checkpoints import newest_checkpoint
 from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
@@ -187,9 +188,4 @@ class FlinkAdapter:
         return answer
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        try:
-            answer = httpx.request(method, self._url + path, json=body, timeout=30)
-        except httpx.TransportError as error:
-            raise ServiceDownError("flink-jobmanager", self._url) from error
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+        return call_flink(self._settings, method, path, body)

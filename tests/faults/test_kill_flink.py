@@ -5,14 +5,15 @@ from datetime import date
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from jobs.catalog import JOBS
 from lakehouse.compare import LIVE, compare
 from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
+from lakehouse.flink_rest import call_flink
 from lakehouse.runtime.reconcile import Step, reconcile, start, stop
+from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 from tests.faults.killing import PATIENCE_SECONDS, Kill, back, flowing, kill
 from tests.waiting import until
@@ -38,10 +39,9 @@ def settings(stack: "Stack") -> Iterator[Settings]:
 
 def checkpoints(settings: Settings) -> dict[str, Any]:
     """The newest completed and restored checkpoints of the running job."""
-    url = f"http://{settings.host}:{settings.flink_port}"
-    jobs = httpx.get(f"{url}/jobs/overview").json()["jobs"]
+    jobs = call_flink(settings, "GET", "/jobs/overview")["jobs"]
     (running,) = [j for j in jobs if j["name"] == DASHBOARD.name and j["state"] in ("RUNNING", "RESTARTING")]
-    latest: dict[str, Any] = httpx.get(f"{url}/jobs/{running['jid']}/checkpoints").json()["latest"]
+    latest: dict[str, Any] = call_flink(settings, "GET", f"/jobs/{running['jid']}/checkpoints")["latest"]
     return latest
 
 
@@ -101,8 +101,6 @@ def _restored_after(settings: Settings, checkpoint: dict[str, Any]) -> bool:
 
 def _resubmitted(settings: Settings) -> bool:
     """What the DAG does each minute; False while the cluster is not ready for it."""
-    from lakehouse.services import ServiceDownError
-
     try:
         (action,) = reconcile(settings, [DASHBOARD])
     except ServiceDownError:

@@ -5,8 +5,7 @@ import os
 import subprocess
 from collections.abc import Collection
 
-import httpx
-
+from lakehouse.flink_rest import call_flink
 from lakehouse.runtime import flink_home
 from lakehouse.settings import ROOT, Settings
 from tests.waiting import until
@@ -38,11 +37,11 @@ def run(
     """A bounded job, to its end; none of the states `failed` may come before."""
     done = submit(settings, job, tables, inserts)
     assert done.returncode == 0, done.stderr[-3000:]
-    url = f"http://{settings.host}:{settings.flink_port}/jobs/{done.stdout.split()[-1]}"
+    path = f"/jobs/{done.stdout.split()[-1]}"
 
     def finished() -> bool:
-        state = httpx.get(url).json()["state"]
-        assert state not in failed, httpx.get(f"{url}/exceptions").text[:3000]
+        state = call_flink(settings, "GET", path)["state"]
+        assert state not in failed, str(call_flink(settings, "GET", f"{path}/exceptions"))[:3000]
         return bool(state == "FINISHED")
 
     until(finished, seconds, f"{job} is finished", every=0.2)

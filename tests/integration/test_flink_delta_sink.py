@@ -9,7 +9,6 @@ from typing import Any
 
 import duckdb
 import duckdb_extension_delta
-import httpx
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -21,6 +20,7 @@ from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.flink import SQL_TYPES, delta_sink, sink_name
 from lakehouse.contracts.tables import Column, TableContract, Type
 from lakehouse.delta.tables import PROPERTIES
+from lakehouse.flink_rest import call_flink
 from lakehouse.object_store import build_client
 from lakehouse.settings import Settings
 from tests.conftest import Stack
@@ -196,7 +196,7 @@ def refused(settings: Settings) -> Iterator[Any]:
         return done.stderr
 
     yield submission
-    jobs = httpx.get(f"http://{settings.host}:{settings.flink_port}/jobs/overview").json()["jobs"]
+    jobs = call_flink(settings, "GET", "/jobs/overview")["jobs"]
     assert [j for j in jobs if j["name"] == "refused"] == []
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any
 
-import httpx
 import pytest
 import redis
 
@@ -21,6 +20,7 @@ from lakehouse.alerts import CtrAlert, alert_history
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
+from lakehouse.flink_rest import call_flink
 from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import ALERTS, create_topics
@@ -33,6 +33,7 @@ from lakehouse.semantics.log import EventLog, read_events
 from lakehouse.semantics.reference import METRICS, ctr_anomalies, current_sessions
 from lakehouse.settings import ROOT, Settings
 from tests.conftest import Stack
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 
@@ -123,14 +124,9 @@ class Job:
         return done.stdout.split()[-1]
 
     def cancel(self, job_id: str) -> None:
-        assert self._url("PATCH", f"/jobs/{job_id}?mode=cancel").is_success
-        deadline = monotonic() + 60
-        while self._url("GET", f"/jobs/{job_id}").json()["state"] != "CANCELED":
-            assert monotonic() < deadline
-            sleep(0.1)
-
-    def _url(self, method: str, path: str) -> httpx.Response:
-        return httpx.request(method, f"http://{self.settings.host}:{self.settings.flink_port}{path}", timeout=30)
+        call_flink(self.settings, "PATCH", f"/jobs/{job_id}?mode=cancel")
+        path = f"/jobs/{job_id}"
+        until(lambda: call_flink(self.settings, "GET", path)["state"] == "CANCELED", 60, "the job is cancelled")
 
 
 @contextmanager
