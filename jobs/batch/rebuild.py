@@ -32,7 +32,7 @@ from jobs.streaming.spark.metrics.windowed import Metric
 from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.contracts.tables import UnknownTableError, table
-from lakehouse.delta import TableError, open_table
+from lakehouse.delta import TableError, create_table, open_table
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
@@ -297,6 +297,7 @@ def rebuild(
         NothingToRebuildError: bronze has no event in the range.
     """
     open_table(settings, f"bronze.{CLICKS.table}")
+    create_table(settings, f"bronze.{TRANSACTIONS.table}")  # empty where its ingester, Flink, has never run
     with ExitStack() as held:
         held.enter_context(owners_stopped(settings, published, JOBS.values()))
         spark = build_session(settings, settings.prefixed(JOB))
