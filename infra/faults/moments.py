@@ -1,41 +1,48 @@
-"""Moments of the Spark driver's work at which dying is most likely to show: between data files and the commit that
-names them, and between a commit and the checkpoint that acknowledges its batch.
+"""Moments of a writer's work at which dying is most likely to show: between data files and the commit that names
+them, and between a commit and the checkpoint that acknowledges it.
 
 A moment passes while one looks. Whoever kills at one looks again afterwards, whether it was one still.
 """
 
+import json
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
 from infra.faults.journal import Journal
 from infra.faults.processes import NotRunningError, kill
-from infra.faults.schedule import Kind
-from lakehouse.contracts.tables import SPARK_INGEST
+from infra.faults.schedule import SPARK_DRIVER, TASK_MANAGER, Kind
+from lakehouse.contracts.tables import INGEST_TRANSACTIONS
+from lakehouse.flink_rest import call_flink
 from lakehouse.object_store import build_client
-from lakehouse.runtime.supervisor import job_program
+from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
-DRIVER: Final = job_program(SPARK_INGEST)
-WATCHED: Final = "silver.clicks"
-"""Each batch of clicks writes it once, at about the middle of its work."""
+WATCHED: Final = {SPARK_DRIVER: "silver.clicks", TASK_MANAGER: "bronze.transactions"}
+"""A table of each writer: Spark's once in each batch of clicks, at about the middle of its work, Flink's once in each
+checkpoint."""
 _LOOK_SECONDS: Final = 0.02
+
+
+class Moment(Protocol):
+    def now(self) -> bool:
+        """Whether it is this moment, as far as earlier looks have seen."""
 
 
 @dataclass(slots=True)
 class Uncommitted:
-    """Data files of `WATCHED` lie in the store, and no commit names them yet."""
+    """Data files of `table` lie in the store, and no commit names them yet."""
 
     settings: Settings
+    table: str
     _before: frozenset[str] | None = field(default=None)
     _version: int = field(default=-1)
 
     def now(self) -> bool:
-        """Whether files have come since the table's last commit, as far as earlier looks have seen."""
+        """Whether files have come since the table's last commit."""
         try:
             files, version = self._look()
         except (S3Error, HTTPError):
@@ -47,18 +54,16 @@ class Uncommitted:
 
     def _look(self) -> tuple[frozenset[str], int]:
         """Data files and newest version; the version first, so that a commit in between is not overlooked."""
-        client = build_client(self.settings)
-        root = self.settings.table_path(WATCHED, "s3").removeprefix(f"s3://{self.settings.bucket}/")
-        log = [o.object_name or "" for o in client.list_objects(self.settings.bucket, f"{root}/_delta_log/")]
-        versions = [int(stem) for name in log if (stem := name.rpartition("/")[2].removesuffix(".json")).isdecimal()]
-        found = client.list_objects(self.settings.bucket, f"{root}/", recursive=True)
+        version = newest_version(self.settings, self.table)
+        root = _root(self.settings, self.table)
+        found = build_client(self.settings).list_objects(self.settings.bucket, f"{root}/", recursive=True)
         files = frozenset(o.object_name or "" for o in found if (o.object_name or "").endswith(".parquet"))
-        return frozenset(name for name in files if "/_delta_log/" not in name), max(versions, default=-1)
+        return frozenset(name for name in files if "/_delta_log/" not in name), version
 
 
 @dataclass(slots=True)
-class Unacknowledged:
-    """A batch has committed `WATCHED`, and its end is not in Spark's checkpoint yet."""
+class SparkUnacknowledged:
+    """A batch has committed silver, and its end is not in Spark's checkpoint yet."""
 
     settings: Settings
     _written: int | None = field(default=None)
@@ -73,23 +78,73 @@ class Unacknowledged:
         return committed and journal.open_batch("silver") is not None
 
 
-MOMENTS: Final[dict[Kind, Callable[[Settings], Uncommitted | Unacknowledged]]] = {
-    Kind.KILL_UNCOMMITTED: Uncommitted,
-    Kind.KILL_UNACKNOWLEDGED: Unacknowledged,
-}
+@dataclass(slots=True)
+class FlinkUnacknowledged:
+    """The sink has committed, and the job's newest checkpoint still holds that commit as one to be made."""
+
+    settings: Settings
+    job: str = INGEST_TRANSACTIONS
+    table: str = WATCHED[TASK_MANAGER]
+    _version: int | None = field(default=None)
+
+    def now(self) -> bool:
+        """Whether such a commit has come since the first look."""
+        try:
+            version = newest_version(self.settings, self.table)
+            if self._version is None:
+                self._version = version
+            if version == self._version:
+                return False
+            committed, completed = self._committed_checkpoint(version), self._completed_checkpoint()
+        except (S3Error, HTTPError, ServiceDownError):
+            return False
+        return committed is not None and committed == completed
+
+    def _committed_checkpoint(self, version: int) -> int | None:
+        """The checkpoint whose rows a version brought; None: it is another writer's."""
+        name = f"{_root(self.settings, self.table)}/_delta_log/{version:020}.json"
+        with build_client(self.settings).get_object(self.settings.bucket, name) as answer:
+            actions = [json.loads(line) for line in answer.read().splitlines()]
+        return next((int(action["txn"]["version"]) for action in actions if "txn" in action), None)
+
+    def _completed_checkpoint(self) -> int | None:
+        name = self.settings.prefixed(self.job)
+        for job in call_flink(self.settings, "GET", "/jobs/overview")["jobs"]:
+            if job["name"] == name and job["state"] in ("RUNNING", "RESTARTING"):
+                completed = call_flink(self.settings, "GET", f"/jobs/{job['jid']}/checkpoints")["latest"]["completed"]
+                return int(completed["id"]) if completed else None
+        return None
 
 
-def kill_at(settings: Settings, kind: Kind, over: threading.Event) -> int | None:
-    """Kill the driver at the next moment of `kind`, and again until it was one; the pid that it had, None if none
-    came before it was `over`."""
-    moment = MOMENTS[kind](settings)
+def newest_version(settings: Settings, table: str) -> int:
+    """By the names in its log; -1: it has none."""
+    log = build_client(settings).list_objects(settings.bucket, f"{_root(settings, table)}/_delta_log/")
+    stems = ((o.object_name or "").rpartition("/")[2].removesuffix(".json") for o in log)
+    return max((int(stem) for stem in stems if stem.isdecimal()), default=-1)
+
+
+def _root(settings: Settings, table: str) -> str:
+    return settings.table_path(table, "s3").removeprefix(f"s3://{settings.bucket}/")
+
+
+def moment(settings: Settings, kind: Kind, target: str) -> Moment:
+    """The moment of a kind of fault in the work of `target`."""
+    if kind is Kind.KILL_UNCOMMITTED:
+        return Uncommitted(settings, WATCHED[target])
+    return SparkUnacknowledged(settings) if target == SPARK_DRIVER else FlinkUnacknowledged(settings)
+
+
+def kill_at(settings: Settings, kind: Kind, target: str, over: threading.Event) -> int | None:
+    """Kill `target` at the next moment of `kind`, and again until it was one; the pid that it had, None if none came
+    before it was `over`."""
+    awaited = moment(settings, kind, target)
     while not over.wait(_LOOK_SECONDS):
-        if not moment.now():
+        if not awaited.now():
             continue
         try:
-            pid = kill(settings, DRIVER)
+            pid = kill(settings, target)
         except NotRunningError:
             continue
-        if moment.now():
+        if awaited.now():
             return pid
     return None

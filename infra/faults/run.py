@@ -214,7 +214,7 @@ class Injector:
         return Injected(fault, True, seconds_until_back(self._settings, fault.target, killed))
 
     def _kill_at(self, fault: Fault, over: threading.Event) -> Injected:
-        killed = kill_at(self._settings, fault.kind, over)
+        killed = kill_at(self._settings, fault.kind, fault.target, over)
         return Injected(fault, False, None) if killed is None else self._back(fault, killed)
 
 

@@ -12,6 +12,8 @@ from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.runtime.supervisor import job_program
 
 SCHEDULER: Final = "airflow-scheduler"
+SPARK_DRIVER: Final = job_program(SPARK_INGEST)
+TASK_MANAGER: Final = "flink-taskmanager"
 
 
 class Kind(StrEnum):
@@ -44,13 +46,13 @@ _PROGRAMS: Final = (
     "minio",
     "valkey",
     "flink-jobmanager",
-    "flink-taskmanager",
-    job_program(SPARK_INGEST),
+    TASK_MANAGER,
+    SPARK_DRIVER,
     job_program("dashboard_writer"),
 )
 TARGETS: Final[Mapping[Kind, tuple[str, ...]]] = (
     dict.fromkeys((Kind.KILL, Kind.FREEZE), _PROGRAMS)
-    | dict.fromkeys(AT_A_MOMENT, (job_program(SPARK_INGEST),))
+    | dict.fromkeys(AT_A_MOMENT, (SPARK_DRIVER, TASK_MANAGER))
     | dict.fromkeys(CONNECTIONS, ("kafka", "minio"))
 )
 """What each kind can hit."""

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from infra.faults.moments import Unacknowledged
+from infra.faults.moments import SparkUnacknowledged
 from jobs.streaming.spark.progress import journal_path
 from lakehouse.settings import Settings
 
@@ -19,7 +19,7 @@ def test_a_batch_counts_from_its_commit_to_its_end_and_not_when_it_was_open_befo
 
     write("begin")
     write("step", "silver")
-    moment = Unacknowledged(settings)
+    moment = SparkUnacknowledged(settings)
     assert not moment.now()
     write("begin")
     write("step", "bronze")
