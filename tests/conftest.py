@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -22,6 +23,12 @@ from infra.local.stack import LocalStack
 from lakehouse.settings import Settings, load_settings
 
 HOME_PREFIX = "lakehouse-test-"
+
+# A busy machine is no reason to fail: examples may take as long as they need.
+hypothesis.settings.register_profile(
+    "lakehouse", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("lakehouse")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -157,7 +157,7 @@ def _written(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@settings(max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(data=st.data())
 def test_well_formed_events_with_any_field_values_get_one_verdict(java: JavaValidator, data: st.DataObject) -> None:
     topic = data.draw(st.sampled_from(tuple(EVENTS)))
@@ -181,7 +181,7 @@ def test_well_formed_events_with_any_field_values_get_one_verdict(java: JavaVali
     assert java.verdict(topic, sample.key, value, ARRIVAL) == _line(validate(topic, sample.key, value, ARRIVAL))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(
     st.sampled_from(tuple(EVENTS)),
     st.integers(0, 2**31 - 1),

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.contracts.times import format_time, parse_time
@@ -10,7 +10,6 @@ from lakehouse.contracts.times import format_time, parse_time
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@settings(deadline=None)
 @given(st.datetimes(), st.integers(-18 * 60, 18 * 60))
 def test_parse_agrees_with_datetime_and_floors_microseconds(local: datetime, offset: int) -> None:
     sign = "-" if offset < 0 else "+"
@@ -26,7 +25,6 @@ def test_every_day_of_four_centuries_follows_the_day_before() -> None:
         day += timedelta(days=1)
 
 
-@settings(deadline=None)
 @given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
 def test_format_is_read_back(epoch_ms: int) -> None:
     assert parse_time(format_time(epoch_ms)) == epoch_ms

@@ -48,7 +48,7 @@ def test_right_rows_keep_every_rule(name):
     assert broken(name, rows) == set()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(event_streams())
 def test_no_stream_of_events_makes_right_rows_break_a_rule(stream: list[Event]):
     events = assemble(stream).events
