@@ -8,7 +8,7 @@ what the reference makes of it.
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -167,7 +167,11 @@ class Injector:
         due = [(f.at, True, f) for f in self._schedule.faults] + [(f.end, False, f) for f in self._schedule.faults]
         try:
             for at, begins, fault in sorted(due, key=lambda each: each[:2]):
-                time.sleep(max(0.0, began + at - time.monotonic()))
+                left = max(0.0, began + at - time.monotonic())
+                if fault.kind in AT_A_MOMENT and fault in self._came:
+                    wait([self._came[fault]], left)  # its moment may come early
+                else:
+                    time.sleep(left)
                 if begins:
                     self._inject(fault)
                 elif fault in self._healing:

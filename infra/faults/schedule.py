@@ -63,8 +63,8 @@ _FAULTS: Final = (3, 6)
 """So many in `SECONDS`."""
 _LASTS: Final = (1.0, 20.0)
 """Seconds; long enough for clients to give up, and short ones more often than long ones."""
-_AWAITED: Final = 20.0
-"""Seconds within which a moment should come: the writer commits every few."""
+_AWAITED: Final = 40.0
+"""Seconds within which a moment should come: a batch of Spark takes up to that beside other work on two cores."""
 _APART: Final = 5.0
 """Seconds between two faults of one target: it may still be starting."""
 _ALONE: Final = 10.0
