@@ -24,7 +24,7 @@ demo: install ## Run the whole lakehouse on real and generated events, and check
 	@bin/lakehouse demo
 
 test: install-tests lint check-java ## Install what is needed and run all tests; SEED=n repeats a run's, PYTEST_ARGS is passed on.
-	$(HERE) $(BIN)/python -m pytest -n $(TEST_STACKS) --dist loadfile $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
+	$(HERE) $(BIN)/python -m pytest -n $(TEST_STACKS) --dist loadfile --no-loadscope-reorder $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
 
 lint: ## Style, types and the direction of imports.
 	$(BIN)/ruff check .

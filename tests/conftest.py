@@ -54,6 +54,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: _remove_unless_kept(Path(environment["LAKEHOUSE_HOME"])))
 
 
+_LONGEST_FIRST = ("integration", "faults", "e2e")
+"""Folders of tests, the others after them: processes that share the tests out then end at about the same time. Those
+with Airflow come late, as it takes its share of the machine for as long as its stack lives."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(tests).parts[0]
+        return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST)
+
+    items.sort(key=rank)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
 
