@@ -45,6 +45,11 @@ _SMALL_MACHINE: Final = {
     "spark.sql.streaming.pollingDelay": "500ms",
 }
 
+_INTERPRETED: Final = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+
 _S3A: Final = {
     # From the environment: configuration shows in the UI, in logs and on the command line.
     "spark.hadoop.fs.s3a.aws.credentials.provider": (
@@ -96,6 +101,7 @@ def build_session(
         _DELTA_PROFILE
         | _SMALL_MACHINE
         | _S3A
+        | ({} if settings.spark_codegen else _INTERPRETED)
         | {f"spark.hadoop.{option}": value for option, value in settings.s3a_options().items()}
         | {
             "spark.driver.memory": settings.spark_driver_memory,

@@ -107,6 +107,10 @@ class Settings(BaseSettings):
     spark_jvm_options: str = "-XX:TieredStopAtLevel=1"
     """The quick compiler alone: on two cores the optimising one costs a driver's first minutes more than it gains.
     Empty where a driver is to run at full load for hours."""
+    spark_codegen: bool = True
+    """Whether Spark compiles its plans; for batches of some thousand rows interpreting them costs a quarter less."""
+    flink_jvm_options: str = ""
+    """Of the TaskManager."""
     flink_checkpoint_seconds: int = Field(10, ge=1)
     """Seconds between checkpoints of Flink's jobs: alerts leave with them, and a restart repeats as much."""
     fraud_idle_hours: int = Field(24, ge=1)

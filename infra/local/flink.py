@@ -115,6 +115,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "taskmanager.data.port": settings.flink_taskmanager_data_port,
         "taskmanager.memory.process.size": settings.flink_taskmanager_memory,
         "taskmanager.numberOfTaskSlots": SLOTS,
+        # It waits most of the time: threads that collect and optimise would be most of what it does.
+        "env.java.opts.jobmanager": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "env.java.opts.taskmanager": settings.flink_jvm_options,
         "parallelism.default": settings.parallelism,
         "io.tmp.dirs": str(data / "tmp"),
         # While a whole stack starts on two cores, ten seconds are soon over; and the process would end.
