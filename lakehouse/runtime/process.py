@@ -26,7 +26,8 @@ STATES: Final = {
 FRESH_SECONDS: Final = 60
 """A process that started since is asked why its predecessor ended."""
 _TAIL_BYTES: Final = 64 * 1024
-_ERROR: Final = re.compile(r"^\S+ \S+ (?:ERROR|CRITICAL) .*$", re.MULTILINE)
+ERROR_LINE: Final = re.compile(r"^\S+ \S+ (?:ERROR|CRITICAL) .*$", re.MULTILINE)
+"""A line of a job's log that says why it ended."""
 
 
 class ProcessAdapter:
@@ -51,7 +52,7 @@ class ProcessAdapter:
         never_ran, settled = not program.started_at, time.time() - program.started_at > FRESH_SECONDS
         if never_ran or program.state == "STOPPED" or (program.state == "RUNNING" and settled):
             return ""
-        errors = _ERROR.findall(_tail(self._logs / f"{program.name}.log"))
+        errors = ERROR_LINE.findall(_tail(self._logs / f"{program.name}.log"))
         return f"last error: {errors[-1]}" if errors else ""
 
     def submit(self, job: JobSpec) -> str:

@@ -73,19 +73,20 @@ def send(settings: Settings, records: Iterable[Sent], partition: int | None = No
 
 class Driver:
     """``python -m jobs.streaming.spark.main`` in a process group of its own, for as long as the block lasts; or another
-    job's module."""
+    job's module. It finds MinIO where `settings` say."""
 
     def __init__(self, settings: Settings, job: str = SPARK_INGEST) -> None:
         self._settings = settings
         self._job = job
-        self._log: Path = settings.home / "logs" / f"{settings.prefixed('spark', '_')}.log"
+        self.log: Path = settings.home / "logs" / f"{settings.prefixed('spark', '_')}.log"
 
     def __enter__(self) -> "Driver":
         environment = os.environ | {
             "LAKEHOUSE_NAMESPACE": self._settings.namespace,
             "LAKEHOUSE_SPARK_TRIGGER_SECONDS": "1",
+            "LAKEHOUSE_MINIO_PORT": str(self._settings.minio_port),
         }
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", JOBS[self._job].entry_point],
                 env=environment,
@@ -127,6 +128,10 @@ class Driver:
         """Waits until all that was sent is in every table."""
         wait_until_drained(self._settings, seconds, lambda _: self._still_runs(), live=False)
 
+    def wait(self, seconds: float = 600) -> int:
+        """Waits until the driver ends by itself; returns its status."""
+        return self._process.wait(seconds)
+
     def terminate(self) -> tuple[int, float]:
         """Asks the driver to stop; returns its status and the seconds that it took."""
         asked = time.monotonic()
@@ -135,6 +140,4 @@ class Driver:
 
     def _still_runs(self) -> None:
         status = self._process.poll()
-        assert status is None, (
-            f"the driver ended with status {status}, see {self._log}:\n{self._log.read_text()[-3000:]}"
-        )
+        assert status is None, f"the driver ended with status {status}, see {self.log}:\n{self.log.read_text()[-3000:]}"

@@ -1,0 +1,57 @@
+"""The Spark stream on a store that answers 500 or 503: it gets over some, and many end it with a sentence."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lakehouse.compare import compare
+from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.delta import open_table, scan
+from lakehouse.drained.positions import spark_positions
+from lakehouse.kafka.topics import create_topics
+from lakehouse.runtime.process import ERROR_LINE
+from lakehouse.settings import Settings
+from tests.integration.spark_lake import Driver, click, purchase, send
+from tests.integration.tables.refusing_store import RefusingProxy
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
+
+FIRST, SECOND = "/bronze/clicks/_delta_log/00000000000000000001.json", "/silver/clicks/part-"
+TABLES = ["bronze.clicks", "silver.clicks", "silver.purchases", "gold.user_totals"]
+
+
+def behind(settings: Settings, proxy: RefusingProxy) -> Settings:
+    return settings.model_copy(update={"minio_port": proxy.port})
+
+
+def test_a_store_that_fails_for_a_while_is_got_over_and_one_that_goes_on_ends_the_driver_with_a_sentence(
+    stack: "Stack",
+) -> None:
+    settings = stack.ensure("kafka", "minio", "postgres").model_copy(update={"namespace": "refused"})
+    create_topics(settings)
+    upstream = (settings.host, settings.minio_port)
+    send(settings, [click("ana", 0), purchase("ana", 1)])
+    with RefusingProxy(upstream, 503, "PUT", FIRST, times=3) as proxy, Driver(behind(settings, proxy)) as driver:
+        driver.drain()
+    assert proxy.count == 3
+    assert scan(settings, "bronze.clicks").collect().height == 1
+
+    before = {name: open_table(settings, name).version() for name in TABLES}
+    send(settings, [click("bo", 2), purchase("bo", 3)])
+    with RefusingProxy(upstream, 500, "PUT", SECOND) as proxy, Driver(behind(settings, proxy)) as driver:
+        status = driver.wait()
+    assert proxy.count > 1
+    assert status == 1
+    # The last line of this kind is what the job's status shows.
+    said = ERROR_LINE.findall(driver.log.read_text())[-1]
+    assert "500" in said
+    assert SPARK_INGEST in said
+    assert open_table(settings, "silver.clicks").version() == before["silver.clicks"]
+
+    with Driver(settings) as driver:
+        driver.drain()
+    assert [t for t in compare(settings, TABLES).tables if not t.equal] == []
+    assert sum(spark_positions(settings)["shop.clicks"].values()) == 2
