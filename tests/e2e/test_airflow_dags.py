@@ -16,7 +16,8 @@ from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
 from lakehouse.contracts.tables import BACKFILL
 from lakehouse.delta import Once, append, open_table, scan, table_exists
-from lakehouse.delta.describe import commits
+from lakehouse.delta.describe import commits, extent
+from lakehouse.delta.maintenance import compact
 from lakehouse.delta.write import to_arrow
 from lakehouse.live_generations import JOB as LIVE_DASHBOARD
 from lakehouse.redis_values import PRODUCT_METRICS, LiveValues, parse_value
@@ -161,6 +162,28 @@ def test_the_live_values_of_a_superseded_generation_are_deleted(airflow: Airflow
     assert airflow.task_states(run)["superseded_values"] in {"success", "skipped"}
     assert products
     assert "gone" not in products
+
+
+def test_the_audit_follows_every_record_and_appends_what_it_found(airflow: AirflowClient, shop_days: Settings) -> None:
+    airflow.unpause("audit")
+    run = airflow.trigger("audit", {"live": False})
+    airflow.wait(run, PATIENCE_SECONDS)
+    ledger = scan(shop_days, "ops.ledger").collect()
+    assert set(ledger["layer"]) >= {"kafka", "bronze", "silver"}
+    assert ledger.select("lost", "doubled", "altered").sum().row(0) == (0, 0, 0)
+
+
+def test_maintenance_leaves_nothing_to_compact_in_the_tables_asked_for(
+    airflow: AirflowClient, shop_days: Settings
+) -> None:
+    airflow.unpause("table_maintenance")
+    others = {name: open_table(shop_days, name).version() for name in ("silver.clicks", "silver.purchases")}
+    run = airflow.trigger("table_maintenance", {"tables": ["bronze.clicks", "bronze.purchases"]})
+    airflow.wait(run, PATIENCE_SECONDS)
+    for name in ("bronze.clicks", "bronze.purchases"):
+        files = extent(open_table(shop_days, name)).files
+        assert compact(shop_days, name).files_after == files
+    assert {name: open_table(shop_days, name).version() for name in others} == others
 
 
 def test_a_rebuild_puts_its_days_into_staging_tables(
