@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cli.errors import explained
 from lakehouse.drained import DrainState, wait_until_drained
-from lakehouse.ledger import Audit
+from lakehouse.ledger import VARIANTS, Audit
 from lakehouse.ledger import audit as audit_ledger
 from lakehouse.settings import load_settings
 
@@ -21,7 +21,8 @@ _IMPOSSIBLE: Final = 2
 
 
 @app.command(
-    epilog="Examples: lakehouse audit | lakehouse audit --wait 120 | lakehouse audit --full --json > audit.json"
+    epilog="Examples: lakehouse audit | lakehouse audit --wait 120 | lakehouse audit --full --json > audit.json | "
+    "lakehouse audit --table bronze.clicks__migrated"
 )
 def audit(
     wait: Annotated[float, typer.Option(help="Seconds to wait until everything is drained.", min=0)] = 0,
@@ -29,6 +30,14 @@ def audit(
         bool, typer.Option("--full", help="Read again what earlier audits have read: all of Kafka, all raw values.")
     ] = False,
     live: Annotated[bool, typer.Option(help="Redis too, for which Flink and the dashboard writer must run.")] = True,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            "--table",
+            metavar="TABLE",
+            help=f"Audit one of {', '.join(VARIANTS)} alone, as it is now: its writers must have caught up.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Follow every record that Kafka holds now into bronze, silver and what is made of it, and add it all up.
@@ -36,8 +45,10 @@ def audit(
     Exit status 0: 0 lost, 0 doubled, 0 altered; 1: a difference, named by topic, partition and offsets, or by key;
     2: it could not be told, as a service is down, or the tables are behind. Also written to ops.ledger.
     """
+    if variant is not None and variant not in VARIANTS:
+        raise typer.BadParameter(f"{variant} is none of {', '.join(VARIANTS)}", param_hint="--table")
     try:
-        result = _run(wait, live, full)
+        result = _run(wait, live, full, variant)
     except Exception as error:
         message = explained(error)
         if message is None:
@@ -47,11 +58,11 @@ def audit(
     if as_json:
         typer.echo(json.dumps(result.to_dict()))
     else:
-        _show(result)
+        show_audit(result, _console)
     raise typer.Exit(0 if result.clean else 1)
 
 
-def _run(wait: float, live: bool, full: bool) -> Audit:
+def _run(wait: float, live: bool, full: bool, variant: str | None) -> Audit:
     settings = load_settings()
     with _progress.status("looking whether all is drained") as spinner:
 
@@ -59,11 +70,13 @@ def _run(wait: float, live: bool, full: bool) -> Audit:
             if hop := state.waiting_for:
                 spinner.update(f"waiting for {hop.name}: {hop.missing}")
 
-        ends = wait_until_drained(settings, wait, waiting, live=live, refreshes=False)
+        if variant is not None:
+            return audit_ledger(settings, full=full, variant=variant, progress=spinner.update)
+        ends = wait_until_drained(settings, wait, waiting, live=live, refreshes=False, ingest=True)
         return audit_ledger(settings, ends, live=live, full=full, progress=spinner.update)
 
 
-def _show(result: Audit) -> None:
+def show_audit(result: Audit, console: Console) -> None:
     """The records of each topic; the sums of partitions are in JSON and in ops.ledger."""
     table = Table(box=None, pad_edge=False)
     table.add_column("topic")
@@ -72,21 +85,26 @@ def _show(result: Audit) -> None:
     for account in result.accounts:
         topic, *counts = astuple(account)
         table.add_row(topic, *(f"{count:,}" for count in counts))
-    _console.print(table)
+    console.print(table)
+    if result.derived:
+        console.print(_derived(result))
+    for note in result.notes:
+        console.print(f"Not audited: {note}", markup=False, style="yellow", soft_wrap=True)
+    for finding in result.findings:
+        console.print(f"  {finding}", markup=False, style="red", soft_wrap=True)
+    console.print(
+        f"[{'green' if result.clean else 'red'}]{result.verdict}[/] of {sum(result.records.values()):,} records, "
+        f"{result.read:,} of them read from Kafka now, in {result.seconds:.1f} s; "
+        f"appended to ops.ledger as {result.run_id}",
+        soft_wrap=True,
+    )
+
+
+def _derived(result: Audit) -> Table:
     rows = Table("made of events", "version", "events in its rows", "sum of their hashes", box=None, pad_edge=False)
     for column in rows.columns[1:]:
         column.justify = "right"
     for each in result.derived:
         version = "-" if each.version is None else str(each.version)
         rows.add_row(each.table, version, f"{each.records:,}", f"{each.hash_sum:,}")
-    _console.print(rows)
-    for note in result.notes:
-        _console.print(f"Not audited: {note}", markup=False, style="yellow", soft_wrap=True)
-    for finding in result.findings:
-        _console.print(f"  {finding}", markup=False, style="red", soft_wrap=True)
-    _console.print(
-        f"[{'green' if result.clean else 'red'}]{result.verdict}[/] of {sum(result.records.values()):,} records, "
-        f"{result.read:,} of them read from Kafka now, in {result.seconds:.1f} s; "
-        f"appended to ops.ledger as {result.run_id}",
-        soft_wrap=True,
-    )
+    return rows

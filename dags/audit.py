@@ -63,7 +63,7 @@ appended to `ops.ledger`. By hand: `lakehouse audit`.
 
         log = logging.getLogger(__name__)
         settings = load_settings()
-        ends = wait_until_drained(settings, params["wait"], live=params["live"], refreshes=False)
+        ends = wait_until_drained(settings, params["wait"], live=params["live"], refreshes=False, ingest=True)
         try:
             result = audit(settings, ends, live=params["live"], full=params["full"], progress=log.info)
         except NothingToAuditError as error:

@@ -10,7 +10,7 @@ import polars as pl
 from lakehouse.compare.segments import Offsets, Segment, events_of, read_segments
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import TABLES, TableContract, Type, table
+from lakehouse.contracts.tables import TABLES, TableContract, Type, ingested, table
 from lakehouse.semantics.events import EVENT_TYPES
 from lakehouse.semantics.log import EventLog, assemble
 from lakehouse.semantics.reference import METRICS, Row, ctr_anomalies, current_sessions
@@ -56,8 +56,7 @@ class Reference:
         if name == "bronze.dead_letters":
             frames = [_dead_letters(s) for s in self.segments if s.partition == partition and s.topic in INGESTED]
         else:
-            original = table(name).variant_of or name
-            (topic,) = (t for t, contract in EVENTS.items() if original == f"bronze.{contract.table}")
+            topic = ingested(name).topic
             frames = [_valid(s) for s in self.segments if s.partition == partition and s.topic == topic]
         schema = polars_schema(table(name))
         if not frames:

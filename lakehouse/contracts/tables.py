@@ -4,7 +4,16 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract, Kind
+from lakehouse.contracts.events import (
+    CLICKS,
+    EVENTS,
+    PRODUCTS,
+    PROFILES,
+    PURCHASES,
+    TRANSACTIONS,
+    EventContract,
+    Kind,
+)
 
 
 class Type(StrEnum):
@@ -467,3 +476,17 @@ def table(name: str) -> TableContract:
         return TABLES[name]
     except KeyError:
         raise UnknownTableError(name) from None
+
+
+def ingested(name: str) -> EventContract:
+    """The contract of the events that a bronze table holds, a variant's among them.
+
+    Raises:
+        UnknownTableError: no such table.
+        ValueError: it holds the events of no one contract.
+    """
+    original = table(name).variant_of or name
+    for contract in EVENTS.values():
+        if original == f"bronze.{contract.table}":
+            return contract
+    raise ValueError(f"{name} is no bronze table of one kind of event")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from lakehouse.contracts.events import TRANSACTIONS
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, Positions, lags
 from lakehouse.drained.refreshes import outdated
@@ -91,8 +92,9 @@ class Drain:
 
     Without `live` the hops of the dashboard and Redis are left out: the tables don't depend on them; without `tables`
     those of Spark, on which the live values don't depend; without `refreshes` that of the refreshed tables, which a
-    commit to silver by anybody else would keep waiting for ever; without `said` (by default with both `live` and
-    `tables`) those of fraud decisions and of the record of alerts.
+    commit to silver by anybody else would keep waiting for ever; without `ingest` (by default with both `live` and
+    `tables`) those of Flink's ingest of transactions, of which there may be none; without `said` (by default the same)
+    those of fraud decisions and of the record of alerts.
     """
 
     settings: Settings
@@ -100,6 +102,7 @@ class Drain:
     live: bool = True
     tables: bool = True
     refreshes: bool = True
+    ingest: bool | None = None
     said: bool | None = None
     _reached_ms: dict[str, int] = field(default_factory=dict)
 
@@ -110,10 +113,11 @@ class Drain:
         live: bool = True,
         tables: bool = True,
         refreshes: bool = True,
+        ingest: bool | None = None,
         said: bool | None = None,
     ) -> "Drain":
         """Raises ServiceDownError when Kafka does not answer."""
-        return cls(settings, kafka_ends(settings), live, tables, refreshes, said)
+        return cls(settings, kafka_ends(settings), live, tables, refreshes, ingest, said)
 
     def look(self) -> DrainState:
         """Where things are now.
@@ -126,11 +130,12 @@ class Drain:
             steps.append(self._spark)
         if self.tables and self.refreshes:
             steps.append(self._refreshes)
-        if self.tables and self.live:
+        both = self.live and self.tables
+        if (both if self.ingest is None else self.ingest) and any(self.ends.get(TRANSACTIONS.topic, {}).values()):
             steps += [self._ingest, self._ingest_checkpoint]
         if self.live:
             steps += [self._flink, self._flink_checkpoint, self._writer]
-        if self.said if self.said is not None else self.live and self.tables:
+        if both if self.said is None else self.said:
             steps += [self._decisions, self._decisions_checkpoint, self._record, self._record_checkpoint]
         hops: list[Hop] = []
         for step in steps:
@@ -211,15 +216,16 @@ def wait_until_drained(
     live: bool = True,
     tables: bool = True,
     refreshes: bool = True,
+    ingest: bool | None = None,
     said: bool | None = None,
 ) -> Positions:
     """Waits until all that Kafka holds at the call has arrived everywhere; returns where its topics ended then.
 
-    `progress` is called after each look, `live`, `tables`, `refreshes` and `said` are as for `Drain`. Raises:
+    `progress` is called after each look, the flags are as for `Drain`. Raises:
         NotDrainedError: not within `timeout_seconds`; it says which hop was waited for.
         ServiceDownError: Kafka, MinIO or Flink does not answer.
     """
-    drain = Drain.now(settings, live, tables, refreshes, said)
+    drain = Drain.now(settings, live, tables, refreshes, ingest, said)
     deadline = time.monotonic() + timeout_seconds
     while True:
         state = drain.look()

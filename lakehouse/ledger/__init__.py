@@ -3,11 +3,12 @@
 from lakehouse.ledger.audit import Audit, NothingToAuditError, audit
 from lakehouse.ledger.derived import DERIVED, Derived
 from lakehouse.ledger.findings import Account, Finding, Kind, Sum
-from lakehouse.ledger.routes import ROUTES, Route
+from lakehouse.ledger.routes import ROUTES, VARIANTS, Route
 
 __all__ = [
     "DERIVED",
     "ROUTES",
+    "VARIANTS",
     "Account",
     "Audit",
     "Derived",

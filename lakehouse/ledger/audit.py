@@ -17,7 +17,7 @@ from lakehouse.ledger.derived import DERIVED
 from lakehouse.ledger.findings import Account, Book, Finding, Kind, Sum
 from lakehouse.ledger.ranges import KAFKA, Range, Span, read_ranges, recorded_ranges, spans
 from lakehouse.ledger.records import Trail
-from lakehouse.ledger.routes import DEAD_LETTERS, ROUTES, Route
+from lakehouse.ledger.routes import DEAD_LETTERS, ROUTES, VARIANTS, Route
 from lakehouse.ledger.rows import audit_rows, live_rows
 from lakehouse.ledger.tables import Tables
 from lakehouse.settings import Settings
@@ -140,27 +140,34 @@ def audit(
     *,
     live: bool = True,
     full: bool = False,
+    variant: str | None = None,
     progress: Progress = lambda _doing: None,
 ) -> Audit:
     """Audits all that Kafka holds below `ends` (by default: now) and appends what it found to `ops.ledger`.
 
     Call it when the pipeline is drained up to `ends` (`lakehouse.drained`); more may arrive meanwhile. Kafka's records
     that an earlier audit has read are not read again, nor are bronze's files that it found clean, unless `full`.
-    Without `live`, Redis is left out.
+    Without `live`, Redis is left out. `variant`: audit this table alone, which somebody else fills with the records of
+    a bronze table (`VARIANTS`), for instance a migration's.
 
     Raises:
+        ValueError: no such variant.
         NothingToAuditError: there is no record at all.
         ServiceDownError: Kafka, MinIO or Redis does not answer.
         ReadError: Kafka went silent, or lost records while they were read.
     """
-    return _Run(settings, live, full, progress).run(ends)
+    if variant is not None and variant not in VARIANTS:
+        raise ValueError(f"{variant} is no variant of a bronze table; those that are: {', '.join(VARIANTS)}")
+    return _Run(settings, live, full, variant, progress).run(ends)
 
 
 class _Run:
-    def __init__(self, settings: Settings, live: bool, full: bool, progress: Progress) -> None:
+    def __init__(self, settings: Settings, live: bool, full: bool, variant: str | None, progress: Progress) -> None:
         self._settings = settings
         self._live = live
         self._full = full
+        self._variant = variant
+        self._routes = ROUTES if variant is None else {VARIANTS[variant].topic: VARIANTS[variant]}
         self._progress = progress
         self._run_id = str(uuid.uuid4())
         self._audited_at = datetime.now(UTC)
@@ -171,20 +178,22 @@ class _Run:
 
     def run(self, ends: Ends | None) -> Audit:
         began = time.monotonic()
-        bounds = {topic: offset_range(self._settings, topic) for topic in ROUTES if ends is None or topic in ends}
+        bounds = {topic: offset_range(self._settings, topic) for topic in self._routes if ends is None or topic in ends}
         ends = {topic: (high if ends is None else ends[topic]) for topic, (_, high) in bounds.items()}
         if not any(end for partitions in ends.values() for end in partitions.values()):
             raise NothingToAuditError
-        self._book.notes += [f"{topic}: nobody ingests it" for topic in EVENTS if topic not in ROUTES]
+        if self._variant is None:
+            self._book.notes += [f"{topic}: nobody ingests it" for topic in EVENTS if topic not in ROUTES]
         starts = {topic: low for topic, (low, _) in bounds.items()}
         with self._step("read Kafka"):
-            ranges = {topic: self._ranges(ROUTES[topic], starts[topic], ends[topic]) for topic in ends}
+            ranges = {topic: self._ranges(self._routes[topic], starts[topic], ends[topic]) for topic in ends}
         with self._step("values"):
             altered = self._look(ends)
         with self._step("records"):
             self._follow(ranges, starts, ends, altered)
-        with self._step("derived rows"):
-            self._derive(ends)
+        if self._variant is None:
+            with self._step("derived rows"):
+                self._derive(ends)
         self._write()
         return Audit(
             self._run_id,
@@ -267,7 +276,7 @@ class _Run:
     def _look(self, ends: Ends) -> dict[str, dict[str, list[int]]]:
         """By topic and table, the positions of rows that are not what their value says."""
         altered: dict[str, dict[str, list[int]]] = {topic: {} for topic in ends}
-        for name in (*(ROUTES[topic].bronze for topic in ends), DEAD_LETTERS):
+        for name in (*(self._routes[topic].bronze for topic in ends), DEAD_LETTERS):
             opened = self._tables.pin(name)
             if opened is None:
                 continue
@@ -281,13 +290,16 @@ class _Run:
             found = look(self._settings, name, opened, self._full, report)
             for topic, positions in found.altered.items():
                 # A row that names another topic than its table's, or none of ours, is altered too.
-                where = (
-                    topic if topic in altered and name in (DEAD_LETTERS, ROUTES[topic].bronze) else _owner(name, ends)
-                )
+                own = topic in altered and name in (DEAD_LETTERS, self._routes[topic].bronze)
+                where = topic if own else self._owner(name, ends)
                 altered[where].setdefault(name, []).extend(positions)
             if not found.altered:
                 self._book.sums.append(Sum(VALUES, name, int(opened.version()), found.records, found.hash_sum))
         return altered
+
+    def _owner(self, name: str, ends: Ends) -> str:
+        """The topic under which an altered row of `name` is told, if not under its own."""
+        return next((topic for topic in ends if self._routes[topic].bronze == name), next(iter(ends)))
 
     def _follow(
         self,
@@ -297,10 +309,11 @@ class _Run:
         altered: Mapping[str, Mapping[str, list[int]]],
     ) -> None:
         for topic in ends:  # the tables first: what lies beyond the log's end now, Kafka never had
-            self._tables.pin(ROUTES[topic].silver)
-            self._tables.pin(ROUTES[topic].bronze)
+            if silver := self._routes[topic].silver:
+                self._tables.pin(silver)
+            self._tables.pin(self._routes[topic].bronze)
         for topic in ends:
-            route = ROUTES[topic]
+            route = self._routes[topic]
             self._progress(f"following {topic} into bronze and silver")
             log_ends = offset_range(self._settings, topic)[1]
             if not any(r.records for r in ranges[topic]):
@@ -324,7 +337,7 @@ class _Run:
             self._progress(f"adding up {derived.name}")
             rows = live_rows(self._settings, derived)
             # Redis has no versions: what comes meanwhile is in it already, and not in the pinned tables.
-            topics = [topic for topic in ends if ROUTES[topic].silver in derived.sources]
+            topics = [topic for topic in ends if self._routes[topic].silver in derived.sources]
             if any(offset_range(self._settings, topic)[1] != ends[topic] for topic in topics):
                 self._book.notes.append(f"{derived.name}: events came in meanwhile")
             else:
@@ -360,11 +373,6 @@ def _undeclared() -> list[str]:
         for name, contract in TABLES.items()
         if "fingerprint" in contract.column_names and name not in DERIVED and contract.variant_of is None
     ]
-
-
-def _owner(name: str, ends: Ends) -> str:
-    """The topic under which an altered row of `name` is told, if not under its own."""
-    return next((topic for topic in ends if ROUTES[topic].bronze == name), next(iter(ends)))
 
 
 def _row(each: Sum, findings: list[Finding]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import polars as pl
 from deltalake import DeltaTable
 
 from lakehouse.contracts.arrow import polars_schema
-from lakehouse.contracts.events import EVENTS, EventContract, Kind
+from lakehouse.contracts.events import EventContract, Kind
 from lakehouse.contracts.identity import record_hash
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import ingested, table
 from lakehouse.contracts.validation import Invalid, Valid, validate, validate_value
 from lakehouse.delta import TableMissingError, VersionMissingError, open_table, scan
 from lakehouse.ledger.routes import DEAD_LETTERS
@@ -93,7 +93,7 @@ def _unlike(name: str, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         said = pl.DataFrame(verdicts, schema={"r": pl.String, "f": pl.String}, orient="row")
         yield rows.filter(said["r"].ne_missing(rows["reason"]) | said["f"].ne_missing(rows["field"]))
         return
-    (contract,) = (c for c in EVENTS.values() if name == f"bronze.{c.table}")
+    contract = ingested(name)
     doubtful = rows.filter(~_equal(contract, rows))
     yield doubtful.filter(
         pl.Series([not _same(contract, row) for row in doubtful.iter_rows(named=True)], dtype=pl.Boolean)

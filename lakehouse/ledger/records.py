@@ -72,7 +72,8 @@ class Trail:
         if truth is not None:
             bronze = pl.concat([bronze.join(truth.wrong, on="position", how="anti"), truth.rows], how="diagonal")
         bronze = self._placed(bronze).drop_nulls("range")
-        self._audit_silver(bronze, truth)
+        if route.silver is not None:
+            self._audit_silver(route.silver, bronze, truth)
 
     # Bronze
 
@@ -226,10 +227,10 @@ class Trail:
 
     # Silver
 
-    def _audit_silver(self, bronze: pl.DataFrame, truth: "_Truth | None") -> None:
+    def _audit_silver(self, name: str, bronze: pl.DataFrame, truth: "_Truth | None") -> None:
         """`bronze`: as Kafka has it, within the audited ranges."""
-        route, name = self.route, self.route.silver
-        settled = self._read_by_silver(bronze) if route.event.changelog else bronze
+        route = self.route
+        settled = self._read_by_silver(name, bronze) if route.event.changelog else bronze
         duplicates, superseded = losers(settled, route.event.changelog)
         left_out = pl.concat([duplicates, superseded])
         expected = settled.join(left_out, on="position", how="anti")
@@ -260,11 +261,11 @@ class Trail:
         positions = pl.concat([lost, doubled, unlike, strays]).unique()
         if len(positions):
             due = expected.filter(pl.col("position").is_in(positions.implode()))["position"]
-            self.tables.mend(name, positions, self._rows(due, truth))
+            self.tables.mend(name, positions, self._rows(name, due, truth))
 
-    def _read_by_silver(self, bronze: pl.DataFrame) -> pl.DataFrame:
+    def _read_by_silver(self, silver: str, bronze: pl.DataFrame) -> pl.DataFrame:
         """The changes that silver has read: a version may be superseded by one that is on its way."""
-        read = self.tables.read(self.route.silver).get(self.route.bronze)
+        read = self.tables.read(silver).get(self.route.bronze)
         if read is None or read >= (self.tables.version(self.route.bronze) or 0):
             return bronze
         try:
@@ -274,7 +275,7 @@ class Trail:
         later = self.tables.scan(self.route.bronze).select(POSITION).collect().join(known, on="position", how="anti")
         return bronze.join(later, on="position", how="anti")
 
-    def _rows(self, positions: pl.Series, truth: "_Truth | None") -> pl.DataFrame:
+    def _rows(self, silver: str, positions: pl.Series, truth: "_Truth | None") -> pl.DataFrame:
         """Silver's rows at these positions as they must be, as far as sums need them."""
         columns = [*self.route.payload, "partition", "offset", "record_hash"]
         rows = self.tables.scan(self.route.bronze).filter(POSITION.is_in(positions.implode())).select(columns).collect()
@@ -282,7 +283,7 @@ class Trail:
             known = rows.with_columns(POSITION).join(truth.wrong, on="position", how="anti").select(columns)
             mended = truth.rows.filter(pl.col("position").is_in(positions.implode())).select(columns)
             rows = pl.concat([known, mended])
-        if "event_date" in table(self.route.silver).column_names:
+        if "event_date" in table(silver).column_names:
             rows = rows.with_columns(event_date=pl.col("event_time").dt.date())
         return rows.with_columns(topic=pl.lit(self.route.topic))
 

@@ -12,9 +12,11 @@ DEAD_LETTERS: Final = "bronze.dead_letters"
 @dataclass(frozen=True, slots=True)
 class Route:
     """Every record of the topic is in `bronze` or in the dead letters; `silver` has one of each event, or of a
-    changelog each version that holds."""
+    changelog each version that holds. `variant`: a bronze table that another writer fills, and from which no silver
+    is made."""
 
     event: EventContract
+    variant: str | None = None
 
     @property
     def topic(self) -> str:
@@ -22,11 +24,11 @@ class Route:
 
     @property
     def bronze(self) -> str:
-        return f"bronze.{self.event.table}"
+        return self.variant or f"bronze.{self.event.table}"
 
     @property
-    def silver(self) -> str:
-        return f"silver.{self.event.table}"
+    def silver(self) -> str | None:
+        return None if self.variant else f"silver.{self.event.table}"
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -42,3 +44,11 @@ ROUTES: Final = {
     contract.topic: Route(contract) for contract in EVENTS.values() if f"bronze.{contract.table}" in TABLES
 }
 """By topic; a topic without a bronze table in the contracts is not ingested."""
+
+VARIANTS: Final = {
+    name: Route(route.event, name)
+    for route in ROUTES.values()
+    for name, contract in TABLES.items()
+    if contract.variant_of == route.bronze
+}
+"""By table."""

@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
 import uuid
 from collections.abc import Mapping
 
@@ -22,8 +20,9 @@ from lakehouse.kafka.consumer import build_consumer
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import create_topics
 from lakehouse.object_store import build_client
-from lakehouse.settings import ROOT, Settings
+from lakehouse.settings import Settings
 from tests import strategies
+from tests.command import lakehouse
 from tests.conftest import Stack
 from tests.integration.spark_lake import click, purchase
 from tests.reference_lake import fill
@@ -127,16 +126,6 @@ def test_a_table_computed_from_an_older_silver_version_is_waited_for(tenant: Set
     append(tenant, name, rows.slice(0, 0), Once.new("t"), {"silver_version": {"silver.purchases": silver}})
     assert outdated(tenant) == {}
     assert wait_until_drained(tenant, 0, live=False) == kafka_ends(tenant)
-
-
-def lakehouse(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ROOT / "bin" / "lakehouse", *arguments],
-        env=os.environ | {"LAKEHOUSE_NAMESPACE": settings.namespace, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_the_lag_command(tenant: Settings) -> None:

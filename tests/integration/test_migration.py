@@ -19,13 +19,15 @@ from jobs.streaming.spark.migrated import CONTRACT, TABLE
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import table
 from lakehouse.cut import Cut, take_cut
-from lakehouse.delta import TableMissingError, open_table, scan
+from lakehouse.delta import Once, TableMissingError, append, open_table, scan
 from lakehouse.delta.describe import Commit, newest_first
+from lakehouse.delta.write import to_arrow
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
+from tests.command import lakehouse
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -132,6 +134,18 @@ def test_the_batch_job_wrote_up_to_the_cut_and_the_stream_from_there(migration: 
     for partition, cut in migration.sent_before.items():
         assert backlog.get(partition, set()) == {offset for offset in valid.get(partition, set()) if offset < cut}
         assert stream.get(partition, set()) == {offset for offset in valid.get(partition, set()) if offset >= cut}
+
+
+def test_the_ledger_finds_each_record_once(migration: Migration) -> None:
+    reference = Reference.read(migration.settings, {CONTRACT.topic: migration.ends})
+    for partition in reference.partitions:  # theirs is another writer, which does not run here
+        letters = reference.stored("bronze.dead_letters", partition)
+        append(migration.settings, "bronze.dead_letters", to_arrow("bronze.dead_letters", letters), Once.new("test"))
+
+    audited = lakehouse(migration.settings, "audit", "--table", TABLE)
+
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    assert f"0 lost, 0 doubled, 0 altered of {sum(migration.ends.values()):,} records" in audited.stdout
 
 
 def test_a_chunk_is_written_once_though_its_writer_was_killed(migration: Migration) -> None:
