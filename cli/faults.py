@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.audit import show_audit
 from infra.faults import outcome as outcomes
 from infra.faults.outcome import Outcome
 from infra.faults.own_stack import keep_logs, own_stack
@@ -42,6 +43,7 @@ def faults(
     plans: Annotated[
         Path | None, typer.Option("--plan", help="Run the schedules of this file first.", exists=True, dir_okay=False)
     ] = None,
+    ledger: Annotated[bool, typer.Option(help="Show what the audit added up after each schedule.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Show the schedules and run nothing.")] = False,
     format: Annotated[Format, typer.Option(help="Of --list; what json prints is what --plan reads.")] = Format.TABLE,
     results: Annotated[
@@ -76,12 +78,12 @@ def faults(
     # Told to end (by `timeout`, by a CI), it still takes its stack down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _console.print(f"{len(wanted)} schedules: " + " ".join(str(schedule.seed) for schedule in wanted))
-    inexact = _run(wanted, airflow, results)
+    inexact = _run(wanted, airflow, results, ledger)
     if inexact:
         raise typer.Exit(1)
 
 
-def _run(wanted: list[Schedule], airflow: bool, results: Path | None) -> int:
+def _run(wanted: list[Schedule], airflow: bool, results: Path | None, ledger: bool) -> int:
     """Runs schedules; after one that did not end exact the next begin on a new stack. How many did not."""
     inexact, left = 0, list(wanted)
     proxied = any(fault.kind in CONNECTIONS for schedule in wanted for fault in schedule.faults)
@@ -92,6 +94,8 @@ def _run(wanted: list[Schedule], airflow: bool, results: Path | None) -> int:
             while left:
                 outcome = runner.run(left.pop(0))
                 _show(outcome)
+                if ledger and outcome.audit:
+                    show_audit(outcome.audit, _console)
                 if results:
                     outcomes.record(outcome, results)
                 if not outcome.exact:

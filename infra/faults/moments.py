@@ -24,7 +24,7 @@ from lakehouse.settings import Settings
 WATCHED: Final = {SPARK_DRIVER: "silver.clicks", TASK_MANAGER: "bronze.transactions"}
 """A table of each writer: Spark's once in each batch of clicks, at about the middle of its work, Flink's once in each
 checkpoint."""
-_LOOK_SECONDS: Final = 0.02
+_LOOK_SECONDS: Final = 0.05
 
 
 class Moment(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.faults.schedule import Fault, Schedule
+from lakehouse.ledger import Audit
 
 
 class Verdict(StrEnum):
@@ -38,7 +39,8 @@ class Injected:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`ledger`: what the audit of every record says; None if it was not come to. `drained_seconds`: from the end of the
-    last fault until all was drained. `detail` says what was wrong.
+    last fault until all was drained. `detail` says what was wrong. `audit`: all that the ledger added up, which is not
+    recorded.
     """
 
     schedule: Schedule
@@ -51,6 +53,7 @@ class Outcome:
     seconds: float
     drained_seconds: float | None
     detail: tuple[str, ...] = ()
+    audit: Audit | None = None
 
     @property
     def exact(self) -> bool:

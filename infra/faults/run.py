@@ -86,7 +86,7 @@ class Runner:
         began = time.monotonic()
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         injector = Injector(self.settings, schedule, self.progress)
-        verdict, detail, rows, ledger, drained = Verdict.FAILED, (), 0, None, None
+        verdict, detail, rows, audited, drained = Verdict.FAILED, (), 0, None, None
         day = ShopDay(schedule.day, CLICKS, PURCHASES, schedule.seed, broken=0.002, transactions=TRANSACTIONS)
         # A tenth is left for when everything has healed: it has to get through as well.
         lots = (CLICKS + PURCHASES + TRANSACTIONS) / LOT
@@ -104,7 +104,7 @@ class Runner:
             audited = audit(self.settings, ends)
             verdict = Verdict.EXACT if comparison.equal and audited.clean else Verdict.DIFFERS
             detail = (*_differences(comparison), *map(str, audited.findings))
-            rows, ledger = sum(t.rows_compared for t in comparison.tables), audited.verdict
+            rows = sum(t.rows_compared for t in comparison.tables)
         except NotDrainedError as error:
             verdict, detail = Verdict.STUCK, (str(error),)
         except Exception as error:  # a finding, whatever it is: the schedule is what it takes to see it again
@@ -116,10 +116,11 @@ class Runner:
             faults=injector.injected(),
             records=day.clicks + day.purchases + day.transactions,
             rows_compared=rows,
-            ledger=ledger,
+            ledger=audited.verdict if audited else None,
             seconds=round(time.monotonic() - began, 1),
             drained_seconds=drained,
             detail=detail,
+            audit=audited,
         )
 
     def _until_healthy(self) -> None:
