@@ -59,7 +59,7 @@ class Pipeline:
             raise
 
     def _handle(self, raw: DataFrame, batch_id: int, journal: Journal) -> None:
-        records = judge(raw, self.settings).persist()
+        records = judge(raw, self.settings).coalesce(self.settings.parallelism).persist()
         try:
             with journal.step("read"):
                 batch = learn(records, batch_id)
