@@ -1,10 +1,12 @@
-"""*Drained*, hop by hop: Kafka's ends at a moment -> Spark's checkpoint -> the silver version that each refresh
-has read -> the offsets of Flink's ingest -> a checkpoint after them -> its dashboard's offsets -> a checkpoint after
-them -> end of ``shop.dashboard`` -> its writer; and of what is said at the time, the decisions' offsets -> a
-checkpoint -> end of ``shop.alerts`` -> their record -> a checkpoint.
+"""*Drained*, hop by hop, in chains that do not wait for each other. All begin where Kafka's topics end at a moment:
 
-A hop is looked at only when those before it are done, and the end that a writer must reach is read only then:
-so nothing can be on its way behind a hop that was found done.
+- Spark's checkpoint -> the silver version that each refresh has read;
+- the offsets of Flink's ingest -> a checkpoint after them;
+- those of its dashboard -> a checkpoint after them -> end of ``shop.dashboard`` -> its writer;
+- those of its decisions -> a checkpoint after them -> end of ``shop.alerts`` -> their record -> a checkpoint.
+
+A hop is looked at only when those before it in its chain are done, and the end that a writer must reach is read only
+then: so nothing can be on its way behind a hop that was found done.
 """
 
 import time
@@ -52,7 +54,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class DrainState:
-    """The hops looked at, in order; those after the first that is not done are not among them."""
+    """The hops looked at, in order; of each chain those up to the first that is not done."""
 
     hops: tuple[Hop, ...]
     expected: int
@@ -125,24 +127,27 @@ class Drain:
         Raises:
             ServiceDownError: Kafka, MinIO or Flink does not answer.
         """
-        steps: list[Callable[[], Hop]] = []
-        if self.tables:
-            steps.append(self._spark)
-        if self.tables and self.refreshes:
-            steps.append(self._refreshes)
-        both = self.live and self.tables
-        if (both if self.ingest is None else self.ingest) and any(self.ends.get(TRANSACTIONS.topic, {}).values()):
-            steps += [self._ingest, self._ingest_checkpoint]
-        if self.live:
-            steps += [self._flink, self._flink_checkpoint, self._writer]
-        if both if self.said is None else self.said:
-            steps += [self._decisions, self._decisions_checkpoint, self._record, self._record_checkpoint]
         hops: list[Hop] = []
-        for step in steps:
-            hops.append(step())
-            if not hops[-1].done:
-                break
-        return DrainState(tuple(hops), len(steps))
+        chains = self._chains()
+        for chain in chains:
+            for step in chain:
+                hops.append(step())
+                if not hops[-1].done:
+                    break
+        return DrainState(tuple(hops), sum(map(len, chains)))
+
+    def _chains(self) -> list[list[Callable[[], Hop]]]:
+        both = self.live and self.tables
+        chains: list[list[Callable[[], Hop]]] = []
+        if self.tables:
+            chains.append([self._spark, *([self._refreshes] if self.refreshes else [])])
+        if (both if self.ingest is None else self.ingest) and any(self.ends.get(TRANSACTIONS.topic, {}).values()):
+            chains.append([self._ingest, self._ingest_checkpoint])
+        if self.live:
+            chains.append([self._flink, self._flink_checkpoint, self._writer])
+        if both if self.said is None else self.said:
+            chains.append([self._decisions, self._decisions_checkpoint, self._record, self._record_checkpoint])
+        return chains
 
     def _spark(self) -> Hop:
         return self._behind(SPARK, SPARK_INGEST, self.ends)
@@ -169,7 +174,11 @@ class Drain:
         return self._checkpoint(DECISIONS_CHECKPOINT, FRAUD_ONLINE)
 
     def _record(self) -> Hop:
-        # All alerts that there will be are sent.
+        # All alerts that there will be must be sent: the dashboard's too, which leave with its checkpoint.
+        if self.live:
+            for sent in (self._flink, self._flink_checkpoint):
+                if not (hop := sent()).done:
+                    return Hop(RECORD, f"{hop.name}: {hop.missing}")
         return self._read(RECORD, ALERTS_SENT, {ALERTS: end_offsets(self.settings, ALERTS)})
 
     def _record_checkpoint(self) -> Hop:
