@@ -128,7 +128,7 @@ class Driver:
         """Waits until all that was sent is in every table."""
         wait_until_drained(self._settings, seconds, lambda _: self._still_runs(), live=False)
 
-    def wait(self, seconds: float = 600) -> int:
+    def wait(self, seconds: float = 400) -> int:
         """Waits until the driver ends by itself; returns its status."""
         return self._process.wait(seconds)
 

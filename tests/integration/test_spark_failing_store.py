@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
-FIRST, SECOND = "/bronze/clicks/_delta_log/00000000000000000001.json", "/silver/clicks/part-"
+FIRST, SECOND = "/bronze/clicks/_delta_log/00000000000000000001.json", "/silver/clicks/event_date"
 TABLES = ["bronze.clicks", "silver.clicks", "silver.purchases", "gold.user_totals"]
 
 
