@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from minio.deleteobjects import DeleteObject
 
 from infra.faults.journal import Journal, seconds
 from jobs.streaming.spark.set_aside import QUARANTINE
@@ -24,11 +23,11 @@ from lakehouse.drained.positions import spark_positions
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.topics import create_topics
-from lakehouse.object_store import build_client
 from lakehouse.produce import send_day
 from lakehouse.semantics.log import read_events
 from lakehouse.semantics.reference import METRICS
 from lakehouse.settings import ROOT, Settings
+from tests.checkpoints import delete_checkpoints
 from tests.integration.spark_lake import Driver, purchase, send
 from tests.integration.tables.log_files import log_transactions
 
@@ -85,7 +84,7 @@ def runs(stack: "Stack", seed: int) -> Runs:
     killed = journal.lines(batch)
     (restored,) = compare(settings, [TABLE]).tables
     ids = [log_transactions(settings, TABLE)]
-    delete_checkpoint(settings)
+    assert delete_checkpoints(settings, JOB)
     with Driver(settings, JOB) as driver:
         drain(settings, driver)
         (anew,) = compare(settings, [TABLE]).tables
@@ -179,13 +178,3 @@ def replay(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[s
         timeout=300,
         check=False,
     )
-
-
-def delete_checkpoint(settings: Settings) -> None:
-    client, prefix = (
-        build_client(settings),
-        settings.checkpoint_path(JOB, "s3").removeprefix(f"s3://{settings.bucket}/"),
-    )
-    found = list(client.list_objects(settings.bucket, f"{prefix}/", recursive=True))
-    assert found
-    assert list(client.remove_objects(settings.bucket, [DeleteObject(each.object_name or "") for each in found])) == []
