@@ -130,6 +130,7 @@ def test_a_lost_flink_job_goes_on_from_its_checkpoint_in_the_same_generation(fli
 
 def test_a_second_run_of_a_flink_job_is_cancelled(flink: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = FlinkAdapter(flink)
+    stop(flink, DASHBOARD, "test")
     # The second begins where the first does: that checkpoint must not be followed by others meanwhile, and removed.
     monkeypatch.setenv("LAKEHOUSE_FLINK_CHECKPOINT_SECONDS", "600")
     start(flink, DASHBOARD, "test")

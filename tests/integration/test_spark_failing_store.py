@@ -47,8 +47,9 @@ def test_a_store_that_fails_for_a_while_is_got_over_and_one_that_goes_on_ends_th
     assert status == 1
     # The last line of this kind is what the job's status shows.
     said = ERROR_LINE.findall(driver.log.read_text())[-1]
-    assert "500" in said
     assert SPARK_INGEST in said
+    assert "s3a://lakehouse/refused/silver/clicks" in said
+    assert "Status Code: 500" in said
     assert open_table(settings, "silver.clicks").version() == before["silver.clicks"]
 
     with Driver(settings) as driver:

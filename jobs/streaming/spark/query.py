@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -54,9 +55,17 @@ def run_query(
             pass
     except StreamingQueryException as error:
         last = query.lastProgress
-        log.error("%s: failed after batch %s: %s", job, last["batchId"] if last else "none", error)
+        log.error("%s: %s", job, error)
+        # The last error in the log is what the job's status shows.
+        log.error("%s: failed after batch %s: %s", job, last["batchId"] if last else "none", causes(str(error)))
         return 1
     return 0
+
+
+def causes(trace: str) -> str:
+    """Of a Java stack trace, what each exception says that caused another, in one line; without any, its first line."""
+    found = re.findall(r"^Caused by: (.+)$", trace, re.MULTILINE)
+    return "; caused by ".join(dict.fromkeys(found)) or trace.partition("\n")[0]
 
 
 def serve(run: Callable[[Settings], int]) -> int:
