@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "mart": ("cli.mart", "Compute and publish the daily marts."),
     "compare": ("cli.compare", "Compare tables and Redis with the reference."),
     "audit": ("cli.audit", "Follow every Kafka record into the tables: lost, doubled, altered?"),
+    "explain": ("cli.explain", "Show the Kafka records behind a row, and what last changed it."),
     "faults": ("cli.faults", "Break things while events flow, and see that nothing is lost."),
     "demo": ("cli.demo", "Run the whole lakehouse on real and generated events."),
 }

@@ -1,0 +1,150 @@
+"""From a table and a key to an explanation, by partitions and predicates: what is not near the row is not read."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import polars as pl
+
+from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.tables import table
+from lakehouse.delta import TableMissingError, VersionMissingError
+from lakehouse.delta.describe import newest_first
+from lakehouse.explain.behind import ALERTS, EXPLAINED, NotExplainedError, Part, behind, drawn_from
+from lakehouse.explain.changes import RowHistory
+from lakehouse.explain.explanation import RECORDS, Explanation, Status
+from lakehouse.explain.keys import NoSuchRowError, nearest, parse_key, where_key
+from lakehouse.explain.records import records_of, with_lateness
+from lakehouse.ledger.tables import Tables
+from lakehouse.settings import Settings
+
+
+def explain(settings: Settings, name: str, values: Sequence[str]) -> Explanation:
+    """Explains the row of the table `name` whose key, in the contract's order, is written as `values`.
+
+    Raises:
+        UnknownTableError, NotExplainedError: there is no such table, or its rows are not made of events.
+        BadKeyError, NoSuchRowError: the values are no key of it, or no row has this key.
+        TableMissingError, ServiceDownError: as `lakehouse.delta.open_table`.
+    """
+    contract = table(name)
+    if name not in EXPLAINED:
+        raise NotExplainedError(name)
+    return _Run(settings, name).run(parse_key(contract, values))
+
+
+class _Run:
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._tables = Tables(settings)
+        self._notes: list[str] = []
+        self._seconds: dict[str, float] = {}
+
+    def run(self, key: Mapping[str, Any]) -> Explanation:
+        contract = table(self._name)
+        with self._step("row"):
+            opened = self._tables.pin(self._name)
+            if opened is None:
+                raise TableMissingError(contract)
+            where = where_key(contract, key)
+            history = RowHistory(self._settings, self._name, opened, where)
+            rows = self._tables.scan(self._name).filter(where).collect().to_dicts()
+            if not rows:
+                raise NoSuchRowError(contract, key, nearest(contract, self._tables.scan(self._name), key))
+            row = rows[0]
+            if len(rows) > 1:
+                self._notes.append(f"the row is there {len(rows)} times: run `lakehouse audit`")
+        parts = behind(self._name, row)
+        with self._step("versions"):
+            read = self._read(row, {part.topic for part in parts})
+        with self._step("records"):
+            records = self._records(parts, read)
+        with self._step("lateness"):
+            records = pl.concat(
+                with_lateness(of_topic, self._bronze(str(topic)))
+                for (topic,), of_topic in records.group_by("topic", maintain_order=True)
+            )
+        with self._step("last change"):
+            changed = history.last_change()
+        if changed is None:
+            self._notes.append("what last changed it is no longer in the history, which is kept for 7 days")
+        return Explanation(
+            self._name,
+            int(opened.version()),
+            key,
+            row,
+            read,
+            _in_order(records),
+            changed,
+            tuple(self._notes),
+            self._seconds,
+        )
+
+    def _records(self, parts: Sequence[Part], read: Mapping[str, int]) -> pl.DataFrame:
+        frames = [records_of(p, self._silver(p.topic, read), self._bronze(p.topic)) for p in parts]
+        # What a rule looked at may be what it counted.
+        found = pl.concat([pl.DataFrame(schema=RECORDS), *frames])
+        return found.unique(["topic", "partition", "offset"], keep="first", maintain_order=True)
+
+    def _bronze(self, topic: str) -> pl.LazyFrame:
+        return self._tables.scan(f"bronze.{EVENTS[topic].table}")
+
+    def _silver(self, topic: str, read: Mapping[str, int]) -> pl.LazyFrame:
+        name = f"silver.{EVENTS[topic].table}"
+        return self._tables.scan(name, read.get(name))
+
+    def _read(self, row: Mapping[str, Any], topics: set[str]) -> dict[str, int]:
+        """The silver versions that the row was computed from; the newest where nobody says, or it is no longer kept."""
+        said = self._versions(self._name, row)
+        read: dict[str, int] = {}
+        for name in sorted(f"silver.{EVENTS[topic].table}" for topic in topics):
+            newest = self._tables.version(name)
+            if newest is None:
+                continue
+            read[name] = newest if name == self._name else min(said.get(name, newest), newest)
+            try:
+                self._tables.scan(name, read[name])
+            except VersionMissingError as error:
+                self._notes.append(f"{error}: its newest stands for the one that the row was computed from")
+                read[name] = newest
+        return read
+
+    def _versions(self, name: str, row: Mapping[str, Any], until: int | None = None) -> dict[str, int]:
+        """By silver table of events, the version that `name`, at its version `until`, was computed from, be it by way
+        of another table."""
+        opened = self._tables.pin(name)
+        if opened is None:
+            return {}
+        commits = (c for c in newest_first(opened) if until is None or c.version <= until)
+        said: dict[str, int]
+        if name.startswith("marts."):
+            day = row["event_date"].isoformat()
+            said = next((c.said["read_versions"] for c in commits if c.said.get("day") == day), {})
+        else:
+            said = next(filter(None, (c.said.get("silver_version") for c in commits)), {})
+        if name == ALERTS:
+            source, _ = drawn_from(row)
+            said = {source: said[source]} if source in said else {}
+        found: dict[str, int] = {}
+        for source, version in said.items():
+            if f"shop.{source.partition('.')[2]}" in EVENTS:
+                found[source] = int(version)
+            else:
+                found |= self._versions(source, row, int(version))
+        return found
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._seconds[name] = time.monotonic() - began
+
+
+def _in_order(records: pl.DataFrame) -> pl.DataFrame:
+    """What counted first, then by event time and position."""
+    rank = {str(status): n for n, status in enumerate(Status)}
+    return records.sort(
+        pl.col("status").replace_strict(rank, return_dtype=pl.Int8), "event_time", "topic", "partition", "offset"
+    )
