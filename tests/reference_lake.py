@@ -52,6 +52,15 @@ def live(table_name: str, row: Row) -> LiveValue:
 
 def fill(settings: Settings, stream: Iterable[Event], broken: Iterable[Outgoing] = ()) -> Reference:
     """Sends the stream, and writes what the reference makes of it."""
+    reference = fill_tables(settings, stream, broken)
+    values = LiveValues(settings)
+    values.replace([live(PRODUCT_METRICS, r) for r in reference.rows("gold.product_metrics_5m")], {})
+    values.replace([live(CURRENT_SESSIONS, r) for r in reference.current_sessions()], {})
+    return reference
+
+
+def fill_tables(settings: Settings, stream: Iterable[Event], broken: Iterable[Outgoing] = ()) -> Reference:
+    """The same without Redis."""
     create_topics(settings)
     with Sender(settings) as sender:
         sender.send([*map(encoded, stream), *broken])
@@ -66,9 +75,6 @@ def fill(settings: Settings, stream: Iterable[Event], broken: Iterable[Outgoing]
         else:
             said = {"silver_version": versions(settings)} if name == "gold.alerts" else None
             append(settings, name, to_arrow(name, rows), Once.new("test"), said)
-    values = LiveValues(settings)
-    values.replace([live(PRODUCT_METRICS, r) for r in reference.rows("gold.product_metrics_5m")], {})
-    values.replace([live(CURRENT_SESSIONS, r) for r in reference.current_sessions()], {})
     return reference
 
 

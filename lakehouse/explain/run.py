@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -17,7 +17,10 @@ from lakehouse.explain.explanation import RECORDS, Explanation, Status
 from lakehouse.explain.keys import NoSuchRowError, nearest, parse_key, where_key
 from lakehouse.explain.records import records_of, with_lateness
 from lakehouse.ledger.tables import Tables
+from lakehouse.semantics.scopes import SCOPES
 from lakehouse.settings import Settings
+
+_OF_EVENTS: Final = {f"silver.{event.table}" for event in EVENTS.values()}
 
 
 def explain(settings: Settings, name: str, values: Sequence[str]) -> Explanation:
@@ -62,10 +65,9 @@ class _Run:
         with self._step("records"):
             records = self._records(parts, read)
         with self._step("lateness"):
-            records = pl.concat(
-                with_lateness(of_topic, self._bronze(str(topic)))
-                for (topic,), of_topic in records.group_by("topic", maintain_order=True)
-            )
+            by_topic = records.partition_by("topic", as_dict=True)
+            late = [with_lateness(of_topic, self._bronze(str(topic))) for (topic,), of_topic in by_topic.items()]
+            records = pl.concat([pl.DataFrame(schema=RECORDS), *late])
         with self._step("last change"):
             changed = history.last_change()
         if changed is None:
@@ -124,16 +126,10 @@ class _Run:
             said = next((c.said["read_versions"] for c in commits if c.said.get("day") == day), {})
         else:
             said = next(filter(None, (c.said.get("silver_version") for c in commits)), {})
-        if name == ALERTS:
-            source, _ = drawn_from(row)
-            said = {source: said[source]} if source in said else {}
-        found: dict[str, int] = {}
-        for source, version in said.items():
-            if f"shop.{source.partition('.')[2]}" in EVENTS:
-                found[source] = int(version)
-            else:
-                found |= self._versions(source, row, int(version))
-        return found
+        via = drawn_from(row)[0] if name == ALERTS else SCOPES[name].rollup_of if name in SCOPES else ""
+        if via in said:
+            return self._versions(via, row, int(said[via]))
+        return {source: int(version) for source, version in said.items() if source in _OF_EVENTS}
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
