@@ -24,7 +24,7 @@ SHOWN_RECORDS: Final = 20
 
 @app.command(
     epilog="Examples: lakehouse explain gold.product_metrics_5m p42 2026-03-01T14:00 | "
-    "lakehouse explain gold.user_totals user-7 --limit 5 | "
+    "lakehouse explain gold.user_totals u0000007 --limit 5 | "
     "lakehouse explain marts.region_daily 2026-03-01 north --json > why.json"
 )
 def explain(

@@ -153,7 +153,7 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(name: str, value: Any) -> Any:
     match value:
         case date():  # a datetime is one
-            return value.isoformat()
+            return value.isoformat().replace("+00:00", "Z")
         case bytes():
             return value.decode("utf-8", "backslashreplace")
         case Decimal():
