@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import polars as pl
 import pytest
+from confluent_kafka import TopicPartition
 
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import SPARK_INGEST, table
@@ -136,6 +137,27 @@ def test_the_lag_command(tenant: Settings) -> None:
     parsed = json.loads(lakehouse(tenant, "lag", "--format", "json").stdout)
     assert sum(lag["lag"] for lag in parsed if lag["consumer"] == SPARK_INGEST) == 2
     assert "known: spark_lakehouse" in lakehouse(tenant, "lag", "nobody").stderr
+
+
+def test_the_lag_command_says_why_and_how_long(tenant: Settings) -> None:
+    send(tenant)
+    consumed = build_consumer(tenant, "live_dashboard")
+    consumed.commit(
+        offsets=[TopicPartition(tenant.prefixed("shop.clicks"), p, 0) for p in range(6)], asynchronous=False
+    )
+    consumed.close()
+    with Sender(tenant) as sender:
+        sender.send([(t, b"ana", v) for t, _, v in (click("ana", n) for n in range(3_000))])
+    (hot,) = (p for p, end in kafka_ends(tenant)["shop.clicks"].items() if end > 1)
+    shown = lakehouse(tenant, "lag", "live_dashboard", "--rate", "100")
+    assert shown.returncode == 0, shown.stderr
+    assert "live_dashboard on shop.clicks: 3,001 records; done in 30 s" in shown.stdout
+    assert f"partition {hot}: 100% of what came last has the key ana" in shown.stdout
+    assert "on shop.purchases: 1 record\n" in shown.stdout
+    assert "it has never said how far it is" in shown.stdout
+    parsed = json.loads(lakehouse(tenant, "lag", "live_dashboard", "--measure", "1", "--format", "json").stdout)
+    (of_hot,) = (each for each in parsed if each["topic"] == "shop.clicks" and each["partition"] == hot)
+    assert (of_hot["causes"], of_hot["consumed_per_second"], of_hot["catch_up_seconds"]) == (["stopped"], 0, None)
 
 
 def test_the_compare_command(tenant: Settings) -> None:
