@@ -17,9 +17,7 @@ _ONLINE: Final = f"silver.{FRAUD_ONLINE}"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 
-EXPLAINED: Final = tuple(
-    name for name, contract in TABLES.items() if (contract.variant_of or name) in SCOPES or name == _ONLINE
-)
+EXPLAINED: Final = tuple(name for name in TABLES if name in SCOPES or name == _ONLINE)
 """Tables whose rows are made of events that bronze holds."""
 
 Row = Mapping[str, Any]
@@ -91,7 +89,7 @@ def behind(name: str, row: Row) -> tuple[Part, ...]:
         if event.changelog:
             return (Part(event.topic, {column: row[column] for column in contract.key}),)
         return (_one(event.topic, row), *_version(row))
-    scope = SCOPES[contract.variant_of or name]
+    scope = SCOPES[name]
     start, end = _span(row, scope.row_time)
     return tuple(
         Part(topic, {k: row[k] for k in needed.key}, _range(*needed.events(start, end)))

@@ -85,7 +85,15 @@ class _Run:
         )
 
     def _records(self, parts: Sequence[Part], read: Mapping[str, int]) -> pl.DataFrame:
-        frames = [records_of(p, self._silver(p.topic, read), self._bronze(p.topic)) for p in parts]
+        own = "record_hash" in table(self._name).column_names  # its rows are the records that it has
+        frames = [
+            records_of(
+                part,
+                self._tables.scan(self._name) if own and part.counted else self._silver(part.topic, read),
+                self._bronze(part.topic),
+            )
+            for part in parts
+        ]
         # What a rule looked at may be what it counted.
         found = pl.concat([pl.DataFrame(schema=RECORDS), *frames])
         return found.unique(["topic", "partition", "offset"], keep="first", maintain_order=True)

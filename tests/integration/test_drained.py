@@ -153,8 +153,8 @@ def test_the_lag_command_says_why_and_how_long(tenant: Settings) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "live_dashboard on shop.clicks: 3,001 records; done in 30 s" in shown.stdout
     assert f"partition {hot}: 100% of what came last has the key ana" in shown.stdout
-    assert "on shop.purchases: 1 record\n" in shown.stdout
-    assert "it has never said how far it is" in shown.stdout
+    assert "on shop.purchases: 1 record; done in" in shown.stdout
+    assert "it has never said how far it is" in shown.stdout, shown.stdout
     parsed = json.loads(lakehouse(tenant, "lag", "live_dashboard", "--measure", "1", "--format", "json").stdout)
     (of_hot,) = (each for each in parsed if each["topic"] == "shop.clicks" and each["partition"] == hot)
     assert (of_hot["causes"], of_hot["consumed_per_second"], of_hot["catch_up_seconds"]) == (["stopped"], 0, None)

@@ -20,6 +20,7 @@ from lakehouse.explain.explanation import counts
 from lakehouse.explain.keys import as_typed
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.sender import Sender
+from lakehouse.semantics import Events
 from lakehouse.semantics.lateness import Lateness
 from lakehouse.settings import Settings
 from tests.command import lakehouse
@@ -54,7 +55,6 @@ STREAM = [
 ]
 DAY = date(2024, 3, 1)
 CUP_WINDOW = ("gold.product_metrics_5m", "cup", "2024-03-01T15:00")
-TABLES = [name for name in EXPLAINED if table(name).variant_of is None]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def raw(settings: Settings) -> dict[tuple[str, int, int], bytes | None]:
     return {(r.topic, r.partition, r.offset): r.value for t in topics for r in read_partitions(settings, t)}
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", EXPLAINED)
 def test_rows_add_up_to_the_raw_values_in_kafka(
     settings: Settings, raw: Mapping[tuple[str, int, int], bytes | None], name: str
 ) -> None:
@@ -289,6 +289,50 @@ def test_a_restored_row_was_changed_by_the_restore(tenant: Settings) -> None:
     changed = of_ana(tenant).changed
     assert changed is not None
     assert changed.why == f"version {first} restored by kim"
+
+
+def test_a_change_that_is_no_longer_kept_is_not_guessed(tenant: Settings) -> None:
+    create_table(tenant, "bronze.purchases")
+    write(tenant, {"ana": 1}, batch(1))
+    write(tenant, {"ana": 2}, batch(2))
+    assert of_ana(tenant).changed is not None
+    opened = open_table(tenant, NAME)
+    assert opened.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    found = of_ana(tenant)
+    assert found.changed is None
+    assert found.notes == ("what last changed it is no longer in the history, which is kept for 7 days",)
+
+
+def test_an_older_silver_that_is_no_longer_kept_is_said_and_its_newest_stands_for_it(tenant: Settings) -> None:
+    create_table(tenant, "bronze.purchases")
+    content = frame("silver.purchases", [purchase("bo", "10:00")._asdict() | NO_VERSION])
+    version = append(tenant, "silver.purchases", to_arrow("silver.purchases", content), Once.new("test"))
+    replace_days(tenant, "silver.purchases", [DAY], to_arrow("silver.purchases", content), Once.new("test"))
+    write(tenant, {"ana": 2}, batch(1) | read_at(version))
+    assert of_ana(tenant).read == {"silver.purchases": version}
+    opened = open_table(tenant, "silver.purchases")
+    opened.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    found = of_ana(tenant)
+    assert found.read == {"silver.purchases": int(open_table(tenant, "silver.purchases").version())}
+    assert f"silver.purchases has no version {version}" in found.notes[0]
+
+
+NO_VERSION = dict.fromkeys(("category", "brand", "price_cents", "product_valid_from")) | {"event_date": DAY}
+
+
+def test_what_was_decided_at_once_is_explained_before_silver_has_it(tenant: Settings) -> None:
+    paid = transaction("gus", "16:00")
+    create_table(tenant, "silver.transactions")
+    stored = paid._asdict() | {"value": b"", "arrival_date": date(2024, 5, 30)}
+    append(
+        tenant,
+        "bronze.transactions",
+        to_arrow("bronze.transactions", frame("bronze.transactions", [stored])),
+        Once.new("test"),
+    )
+    decisions = frame("silver.fraud_online", decided(Events.of([paid])))
+    append(tenant, "silver.fraud_online", to_arrow("silver.fraud_online", decisions), Once.new("test"))
+    assert explain(tenant, "silver.fraud_online", ["gus", paid.event_id, "2024-03-01T16:00"]).flaws == []
 
 
 def test_what_came_after_the_row_was_computed_waits(stack: Stack) -> None:

@@ -22,8 +22,6 @@ from tests.lake import expected, frame
 from tests.strategies import event_streams
 
 EXAMPLES = settings(max_examples=25)
-TABLES = [name for name in EXPLAINED if table(name).variant_of is None]
-
 Tables = Mapping[str, pl.LazyFrame]
 
 
@@ -53,7 +51,7 @@ def sums(row: Mapping[str, Any]) -> tuple[int, int]:
     return (row["events"], int(row["fingerprint"])) if "events" in row else (1, row["record_hash"])
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", EXPLAINED)
 @EXAMPLES
 @given(stream=event_streams())
 def test_the_records_of_a_row_are_those_of_its_fingerprint(name: str, stream: list[Event]) -> None:
