@@ -19,7 +19,9 @@ import io.delta.kernel.transaction.UpdateTableTransactionBuilder;
 import io.delta.kernel.types.StructField;
 import io.delta.kernel.types.StructType;
 import io.delta.kernel.utils.CloseableIterable;
+import io.delta.storage.LogStore;
 import io.kappalakehouse.delta.ConditionalPutLogStore;
+import io.kappalakehouse.delta.LinkLogStore;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.Serializable;
@@ -126,9 +128,14 @@ final class TargetTable implements Serializable {
   /** Not left to whoever configures the cluster: Kernel's default lets several writers win one version. */
   private static Configuration withExclusiveCommits(Configuration hadoop) {
     for (String scheme : List.of("s3a", "s3", "s3n")) {
-      hadoop.set("io.delta.kernel.logStore." + scheme + ".impl", ConditionalPutLogStore.class.getName());
+      logStore(hadoop, scheme, ConditionalPutLogStore.class);
     }
+    logStore(hadoop, "file", LinkLogStore.class);
     return hadoop;
+  }
+
+  private static void logStore(Configuration hadoop, String scheme, Class<? extends LogStore> store) {
+    hadoop.set("io.delta.kernel.logStore." + scheme + ".impl", store.getName());
   }
 
   /** An append to {@code snapshot}. */
