@@ -82,6 +82,10 @@ class AirflowClient:
         """Let the DAG's runs start: a paused DAG leaves them queued without a word."""
         self.call("PATCH", f"/dags/{dag_id}", is_paused=False)
 
+    def pause(self, dag_id: str) -> None:
+        """Start none of the DAG's runs from now on, by schedule or by hand."""
+        self.call("PATCH", f"/dags/{dag_id}", is_paused=True)
+
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> DagRun:
         run = self.call("POST", f"/dags/{dag_id}/dagRuns", logical_date=None, conf=conf or {})
         return DagRun(dag_id, run["dag_run_id"], run["state"])

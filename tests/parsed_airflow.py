@@ -11,15 +11,24 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     from tests.conftest import Stack
 
-DAGS = frozenset({"streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance"})
+DAGS = frozenset(
+    {"streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", "audit"}
+)
+
+
+FREQUENT = ("streaming_jobs", "audit")
+"""Paused: their runs by schedule cost most of a core, and what they do is done in the tests' own time."""
 
 
 def parsed_airflow(stack: "Stack", own: Path | None = None, own_ids: frozenset[str] = frozenset()) -> Settings:
-    """Start Airflow and return when it knows all DAGs; `own`: a file of more DAGs, with `own_ids`."""
+    """Start Airflow and return when it knows all DAGs and has paused the `FREQUENT`; `own`: a file of more DAGs, with
+    `own_ids`."""
     if own is not None:
         own_dags(stack.settings).mkdir(parents=True, exist_ok=True)
         shutil.copy(own, own_dags(stack.settings))
     settings = stack.ensure("airflow")
     with AirflowClient(settings) as client:
         client.wait_for_dags(DAGS | own_ids)
+        for dag_id in FREQUENT:
+            client.pause(dag_id)
     return settings

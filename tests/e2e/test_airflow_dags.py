@@ -156,6 +156,7 @@ def test_the_live_values_of_a_superseded_generation_are_deleted(airflow: Airflow
     try:
         for job in live:
             set_wanted(settings, job, Wanted.RUNNING, "test")
+        airflow.unpause("streaming_jobs")
         run = airflow.trigger("streaming_jobs")
         airflow.wait(run, PATIENCE_SECONDS)
         # This run's task may have given up before all had arrived; the next minute's looks again.
@@ -163,6 +164,7 @@ def test_the_live_values_of_a_superseded_generation_are_deleted(airflow: Airflow
         until(lambda: products() or None, PATIENCE_SECONDS, "values of the new generation", every=1)
         assert "gone" not in products()
     finally:
+        airflow.pause("streaming_jobs")
         for job in live:
             stop(settings, JOBS[job], "test")
         values.close()
