@@ -16,7 +16,7 @@ from infra.faults.journal import Journal
 from infra.faults.processes import NotRunningError, kill
 from infra.faults.schedule import SPARK_DRIVER, TASK_MANAGER, Kind
 from lakehouse.contracts.tables import INGEST_TRANSACTIONS
-from lakehouse.flink_rest import call_flink
+from lakehouse.flink_rest import latest_checkpoints
 from lakehouse.object_store import build_client
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -108,12 +108,8 @@ class FlinkUnacknowledged:
         return next((int(action["txn"]["version"]) for action in actions if "txn" in action), None)
 
     def _completed_checkpoint(self) -> int | None:
-        name = self.settings.prefixed(self.job)
-        for job in call_flink(self.settings, "GET", "/jobs/overview")["jobs"]:
-            if job["name"] == name and job["state"] in ("RUNNING", "RESTARTING"):
-                completed = call_flink(self.settings, "GET", f"/jobs/{job['jid']}/checkpoints")["latest"]["completed"]
-                return int(completed["id"]) if completed else None
-        return None
+        completed = latest_checkpoints(self.settings, self.job).get("completed")
+        return int(completed["id"]) if completed else None
 
 
 def newest_version(settings: Settings, table: str) -> int:

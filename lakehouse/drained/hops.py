@@ -18,7 +18,7 @@ from lakehouse.contracts.events import TRANSACTIONS
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, Positions, lags
 from lakehouse.drained.refreshes import outdated
-from lakehouse.flink_rest import call_flink
+from lakehouse.flink_rest import latest_checkpoints
 from lakehouse.kafka.consumer import end_offsets
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
 from lakehouse.semantics.events import EVENT_TYPES
@@ -207,14 +207,10 @@ class Drain:
         return Hop(hop, missing, sum(lag.lag for lag in late))
 
 
-def _latest_checkpoint_ms(settings: Settings, job_name: str) -> int | None:
-    """When the running job's newest complete checkpoint was triggered; None without either."""
-    name = settings.prefixed(job_name)
-    for job in call_flink(settings, "GET", "/jobs/overview")["jobs"]:
-        if job["name"] == name and job["state"] == "RUNNING":
-            completed = call_flink(settings, "GET", f"/jobs/{job['jid']}/checkpoints")["latest"]["completed"]
-            return int(completed["trigger_timestamp"]) if completed else None
-    return None
+def _latest_checkpoint_ms(settings: Settings, job: str) -> int | None:
+    """When the job's newest complete checkpoint was triggered; None without either."""
+    completed = latest_checkpoints(settings, job).get("completed")
+    return int(completed["trigger_timestamp"]) if completed else None
 
 
 def wait_until_drained(

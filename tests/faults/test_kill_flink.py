@@ -11,7 +11,7 @@ from jobs.catalog import JOBS
 from lakehouse.compare import LIVE, compare
 from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
-from lakehouse.flink_rest import call_flink
+from lakehouse.flink_rest import latest_checkpoints
 from lakehouse.runtime.reconcile import Step, reconcile, start, stop
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -37,12 +37,10 @@ def settings(stack: "Stack") -> Iterator[Settings]:
         stop(settings, job, "test")
 
 
-def checkpoints(settings: Settings) -> dict[str, Any]:
-    """The newest completed and restored checkpoints of the running job."""
-    jobs = call_flink(settings, "GET", "/jobs/overview")["jobs"]
-    (running,) = [j for j in jobs if j["name"] == DASHBOARD.name and j["state"] in ("RUNNING", "RESTARTING")]
-    latest: dict[str, Any] = call_flink(settings, "GET", f"/jobs/{running['jid']}/checkpoints")["latest"]
-    return latest
+def completed(settings: Settings) -> dict[str, Any]:
+    """The newest complete checkpoint of the job."""
+    checkpoint: dict[str, Any] = latest_checkpoints(settings, DASHBOARD.name)["completed"]
+    return checkpoint
 
 
 def sent_after_the_last_checkpoint(settings: Settings, killed: Kill) -> int:
@@ -64,8 +62,8 @@ def assert_live_values_equal(settings: Settings, killed: Kill) -> None:
 
 def test_taskmanager_killed_between_checkpoints(settings: Settings, seed: int) -> None:
     with flowing(settings, date(2026, 3, 3), seed) as flow:
-        before = until(lambda: checkpoints(settings)["completed"], 120, "a checkpoint")
-        until(lambda: checkpoints(settings)["completed"]["id"] > before["id"], 60, "a checkpoint of events")
+        before = until(lambda: completed(settings), 120, "a checkpoint")
+        until(lambda: completed(settings)["id"] > before["id"], 60, "a checkpoint of events")
         killed = kill(settings, "flink-taskmanager")
         uncovered = sent_after_the_last_checkpoint(settings, killed)
         assert flow.flowing
@@ -78,8 +76,8 @@ def test_taskmanager_killed_between_checkpoints(settings: Settings, seed: int) -
 
 def test_jobmanager_killed_between_checkpoints(settings: Settings, seed: int) -> None:
     with flowing(settings, date(2026, 3, 4), seed) as flow:
-        before = until(lambda: checkpoints(settings)["completed"], 120, "a checkpoint")
-        until(lambda: checkpoints(settings)["completed"]["id"] > before["id"], 60, "a checkpoint of events")
+        before = until(lambda: completed(settings), 120, "a checkpoint")
+        until(lambda: completed(settings)["id"] > before["id"], 60, "a checkpoint of events")
         killed = kill(settings, "flink-jobmanager")
         uncovered = sent_after_the_last_checkpoint(settings, killed)
         assert flow.flowing
@@ -95,7 +93,7 @@ def test_jobmanager_killed_between_checkpoints(settings: Settings, seed: int) ->
 
 def _restored_after(settings: Settings, checkpoint: dict[str, Any]) -> bool:
     """The job may have been restored before, when it was started from an earlier run's checkpoint."""
-    restored = checkpoints(settings)["restored"]
+    restored = latest_checkpoints(settings, DASHBOARD.name).get("restored")
     return restored is not None and restored["id"] > checkpoint["id"]
 
 
