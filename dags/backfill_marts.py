@@ -11,6 +11,7 @@ from infra.airflow.quality import QualityOperator
 READS = {
     "product_daily": ("gold.product_metrics_5m", "silver.products"),
     "region_daily": ("silver.clicks", "silver.purchases"),
+    "session_funnel": ("silver.sessions", "silver.purchases"),
 }
 """Which tables must be as expected before a mart is built."""
 
@@ -46,9 +47,9 @@ with DAG(
 ### Marts by day
 
 A run covers one UTC day, its data interval. It checks that day of the tables that it reads (a failed suite blocks the
-marts built from it), then computes `marts.product_daily` and `marts.region_daily` from the very versions that were
-checked, with Polars and with DataFusion, compares the two row for row, and publishes that day's rows in one commit.
-Repeating a day replaces it by the same rows.
+marts built from it), then computes `marts.product_daily`, `marts.region_daily` and `marts.session_funnel` from the very
+versions that were checked, with Polars and with DataFusion, compares the two row for row, and publishes that day's rows
+in one commit. Repeating a day replaces it by the same rows.
 
 What is committed while a run is under way waits for the next one. To take it up, clear the checks with what follows
 them: a mart that is cleared alone is built from the versions that were checked.

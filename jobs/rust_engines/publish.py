@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 import polars as pl
 import pyarrow as pa
 
-from jobs.rust_engines import product_daily, region_daily
+from jobs.rust_engines import product_daily, region_daily, session_funnel
 from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
@@ -43,6 +43,7 @@ MARTS: Final = {
     for mart in (
         Mart("marts.product_daily", product_daily.READS, product_daily.by_polars, product_daily.by_datafusion),
         Mart("marts.region_daily", region_daily.READS, region_daily.by_polars, region_daily.by_datafusion),
+        Mart("marts.session_funnel", session_funnel.READS, session_funnel.by_polars, session_funnel.by_datafusion),
     )
 }
 """Marts by table name."""

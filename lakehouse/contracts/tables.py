@@ -389,6 +389,20 @@ _DECLARED: Final = (
         ("event_date",),
     ),
     TableContract(
+        "marts.session_funnel",
+        BACKFILL,
+        (
+            _EVENT_DATE,
+            Column("sessions", Type.LONG),
+            Column("sessions_with_click", Type.LONG),
+            Column("sessions_with_purchase", Type.LONG),
+            Column("revenue_cents", Type.LONG),
+            *_ROLLED_UP,
+        ),
+        ("event_date",),
+        ("event_date",),
+    ),
+    TableContract(
         "quarantine.batches",
         "streams that set a batch aside",
         (

@@ -131,6 +131,7 @@ def test_a_broken_row_blocks_its_mart_and_fails_the_quality_run_until_it_is_gone
 
     assert airflow.task_states(marts)["product_daily"] == "upstream_failed"
     assert airflow.task_states(marts)["region_daily"] == "success"
+    assert airflow.task_states(marts)["session_funnel"] == "success"
     assert {name for name, page in shown.items() if not page["success"]} == {METRICS}
     assert set(shown) == set(checked_tables())
     assert all((docs / f"{name}.html").exists() for name in shown)

@@ -19,7 +19,7 @@ from quality import run_quality
 from tests.lake import expected, fill, stored
 from tests.strategies import MORNING, click, positioned, product, purchase
 
-SOURCES = ("silver.clicks", "silver.purchases", "silver.products", "gold.product_metrics_5m")
+SOURCES = ("silver.clicks", "silver.purchases", "silver.products", "silver.sessions", "gold.product_metrics_5m")
 DAYS = [date(2024, 3, 1) + timedelta(days=n) for n in range(3)]
 FIRST, SECOND, _ = DAYS
 
@@ -129,6 +129,16 @@ def test_as_of_computes_from_the_tables_of_that_time(lake):
     fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
     publish_day(lake, "region_daily", FIRST, as_of=then)
     assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+
+
+def test_a_session_past_midnight_has_its_purchases_of_the_next_day(lake):
+    session = [click("ana", "23:50"), click("ana", "24:10"), purchase("ana", "24:05"), purchase("ana", "24:11")]
+    fill(lake, Events.of(session), *SOURCES)
+    for day in (FIRST, SECOND):
+        publish_day(lake, "session_funnel", day)
+    assert stored(lake, "marts.session_funnel").select("event_date", "sessions_with_purchase", "events").rows() == [
+        (FIRST, 1, 3)
+    ]
 
 
 def test_what_is_committed_after_the_check_is_not_published(lake, tmp_path):
