@@ -16,10 +16,12 @@ from lakehouse.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """Versions by table, as somebody looked them up; `at`: when the first of them (with a zone)."""
+    """Versions by table, as somebody looked them up; `at`: when the first of them (with a zone); `as_of`: the time
+    whose versions they are, if not those of then."""
 
     versions: Mapping[str, int]
     at: datetime
+    as_of: datetime | None = None
 
     def version(self, name: str) -> int:
         """Raises ValueError for a table that is not among them: its newest version is nobody's choice."""
