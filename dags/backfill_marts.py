@@ -67,7 +67,7 @@ them: a mart that is cleared alone is built from the versions that were checked.
 
 With *As of* the checks and the marts read the tables as they were at that time. History is kept for 7 days; a time
 before it, before a table's first version or in the future fails the checks, and nothing is published. The day stays as
-it was built until somebody builds it again without it.
+it was built until somebody builds it again without it; `lakehouse mart compare` shows the difference beforehand.
 
 For past days use *Trigger -> Backfill* in the UI, or `POST /api/v2/backfills`; for a single day trigger it with the
 parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.

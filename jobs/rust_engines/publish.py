@@ -10,23 +10,26 @@ import polars as pl
 import pyarrow as pa
 
 from jobs.rust_engines import product_daily, region_daily, session_funnel
+from jobs.rust_engines.days import whole_day
 from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
 from lakehouse.delta.write import Once, replace_days, to_arrow
 from lakehouse.settings import Settings
+from lakehouse.time_travel.look import Look, Span
 
 Engine: TypeAlias = Literal["polars", "datafusion"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mart:
-    """How a mart is computed, once per engine, from `reads`."""
+    """How a mart is computed, once per engine, from `reads`; `span`: the event times that a day's rows depend on."""
 
     name: str
     reads: tuple[str, ...]
     by_polars: Callable[[Sources, date], pl.LazyFrame]
     by_datafusion: Callable[[Sources, date], pa.Table]
+    span: Callable[[Sources, date], Span] = whole_day
 
     def compute(self, engine: Engine, sources: Sources, day: date) -> pl.DataFrame:
         """The mart's rows for `day`, by the table's contract, in the order of its key."""
@@ -63,7 +66,13 @@ MARTS: Final = {
     for mart in (
         Mart("marts.product_daily", product_daily.READS, product_daily.by_polars, product_daily.by_datafusion),
         Mart("marts.region_daily", region_daily.READS, region_daily.by_polars, region_daily.by_datafusion),
-        Mart("marts.session_funnel", session_funnel.READS, session_funnel.by_polars, session_funnel.by_datafusion),
+        Mart(
+            "marts.session_funnel",
+            session_funnel.READS,
+            session_funnel.by_polars,
+            session_funnel.by_datafusion,
+            session_funnel.span,
+        ),
     )
 }
 """Marts by table name."""
@@ -102,6 +111,19 @@ def find_mart(name: str) -> Mart:
     if full_name not in MARTS:
         raise UnknownTableError(full_name, MARTS)
     return MARTS[full_name]
+
+
+def look_at(settings: Settings, mart: str, day: date, as_of: datetime | None = None) -> Look:
+    """What `mart` (as for `find_mart`) would hold of the UTC day, from the tables as they are, or as they were at
+    `as_of` (with a zone); by both engines, and published nowhere.
+
+    Raises UnknownTableError and EnginesDisagreeError, and what `lakehouse.delta.open_table` raises.
+    """
+    chosen = find_mart(mart)
+    at = as_of or datetime.now(UTC)
+    sources = Sources.pin(settings, chosen.reads, as_of)
+    rows = chosen.compute_by_both(sources, day).rows["polars"]
+    return Look(chosen.name, day, at, sources.versions, chosen.span(sources, day), rows)
 
 
 def publish_day(

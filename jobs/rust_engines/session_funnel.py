@@ -4,14 +4,18 @@ and the revenue of these purchases.
 A session may end on a later day, and so may its purchases: these are read up to the day of the last session's end.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import polars as pl
 import pyarrow as pa
 
+from jobs.rust_engines.days import first_millisecond, last_millisecond
 from jobs.rust_engines.sources import Sources
+from lakehouse.time_travel.look import Span
 
+GAP: Final = timedelta(minutes=30)
+"""Between two events of a user that are in sessions of their own."""
 READS: Final = ("silver.sessions", "silver.purchases")
 
 SQL_LAST_DAY: Final = """
@@ -92,3 +96,9 @@ def last_end(sources: Sources, day: date) -> datetime | None:
     """When the last of the sessions that began on `day` ends; None if there is none."""
     end: datetime | None = sources.scan("silver.sessions", day).select(pl.max("session_end")).collect().item()
     return end
+
+
+def span(sources: Sources, day: date) -> Span:
+    """The events that sessions of the day can be made of; and the last ones of the day before: one of them may make a
+    session that seemed to begin after midnight a part of the one before."""
+    return first_millisecond(day) - GAP, last_end(sources, day) or last_millisecond(day)
