@@ -46,3 +46,19 @@ def test_both_engines_equal_the_reference(mart, folder: Path, stream: list[Event
         due = expected(mart.name, events, day)
         for engine in ("polars", "datafusion"):
             assert mart.compute(engine, pinned, day).equals(due), (engine, day)
+
+
+@pytest.mark.parametrize("mart", MARTS.values(), ids=list(MARTS))
+@settings(max_examples=15)
+@given(stream=event_streams())
+def test_a_days_rows_depend_on_the_events_of_their_span_alone(mart, folder: Path, stream: list[Event]) -> None:
+    events = assemble(stream).events
+    pinned = sources(folder, events, *mart.reads)
+    for day in DAYS:
+        first, last = (int(moment.timestamp() * 1000) for moment in mart.span(pinned, day))
+        near = Events(
+            [click for click in events.clicks if first <= click.event_time <= last],
+            [purchase for purchase in events.purchases if first <= purchase.event_time <= last],
+            products=[version for version in events.products if version.valid_from <= last],
+        )
+        assert expected(mart.name, near, day).equals(expected(mart.name, events, day)), day
