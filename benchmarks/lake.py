@@ -27,6 +27,7 @@ def write_day(settings: Settings, clicks: int, seed: int) -> dict[str, int]:
         "silver.purchases": _purchases(draw, max(1, clicks // 100)),
         "silver.products": _products(),
     }
+    frames["silver.sessions"] = _sessions(frames["silver.clicks"])
     frames["gold.product_metrics_5m"] = _product_metrics(frames["silver.clicks"], frames["silver.purchases"])
     for name, frame in frames.items():
         append(settings, name, to_arrow(name, frame.cast(polars_schema(table(name)))), Once(f"bench/{name}"))
@@ -114,4 +115,27 @@ def _product_metrics(clicks: pl.DataFrame, purchases: pl.DataFrame) -> pl.DataFr
         ),
         changed_by=pl.lit("benchmark"),
         event_date=pl.lit(DAY),
+    )
+
+
+def _sessions(clicks: pl.DataFrame) -> pl.DataFrame:
+    """Each user's events of the day, cut at gaps of 30 minutes."""
+    apart = pl.col("event_time").diff() >= timedelta(minutes=30)
+    ordered = clicks.sort("user_id", "event_time")
+    numbered = ordered.with_columns(session=apart.fill_null(True).cum_sum().over("user_id"))
+    return (
+        numbered.group_by("user_id", "session")
+        .agg(
+            session_start=pl.min("event_time"),
+            session_end=pl.max("event_time"),
+            impressions=(pl.col("action") == "impression").sum(),
+            clicks=(pl.col("action") == "click").sum(),
+            events=pl.len(),
+            fingerprint=pl.col("record_hash").cast(pl.Decimal(38, 0)).sum(),
+        )
+        .with_columns(
+            duration_ms=(pl.col("session_end") - pl.col("session_start")).dt.total_milliseconds(),
+            anomalous=pl.lit(False),
+            event_date=pl.lit(DAY),
+        )
     )

@@ -26,6 +26,8 @@ MEASURED: Final = {
     ("marts.product_daily", "datafusion"): ("gold.product_metrics_5m", "silver.products"),
     ("marts.region_daily", "polars"): ("silver.clicks", "silver.purchases"),
     ("marts.region_daily", "datafusion"): ("silver.clicks", "silver.purchases"),
+    ("marts.session_funnel", "polars"): ("silver.sessions", "silver.purchases"),
+    ("marts.session_funnel", "datafusion"): ("silver.sessions", "silver.purchases"),
     ("quality", "silver.clicks"): ("silver.clicks",),
     ("quality", "gold.product_metrics_5m"): ("gold.product_metrics_5m",),
 }

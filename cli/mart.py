@@ -1,15 +1,31 @@
 """``lakehouse mart``: the daily marts."""
 
-from datetime import UTC, datetime, timedelta
+import json
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from itertools import groupby
+from typing import Annotated, Any, Final
 
+import polars as pl
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from jobs.rust_engines.publish import MARTS, publish_day
+from cli.times import parse_time
+from jobs.rust_engines.publish import MARTS, look_at, publish_day
+from lakehouse.explain.explanation import plain
 from lakehouse.settings import load_settings
+from lakehouse.time_travel.causes import SourceCommit
+from lakehouse.time_travel.difference import Difference, difference
 
 app = typer.Typer(help="The daily marts: compute by both engines, compare, publish.", no_args_is_help=True)
+_console: Final = Console(highlight=False)
+_NAMES: Final = [name.removeprefix("marts.") for name in MARTS]
+SHOWN: Final = 20
+"""How many rows of each kind, and how many events, are printed unless told otherwise."""
 
 
 class EngineName(StrEnum):
@@ -24,22 +40,30 @@ def group() -> None:
 
 @app.command(
     epilog="Examples: lakehouse mart run --day 2024-03-01 | "
-    "lakehouse mart run region_daily --day 2024-03-01 --until 2024-03-07 --engine datafusion"
+    "lakehouse mart run region_daily --day 2024-03-01 --until 2024-03-07 --engine datafusion | "
+    "lakehouse mart run session_funnel --day 2024-03-01 --as-of 2024-03-02T08:00:00Z"
 )
 def run(
-    marts: Annotated[list[str] | None, typer.Argument(help="product_daily, region_daily; both without one.")] = None,
+    marts: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"{', '.join(_NAMES)}; all without one.", autocompletion=lambda: _NAMES),
+    ] = None,
     day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="UTC day.")] = ...,  # type: ignore[assignment]
     until: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day; the same day without it.")
     ] = None,
     engine: Annotated[EngineName, typer.Option(help="Whose result is published; both must agree.")] = EngineName.POLARS,
     as_of: Annotated[
-        datetime | None, typer.Option(help="Compute from the tables as they were at this time (UTC).")
+        str | None,
+        typer.Option(
+            help="From the tables as they were at this time, ISO 8601; UTC unless it says otherwise. History is kept "
+            "for 7 days."
+        ),
     ] = None,
 ) -> None:
     """Replace the marts' rows of a day, or of some days, each in one commit. Repeating it changes nothing."""
     settings = load_settings()
-    moment = as_of.replace(tzinfo=UTC) if as_of else None
+    moment = parse_time("--as-of", as_of) if as_of else None
     last = until or day
     if last < day:
         raise typer.BadParameter("--until lies before --day")
@@ -49,3 +73,134 @@ def run(
             seconds = ", ".join(f"{name} {spent:.2f} s" for name, spent in done.seconds.items())
             typer.echo(f"{done.day} {done.mart}: {done.rows:,} rows in version {done.version} ({seconds}; equal)")
         day += timedelta(days=1)
+
+
+@app.command(
+    epilog="Examples: lakehouse mart compare region_daily --day 2024-03-01 --as-of 2024-03-02T08:00:00Z | "
+    "lakehouse mart compare product_daily --day 2024-03-01 --as-of 2024-03-02 --json > why.json"
+)
+def compare(
+    mart: Annotated[str, typer.Argument(help=f"One of {', '.join(_NAMES)}.", autocompletion=lambda: _NAMES)],
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="UTC day.")],
+    as_of: Annotated[
+        str,
+        typer.Option(
+            help="The earlier time, ISO 8601; UTC unless it says otherwise. History is kept for 7 days.",
+        ),
+    ],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help=f"At most so many rows and events; {SHOWN} for people, else all.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Compute a mart's day from the tables as they were and as they are; show what differs, and why. Publishes nothing.
+
+    Rows that came, went or changed, column by column; the commits of the source tables in between; and the events that
+    silver has gained or lost, with their lateness.
+    """
+    settings, moment = load_settings(), parse_time("--as-of", as_of)
+    then = look_at(settings, mart, day.date(), moment)
+    found = difference(settings, then, look_at(settings, mart, day.date()))
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(limit)))
+    else:
+        _show(found, limit or SHOWN)
+
+
+def _show(found: Difference, limit: int) -> None:
+    then, now = found.then, found.now
+    _console.print(f"[bold]{now.mart}[/] of {now.day}, as of {then.at:%Y-%m-%d %H:%M:%SZ} and now", soft_wrap=True)
+    _say("from " + ", ".join(f"{name} {then.versions[name]} -> {version}" for name, version in now.versions.items()))
+    if found.equal:
+        _say(f"no difference in {_counted(now.rows.height, 'row')}")
+    else:
+        _say(
+            f"{_counted(found.added.height, 'row')} added, {found.removed.height:,} removed, {len(found.changed):,} "
+            f"changed ({then.rows.height:,} then, {now.rows.height:,} now)"
+        )
+    _show_rows("+", found.added, limit)
+    _show_rows("-", found.removed, limit)
+    _show_changed(found, limit)
+    _say("\nWhat changed the day in its sources:" if found.commits else "\nNothing changed the day in its sources.")
+    for line in _summaries(found.commits):
+        _say(f"  {line}")
+    _show_events(found, limit)
+
+
+def _show_rows(sign: str, rows: pl.DataFrame, limit: int) -> None:
+    for row in rows.head(limit).to_dicts():
+        _say(f"{sign} " + ", ".join(f"{name} {_text(value)}" for name, value in plain(row).items()))
+    _say_rest(rows.height, limit)
+
+
+def _show_changed(found: Difference, limit: int) -> None:
+    if not found.changed:
+        return
+    _say("\nChanged columns: " + ", ".join(f"{name} in {rows:,}" for name, rows in found.changed_columns.items()))
+    shown = Table("row", "column", "then", "now", box=None, pad_edge=False)
+    for row in found.changed[:limit]:
+        key = ", ".join(map(_text, plain(row.key).values()))
+        then, now = plain(row.then), plain(row.now)
+        for n, name in enumerate(now):
+            shown.add_row(*map(escape, ("" if n else key, name, _text(then[name]), _text(now[name]))))
+    _console.print(shown)
+    _say_rest(len(found.changed), limit)
+
+
+def _summaries(commits: Iterable[SourceCommit]) -> Iterator[str]:
+    """Commits in a row that say the same but for the number of their batch, as one line."""
+
+    def kind(commit: SourceCommit) -> tuple[str, str]:
+        return commit.table, re.sub(r"batch \d+", "batch", commit.why)
+
+    for (name, why), alike in groupby(commits, kind):
+        first, *rest = alike
+        if rest:
+            last = rest[-1]
+            yield (
+                f"{name} versions {first.version} to {last.version}, {_at(first.at)} to {_at(last.at)}: "
+                f"{why}, {len(rest) + 1:,} times"
+            )
+        else:
+            yield f"{name} version {first.version}, {_at(first.at)}: {first.why}"
+
+
+def _show_events(found: Difference, limit: int) -> None:
+    if found.equal:
+        return
+    if found.events.is_empty():
+        _say("\nThe rows that differ are made of the same events.")
+        return
+    for change, lateness in found.lateness.items():
+        _say(
+            f"\n{_counted(sum(lateness.values()), 'event')} {change} in silver of the rows that differ: "
+            + ", ".join(f"{count:,} {name}" for name, count in lateness.items())
+        )
+    shown = Table("record", "change", "lateness", "event time", "arrival", "key", "event", box=None, pad_edge=False)
+    for event in map(plain, found.events.head(limit).to_dicts()):
+        place = f"{event['topic']}[{event['partition']}] {event['offset']}"
+        columns = ("change", "lateness", "event_time", "arrival", "key", "event_id")
+        shown.add_row(*map(escape, (place, *(_text(event[column]) for column in columns))))
+    _console.print(shown)
+    _say_rest(found.events.height, limit)
+
+
+def _say(text: str) -> None:
+    _console.print(text, markup=False, soft_wrap=True)
+
+
+def _say_rest(rows: int, limit: int) -> None:
+    if rows > limit:
+        _console.print(f"[dim]{rows - limit:,} more: --limit, or --json for all[/]")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s'[: number != 1]}"
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%SZ}"
+
+
+def _text(value: Any) -> str:
+    return "null" if value is None else str(value)

@@ -5,7 +5,7 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from cli.times import parse_time
 from jobs.catalog import JOBS
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.tables import TABLES, table
@@ -324,11 +325,7 @@ def _time(version: int | None, timestamp: str | None) -> datetime | None:
         return None
     if version is not None:
         raise typer.BadParameter("give --version or --timestamp, not both")
-    try:
-        time = datetime.fromisoformat(timestamp)
-    except ValueError:
-        raise typer.BadParameter(f"--timestamp {timestamp!r} is no ISO 8601 time like 2024-03-01T12:00:00Z") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return parse_time("--timestamp", timestamp)
 
 
 def _whole(shown: Table) -> None:

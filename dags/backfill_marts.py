@@ -11,10 +11,12 @@ from infra.airflow.quality import QualityOperator
 READS = {
     "product_daily": ("gold.product_metrics_5m", "silver.products"),
     "region_daily": ("silver.clicks", "silver.purchases"),
+    "session_funnel": ("silver.sessions", "silver.purchases"),
 }
 """Which tables must be as expected before a mart is built."""
 
 DAY = "{{ params.day or (data_interval_start | ds) }}"
+AS_OF = "{{ params.as_of or '' }}"
 
 with DAG(
     "backfill_marts",
@@ -41,24 +43,38 @@ with DAG(
             title="Day",
             description="For a run by hand: the UTC day to build. Empty: the day of the run's data interval.",
         ),
+        "as_of": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            # The format alone is not validated.
+            pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})$",
+            title="As of",
+            description="Build the day from the tables as they were at this time (with its zone, up to 7 days back). "
+            "Empty: as they are now.",
+        ),
     },
     doc_md="""
 ### Marts by day
 
 A run covers one UTC day, its data interval. It checks that day of the tables that it reads (a failed suite blocks the
-marts built from it), then computes `marts.product_daily` and `marts.region_daily` from the very versions that were
-checked, with Polars and with DataFusion, compares the two row for row, and publishes that day's rows in one commit.
-Repeating a day replaces it by the same rows.
+marts built from it), then computes `marts.product_daily`, `marts.region_daily` and `marts.session_funnel` from the very
+versions that were checked, with Polars and with DataFusion, compares the two row for row, and publishes that day's rows
+in one commit. Repeating a day replaces it by the same rows.
 
 What is committed while a run is under way waits for the next one. To take it up, clear the checks with what follows
 them: a mart that is cleared alone is built from the versions that were checked.
+
+With *As of* the checks and the marts read the tables as they were at that time. History is kept for 7 days; a time
+before it, before a table's first version or in the future fails the checks, and nothing is published. The day stays as
+it was built until somebody builds it again without it; `lakehouse mart compare` shows the difference beforehand.
 
 For past days use *Trigger -> Backfill* in the UI, or `POST /api/v2/backfills`; for a single day trigger it with the
 parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
 """,
 ):
     gates = {
-        name: QualityOperator(table=name, day=DAY, inlets=[table_asset(name)])
+        name: QualityOperator(table=name, day=DAY, as_of=AS_OF, inlets=[table_asset(name)])
         for name in dict.fromkeys(table for tables in READS.values() for table in tables)
     }
 
@@ -71,6 +87,7 @@ parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
             pinned = Pinned(
                 {check["table"]: check["version"] for check in checks},
                 min(datetime.fromisoformat(check["checked_at"]) for check in checks),
+                datetime.fromisoformat(params["as_of"]) if params["as_of"] else None,
             )
             published = publish_day(load_settings(), mart, date.fromisoformat(day), params["engine"], pinned)
             return asdict(published) | {"day": day}

@@ -82,21 +82,23 @@ def run_quality(
     tables: Iterable[str] | None = None,
     day: date | None = None,
     *,
+    as_of: datetime | None = None,
     raise_on_failure: bool = True,
     run_id: str | None = None,
 ) -> QualityResult:
-    """Checks `tables` (default: all silver and gold ones), of those with an event date only `day`, if given.
+    """Checks `tables` (default: all silver and gold ones), of those with an event date only `day`, if given; as they
+    are, or as they were at the time `as_of` (with a zone).
 
     Appends to `ops.quality_results` and renews the Data Docs in ``<home>/reports/data_docs`` in any case.
 
     Raises:
         QualityFailedError: a critical expectation failed, unless `raise_on_failure` is false.
-        UnknownTableError, TableMissingError, ServiceDownError: as `lakehouse.delta.open_table`.
+        UnknownTableError, TableMissingError, VersionMissingError, ServiceDownError: as `lakehouse.delta.open_table`.
     """
     contracts = [table(name) for name in (checked_tables() if tables is None else tables)]
     result = QualityResult(run_id or str(uuid.uuid4()), datetime.now(UTC), [])
     for contract in contracts:
-        counts = count(settings, contract, day)
+        counts = count(settings, contract, day, as_of)
         checked = TableQuality(
             contract.name,
             counts.version,

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 import polars as pl
@@ -46,15 +46,16 @@ def declared_schema(contract: TableContract) -> str:
     return ", ".join(f"{field.name} {field.type}" for field in arrow_schema(contract))
 
 
-def count(settings: Settings, contract: TableContract, day: date | None) -> Counts:
-    """Checks the newest version: of a table partitioned by event date that day's rows, if one is given, else all.
+def count(settings: Settings, contract: TableContract, day: date | None, as_of: datetime | None = None) -> Counts:
+    """Checks the newest version, or that of the time `as_of`: of a table partitioned by event date that day's rows, if
+    one is given, else all.
 
     One day at a time, which bounds the memory: a key holds its date, so no two days share one.
 
     Raises what `lakehouse.delta.open_table` raises.
     """
     began = time.perf_counter()
-    opened = open_table(settings, contract.name)
+    opened = open_table(settings, contract.name, timestamp=as_of)
     stored = pa.schema(opened.schema().to_arrow())
     schema = ", ".join(f"{field.name} {_plain(str(field.type))}" for field in stored)
     totals = dict.fromkeys((rule.says for rule in rules_of(contract)), 0)

@@ -1,6 +1,6 @@
 """Daily marts on a single node: each computed by Polars and by DataFusion, compared, published once."""
 
-from jobs.rust_engines.publish import MARTS, EnginesDisagreeError, Publication, publish_day
+from jobs.rust_engines.publish import MARTS, EnginesDisagreeError, Publication, look_at, publish_day
 from jobs.rust_engines.sources import Pinned
 
-__all__ = ["MARTS", "EnginesDisagreeError", "Pinned", "Publication", "publish_day"]
+__all__ = ["MARTS", "EnginesDisagreeError", "Pinned", "Publication", "look_at", "publish_day"]

@@ -1,12 +1,13 @@
 """`marts.product_daily`: per product and UTC day the sums of `gold.product_metrics_5m`, with the attributes of
 the product version that was valid in the day's last millisecond."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from typing import Final
 
 import polars as pl
 import pyarrow as pa
 
+from jobs.rust_engines.days import last_millisecond
 from jobs.rust_engines.sources import Sources
 
 READS: Final = ("gold.product_metrics_5m", "silver.products")
@@ -46,11 +47,6 @@ SELECT
 FROM sums
 LEFT JOIN valid USING (product_id)
 """
-
-
-def last_millisecond(day: date) -> datetime:
-    """Times have milliseconds and days are half-open: the last instant that belongs to `day`."""
-    return datetime.combine(day, time(), UTC) + timedelta(days=1, milliseconds=-1)
 
 
 def by_datafusion(sources: Sources, day: date) -> pa.Table:

@@ -1,7 +1,7 @@
 """One day of a mart: computed by both engines, compared row for row, published once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, Literal, TypeAlias
@@ -9,24 +9,27 @@ from typing import Final, Literal, TypeAlias
 import polars as pl
 import pyarrow as pa
 
-from jobs.rust_engines import product_daily, region_daily
+from jobs.rust_engines import product_daily, region_daily, session_funnel
+from jobs.rust_engines.days import whole_day
 from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
 from lakehouse.delta.write import Once, replace_days, to_arrow
 from lakehouse.settings import Settings
+from lakehouse.time_travel.look import Look, Span
 
 Engine: TypeAlias = Literal["polars", "datafusion"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mart:
-    """How a mart is computed, once per engine, from `reads`."""
+    """How a mart is computed, once per engine, from `reads`; `span`: the event times that a day's rows depend on."""
 
     name: str
     reads: tuple[str, ...]
     by_polars: Callable[[Sources, date], pl.LazyFrame]
     by_datafusion: Callable[[Sources, date], pa.Table]
+    span: Callable[[Sources, date], Span] = whole_day
 
     def compute(self, engine: Engine, sources: Sources, day: date) -> pl.DataFrame:
         """The mart's rows for `day`, by the table's contract, in the order of its key."""
@@ -37,12 +40,39 @@ class Mart:
         contract = table(self.name)
         return rows.select(contract.column_names).cast(polars_schema(contract)).sort(contract.key)
 
+    def compute_by_both(self, sources: Sources, day: date) -> "Computed":
+        """The same by both engines, one after the other; raises EnginesDisagreeError."""
+        rows: dict[Engine, pl.DataFrame] = {}
+        seconds: dict[str, float] = {}
+        engines: tuple[Engine, ...] = ("polars", "datafusion")
+        for engine in engines:
+            began = time.perf_counter()
+            rows[engine] = self.compute(engine, sources, day)
+            seconds[engine] = time.perf_counter() - began
+        require_equal(self.name, day, rows["polars"], rows["datafusion"])
+        return Computed(rows, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A mart's day by each engine: equal rows, and the seconds that they took, reading included."""
+
+    rows: Mapping[Engine, pl.DataFrame]
+    seconds: dict[str, float]
+
 
 MARTS: Final = {
     mart.name: mart
     for mart in (
         Mart("marts.product_daily", product_daily.READS, product_daily.by_polars, product_daily.by_datafusion),
         Mart("marts.region_daily", region_daily.READS, region_daily.by_polars, region_daily.by_datafusion),
+        Mart(
+            "marts.session_funnel",
+            session_funnel.READS,
+            session_funnel.by_polars,
+            session_funnel.by_datafusion,
+            session_funnel.span,
+        ),
     )
 }
 """Marts by table name."""
@@ -75,11 +105,32 @@ class Publication:
     """By engine, reading included."""
 
 
+def find_mart(name: str) -> Mart:
+    """The mart ``product_daily``, or ``marts.product_daily``; raises UnknownTableError."""
+    full_name = name if "." in name else f"marts.{name}"
+    if full_name not in MARTS:
+        raise UnknownTableError(full_name, MARTS)
+    return MARTS[full_name]
+
+
+def look_at(settings: Settings, mart: str, day: date, as_of: datetime | None = None) -> Look:
+    """What `mart` (as for `find_mart`) would hold of the UTC day, from the tables as they are, or as they were at
+    `as_of` (with a zone); by both engines, and published nowhere.
+
+    Raises UnknownTableError and EnginesDisagreeError, and what `lakehouse.delta.open_table` raises.
+    """
+    chosen = find_mart(mart)
+    at = as_of or datetime.now(UTC)
+    sources = Sources.pin(settings, chosen.reads, as_of)
+    rows = chosen.compute_by_both(sources, day).rows["polars"]
+    return Look(chosen.name, day, at, sources.versions, chosen.span(sources, day), rows)
+
+
 def publish_day(
     settings: Settings, mart: str, day: date, engine: Engine = "polars", as_of: datetime | Pinned | None = None
 ) -> Publication:
-    """Computes `mart` (``product_daily`` or ``marts.product_daily``) for the UTC day by both engines and, if they
-    agree, puts the rows of `engine` in place of the day's rows, in one commit that names its source versions.
+    """Computes `mart` (as for `find_mart`) for the UTC day by both engines and, if they agree, puts the rows of
+    `engine` in place of the day's rows, in one commit that names its source versions.
 
     Repeating it changes nothing but the version. `as_of` computes from the tables as they were at that time, or from
     the versions that somebody pinned; the latter leave a day as it is that was published from a later look.
@@ -91,30 +142,23 @@ def publish_day(
         TableMissingError, VersionMissingError, ServiceDownError: as `lakehouse.delta.open_table`.
         CommitRefusedError: other writers won every attempt to commit.
     """
-    full_name = mart if "." in mart else f"marts.{mart}"
-    if full_name not in MARTS:
-        raise UnknownTableError(full_name)
-    chosen = MARTS[full_name]
+    chosen = find_mart(mart)
     looked_at = as_of.at if isinstance(as_of, Pinned) else datetime.now(UTC)
+    moment = as_of.as_of if isinstance(as_of, Pinned) else as_of
     sources = Sources.pin(settings, chosen.reads, as_of)
-    results: dict[str, pl.DataFrame] = {}
-    seconds: dict[str, float] = {}
-    engines: tuple[Engine, ...] = ("polars", "datafusion")
-    for name in engines:
-        began = time.perf_counter()
-        results[name] = chosen.compute(name, sources, day)
-        seconds[name] = time.perf_counter() - began
-    require_equal(full_name, day, results["polars"], results["datafusion"])
+    computed = chosen.compute_by_both(sources, day)
+    rows = computed.rows[engine]
+    said = {"job": BACKFILL, "day": day.isoformat(), "engine": engine, "read_versions": sources.versions}
     version = replace_days(
         settings,
-        full_name,
+        chosen.name,
         [day],
-        to_arrow(full_name, results[engine]),
+        to_arrow(chosen.name, rows),
         # Of two publishers of one day, the one that looked at the sources later has the say.
-        Once(f"{settings.prefixed(BACKFILL)}/{full_name}/{day}", int(looked_at.timestamp() * 1000)),
-        {"job": BACKFILL, "day": day.isoformat(), "engine": engine, "read_versions": sources.versions},
+        Once(f"{settings.prefixed(BACKFILL)}/{chosen.name}/{day}", int(looked_at.timestamp() * 1000)),
+        said | ({"as_of": moment.isoformat()} if moment else {}),
     )
-    return Publication(full_name, day, engine, results[engine].height, version, sources.versions, seconds)
+    return Publication(chosen.name, day, engine, rows.height, version, sources.versions, computed.seconds)
 
 
 def require_equal(mart: str, day: date, polars: pl.DataFrame, datafusion: pl.DataFrame) -> None:

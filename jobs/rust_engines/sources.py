@@ -16,10 +16,12 @@ from lakehouse.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """Versions by table, as somebody looked them up; `at`: when the first of them (with a zone)."""
+    """Versions by table, as somebody looked them up; `at`: when the first of them (with a zone); `as_of`: the time
+    whose versions they are, if not those of then."""
 
     versions: Mapping[str, int]
     at: datetime
+    as_of: datetime | None = None
 
     def version(self, name: str) -> int:
         """Raises ValueError for a table that is not among them: its newest version is nobody's choice."""
@@ -49,9 +51,9 @@ class Sources:
     def versions(self) -> dict[str, int]:
         return {name: int(opened.version()) for name, opened in self.tables.items()}
 
-    def scan(self, name: str, day: date | None = None) -> pl.LazyFrame:
-        """A table for Polars; of a partitioned one, only `day` is read."""
-        return scan_opened(self.settings, name, self.tables[name], (day, day) if day else None)
+    def scan(self, name: str, day: date | None = None, last: date | None = None) -> pl.LazyFrame:
+        """A table for Polars; of a partitioned one, only `day` is read, or the days up to `last`."""
+        return scan_opened(self.settings, name, self.tables[name], (day, last or day) if day else None)
 
     def query(self, sql: str) -> pa.Table:
         """Runs `sql` by DataFusion, with the layers' dots as underscores (``gold_product_metrics_5m``).

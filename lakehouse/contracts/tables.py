@@ -1,5 +1,6 @@
 """Every Delta table: columns, key, partitioning and owner."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -40,8 +41,8 @@ class Column:
 class UnknownTableError(LookupError):
     """Asked for a table that no contract declares."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"unknown table {name!r}; known tables: {', '.join(sorted(TABLES))}")
+    def __init__(self, name: str, known: Iterable[str] | None = None) -> None:
+        super().__init__(f"unknown table {name!r}; known tables: {', '.join(sorted(known or TABLES))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +387,20 @@ _DECLARED: Final = (
             *_ROLLED_UP,
         ),
         ("event_date", "region"),
+        ("event_date",),
+    ),
+    TableContract(
+        "marts.session_funnel",
+        BACKFILL,
+        (
+            _EVENT_DATE,
+            Column("sessions", Type.LONG),
+            Column("sessions_with_click", Type.LONG),
+            Column("sessions_with_purchase", Type.LONG),
+            Column("revenue_cents", Type.LONG),
+            *_ROLLED_UP,
+        ),
+        ("event_date",),
         ("event_date",),
     ),
     TableContract(

@@ -50,10 +50,12 @@ def commits(newest: DeltaTable, limit: int | None = None, until: int | None = No
     return list(islice((commit for commit in newest_first(newest) if commit.version <= first), limit))
 
 
-def versions_read(newest: DeltaTable) -> dict[str, int]:
-    """By source, the version that the table was computed from last: what the newest commit says that says anything of
-    it. Empty for a table that nobody refreshes, and for one that was only created. `newest` as for `commits`."""
-    named = (commit.said.get("silver_version") for commit in newest_first(newest))
+def versions_read(newest: DeltaTable, until: int | None = None) -> dict[str, int]:
+    """By source, the version that the table, as of its version `until`, was computed from last: what the newest commit
+    says that says anything of it. Empty for a table that nobody refreshes, and for one that was only created. `newest`
+    as for `commits`."""
+    known = (commit for commit in newest_first(newest) if until is None or commit.version <= until)
+    named = (commit.said.get("silver_version") for commit in known)
     return {source: int(version) for source, version in (next(filter(None, named), None) or {}).items()}
 
 

@@ -20,11 +20,15 @@ class TableMissingError(TableError, LookupError):
 
 
 class VersionMissingError(TableError, LookupError):
-    """The table has no such version: it isn't written yet, or its log was cleaned after 7 days."""
+    """The table has no such version, or had none at that time: it isn't written yet, or no longer kept after 7 days.
 
-    def __init__(self, table: str, asked: int | datetime, newest: int) -> None:
+    `why` says which, where it is known.
+    """
+
+    def __init__(self, table: str, asked: int | datetime, newest: int, why: str | None = None) -> None:
         what = f"version {asked}" if isinstance(asked, int) else f"version as of {asked.isoformat()}"
-        super().__init__(f"{table} has no {what}; its newest version is {newest}, and history is kept for 7 days")
+        why = why or f"its newest version is {newest}, and history is kept for 7 days"
+        super().__init__(f"{table} has no {what}; {why}")
         self.table = table
 
 

@@ -3,7 +3,8 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from deltalake import CommitProperties, DeltaTable, Field
@@ -12,7 +13,7 @@ from deltalake.schema import PrimitiveType
 
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.tables import TableContract, table
-from lakehouse.delta.describe import newest_first
+from lakehouse.delta.describe import Commit, newest_first
 from lakehouse.delta.errors import (
     BucketMissingError,
     CommitRefusedError,
@@ -27,14 +28,17 @@ from lakehouse.object_store import any_object
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
+RETENTION: Final = timedelta(days=7)
+"""How long the log and removed files are kept: so far back a table can be read."""
 PROPERTIES: Final = {
     "delta.minReaderVersion": "1",
     "delta.minWriterVersion": "2",
-    "delta.logRetentionDuration": "interval 7 days",
-    "delta.deletedFileRetentionDuration": "interval 7 days",
+    "delta.logRetentionDuration": f"interval {RETENTION.days} days",
+    "delta.deletedFileRetentionDuration": f"interval {RETENTION.days} days",
 }
-"""Of every table, whoever creates it: no table features, and 7 days of history to read and to undo in."""
+"""Of every table, whoever creates it: no table features, and history to read and to undo in."""
 _ATTEMPTS: Final = 8
+_KEPT: Final = f"history is kept for {RETENTION.days} days"
 
 
 def open_table(
@@ -47,7 +51,8 @@ def open_table(
         TableMissingError: nobody has written it yet.
         NoDeltaTableError: something else lies there.
         ProtocolTooNewError: the table needs features that we lack.
-        VersionMissingError: it has no such version, or didn't exist at that time.
+        VersionMissingError: it has no such version; or the time is yet to come, before the table's first version, or
+            what the table was then is no longer kept.
         ServiceDownError: MinIO doesn't answer.
         StoreDeniedError: MinIO doesn't know our access key.
         BucketMissingError: MinIO has no such bucket.
@@ -62,9 +67,7 @@ def open_table(
         raise TableMissingError(contract) from None
     newest = opened.version()
     if timestamp is not None:
-        version = _version_at(opened, timestamp)
-        if version is None:
-            raise VersionMissingError(name, timestamp, newest)
+        version = _version_at(opened, name, timestamp)
     if version is not None and version != newest:
         try:
             opened.load_as_version(version)
@@ -73,13 +76,27 @@ def open_table(
     return opened
 
 
-def _version_at(newest: DeltaTable, timestamp: datetime) -> int | None:
-    """The newest version committed at or before `timestamp`.
+def _version_at(newest: DeltaTable, name: str, timestamp: datetime) -> int:
+    """The newest version committed at or before `timestamp`; raises VersionMissingError.
 
     delta-rs can load a table by time, but takes a neighbouring version at times *(tried: 1.6, versions within a
     second of each other)*, and the oldest for a time before it.
     """
-    return next((commit.version for commit in newest_first(newest) if commit.at <= timestamp), None)
+    now = datetime.now(UTC)
+    missing = partial(VersionMissingError, name, timestamp, int(newest.version()))
+    if timestamp > now:
+        raise missing("that time is yet to come")
+    next_one: Commit | None = None
+    for commit in newest_first(newest):
+        if commit.at <= timestamp:
+            # Its files may be vacuumed once the commit that removed them, no earlier than the next one, is that old.
+            if next_one is not None and next_one.at < now - RETENTION:
+                raise missing(f"it was replaced on {next_one.at:%Y-%m-%d %H:%M:%SZ}, and {_KEPT}")
+            return commit.version
+        next_one = commit
+    if next_one is not None and next_one.version == 0:
+        raise missing(f"the table was created on {next_one.at:%Y-%m-%d %H:%M:%SZ}")
+    raise missing(_KEPT)
 
 
 def table_exists(settings: Settings, name: str) -> bool:

@@ -13,6 +13,8 @@ from lakehouse.contracts.tables import FRAUD_ONLINE, TABLES, table
 from lakehouse.semantics.scopes import FOREVER, SCOPES
 
 ALERTS: Final = "gold.alerts"
+FUNNEL: Final = "marts.session_funnel"
+SESSIONS: Final = "silver.sessions"
 _ONLINE: Final = f"silver.{FRAUD_ONLINE}"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
@@ -36,7 +38,8 @@ class NotExplainedError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Events of one topic: those whose columns are `equal`, and whose event time lies in the closed range `between`.
+    """Events of one topic: those whose columns are `equal`, whose event time lies in the closed range `between`, and
+    that lie in one of the `sessions`, from its first to its last event.
 
     The row counts them, or, not `counted`, its rule only looked at them: they are in none of its sums.
     """
@@ -45,6 +48,7 @@ class Part:
     equal: Mapping[str, Any]
     between: tuple[datetime, datetime] | None = None
     counted: bool = True
+    sessions: pl.DataFrame | None = None
 
     @property
     def _where(self) -> list[pl.Expr]:
@@ -54,25 +58,32 @@ class Part:
         first, last = self.between
         return [*same, pl.col("event_time").is_between(pl.lit(first), pl.lit(last))]
 
-    @property
-    def in_silver(self) -> pl.Expr:
-        """With the days, by which silver is partitioned."""
+    def in_silver(self, events: pl.LazyFrame) -> pl.LazyFrame:
+        """Those of a silver table; with the days, by which it is partitioned."""
         if self.between is None:
-            return pl.all_horizontal(*self._where)
+            return self._of(events)
         first, last = self.between
-        return pl.all_horizontal(*self._where, pl.col("event_date").is_between(first.date(), last.date()))
+        return self._of(events, pl.col("event_date").is_between(first.date(), last.date()))
 
-    @property
-    def in_bronze(self) -> pl.Expr:
-        """With the days of arrival: no valid event is later than its arrival but for the clock skew allowed."""
+    def in_bronze(self, events: pl.LazyFrame) -> pl.LazyFrame:
+        """Those of a bronze table; with the days of arrival: no valid event is later than its arrival but for the
+        clock skew allowed."""
         if self.between is None:
-            return pl.all_horizontal(*self._where)
+            return self._of(events)
         earliest = self.between[0] - timedelta(milliseconds=MAX_CLOCK_SKEW_MS)
-        return pl.all_horizontal(*self._where, pl.col("arrival_date") >= earliest.date())
+        return self._of(events, pl.col("arrival_date") >= earliest.date())
+
+    def _of(self, events: pl.LazyFrame, *days: pl.Expr) -> pl.LazyFrame:
+        found = events.filter(pl.all_horizontal(*self._where, *days))
+        if self.sessions is None:
+            return found
+        within = pl.col("event_time").is_between("session_start", "session_end")
+        of_user = found.join(self.sessions.lazy(), on="user_id", how="inner")  # they don't overlap
+        return of_user.filter(within).drop("session_start", "session_end")
 
 
-def behind(name: str, row: Row) -> tuple[Part, ...]:
-    """The events behind a row of the table `name`.
+def behind(name: str, row: Row, sessions: pl.DataFrame | None = None) -> tuple[Part, ...]:
+    """The events behind a row of the table `name`. `sessions`: those that a row of `FUNNEL` is drawn from.
 
     Raises NotExplainedError for a table that is none of `EXPLAINED`.
     """
@@ -80,6 +91,8 @@ def behind(name: str, row: Row) -> tuple[Part, ...]:
         raise NotExplainedError(name)
     if name == ALERTS:
         return behind(*drawn_from(row))
+    if name == FUNNEL:
+        return () if sessions is None else _in_sessions(sessions)
     contract = table(name)
     if name in (_ONLINE, "gold.fraud_decisions"):
         return _of_transaction(row)
@@ -107,6 +120,20 @@ def drawn_from(alert: Row) -> tuple[str, Row]:
         return "silver.sessions", {"user_id": key, "session_start": start, "session_end": end}
     identity = {"event_id": alert["event_id"], "event_time": alert["event_time"]}
     return "gold.fraud_decisions", {"user_id": key} | identity
+
+
+def of_day(sessions: pl.LazyFrame, row: Row) -> pl.DataFrame:
+    """The sessions that a row of `FUNNEL` is drawn from: those that began on its day."""
+    columns = ("user_id", "session_start", "session_end")
+    return sessions.filter(pl.col("event_date") == row["event_date"]).select(columns).collect()
+
+
+def _in_sessions(sessions: pl.DataFrame) -> tuple[Part, ...]:
+    """All their clicks, and their users' purchases meanwhile."""
+    if sessions.is_empty():
+        return ()
+    between = (sessions["session_start"].min(), sessions["session_end"].max())
+    return tuple(Part(event.topic, {}, between, sessions=sessions) for event in (CLICKS, PURCHASES))  # type: ignore[arg-type]
 
 
 def _one(topic: str, row: Row) -> Part:

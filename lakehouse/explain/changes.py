@@ -80,7 +80,8 @@ def reason(commit: Commit) -> str:
         case {"correction": correction}:
             return f"correction ({correction}) in {batch}"
         case {"day": day, "engine": engine}:
-            return f"mart of {day} published by {engine}"
+            as_of = f" from the tables as of {said['as_of']}" if "as_of" in said else ""
+            return f"mart of {day} published by {engine}{as_of}"
         case {"note": note}:
             return str(note)
     return batch or f"{commit.operation.lower() or 'commit'} that says nothing of itself"

@@ -28,8 +28,8 @@ def records_of(part: Part, silver: pl.LazyFrame, bronze: pl.LazyFrame) -> pl.Dat
     event = EVENTS[part.topic]
     identity = [event.key, "event_id", "event_time"]
     facts = [*_POSITION, "arrival", *identity, "record_hash"]
-    held = silver.filter(part.in_silver).select(facts).collect()
-    seen = bronze.filter(part.in_bronze).select(*facts, "value").collect()
+    held = part.in_silver(silver).select(facts).collect()
+    seen = part.in_bronze(bronze).select(*facts, "value").collect()
     if not part.counted:
         seen = seen.join(held, on=_POSITION, how="semi")
     others = seen.join(held, on=_POSITION, how="anti")

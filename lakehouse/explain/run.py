@@ -3,15 +3,25 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, VersionMissingError
-from lakehouse.delta.describe import newest_first
-from lakehouse.explain.behind import ALERTS, EXPLAINED, NotExplainedError, Part, behind, drawn_from
+from lakehouse.delta.describe import newest_first, versions_read
+from lakehouse.explain.behind import (
+    ALERTS,
+    EXPLAINED,
+    FUNNEL,
+    SESSIONS,
+    NotExplainedError,
+    Part,
+    behind,
+    drawn_from,
+    of_day,
+)
 from lakehouse.explain.changes import RowHistory
 from lakehouse.explain.explanation import RECORDS, Explanation, Status
 from lakehouse.explain.keys import NoSuchRowError, nearest, parse_key, where_key
@@ -19,8 +29,6 @@ from lakehouse.explain.records import records_of, with_lateness
 from lakehouse.ledger.tables import Tables
 from lakehouse.semantics.scopes import SCOPES
 from lakehouse.settings import Settings
-
-_OF_EVENTS: Final = {f"silver.{event.table}" for event in EVENTS.values()}
 
 
 def explain(settings: Settings, name: str, values: Sequence[str]) -> Explanation:
@@ -59,9 +67,10 @@ class _Run:
             row = rows[0]
             if len(rows) > 1:
                 self._notes.append(f"the row is there {len(rows)} times: run `lakehouse audit`")
-        parts = behind(self._name, row)
         with self._step("versions"):
-            read = self._read(row, {part.topic for part in parts})
+            said = self._versions(self._name, row)
+            parts = behind(self._name, row, self._sessions(row, said) if self._name == FUNNEL else None)
+            read = self._read(said, {part.topic for part in parts})
         with self._step("records"):
             records = self._records(parts, read)
         with self._step("lateness"):
@@ -105,39 +114,43 @@ class _Run:
         name = f"silver.{EVENTS[topic].table}"
         return self._tables.scan(name, read.get(name))
 
-    def _read(self, row: Mapping[str, Any], topics: set[str]) -> dict[str, int]:
+    def _sessions(self, row: Mapping[str, Any], said: Mapping[str, int]) -> pl.DataFrame:
+        version = self._kept(SESSIONS, said.get(SESSIONS))
+        return of_day(self._tables.scan(SESSIONS, version), row)
+
+    def _read(self, said: Mapping[str, int], topics: set[str]) -> dict[str, int]:
         """The silver versions that the row was computed from; the newest where nobody says, or it is no longer kept."""
-        said = self._versions(self._name, row)
-        read: dict[str, int] = {}
-        for name in sorted(f"silver.{EVENTS[topic].table}" for topic in topics):
-            newest = self._tables.version(name)
-            if newest is None:
-                continue
-            read[name] = newest if name == self._name else min(said.get(name, newest), newest)
-            try:
-                self._tables.scan(name, read[name])
-            except VersionMissingError as error:
-                self._notes.append(f"{error}: its newest stands for the one that the row was computed from")
-                read[name] = newest
-        return read
+        names = sorted(f"silver.{EVENTS[topic].table}" for topic in topics)
+        versions = {name: self._kept(name, None if name == self._name else said.get(name)) for name in names}
+        return {name: version for name, version in versions.items() if version is not None}
+
+    def _kept(self, name: str, said: int | None) -> int | None:
+        """The version `said`, or the newest in its place; None of a table that was never written."""
+        newest = self._tables.version(name)
+        if newest is None or said is None or said >= newest:
+            return newest
+        try:
+            self._tables.scan(name, said)
+        except VersionMissingError as error:
+            self._notes.append(f"{error}: its newest stands for the one that the row was computed from")
+            return newest
+        return said
 
     def _versions(self, name: str, row: Mapping[str, Any], until: int | None = None) -> dict[str, int]:
-        """By silver table of events, the version that `name`, at its version `until`, was computed from, be it by way
-        of another table."""
+        """By table, the version that `name`, at its version `until`, was computed from, be it by way of another."""
         opened = self._tables.pin(name)
         if opened is None:
             return {}
-        commits = (c for c in newest_first(opened) if until is None or c.version <= until)
-        said: dict[str, int]
         if name.startswith("marts."):
             day = row["event_date"].isoformat()
-            said = next((c.said["read_versions"] for c in commits if c.said.get("day") == day), {})
+            commits = newest_first(opened)
+            said: dict[str, int] = next((c.said["read_versions"] for c in commits if c.said.get("day") == day), {})
         else:
-            said = next(filter(None, (c.said.get("silver_version") for c in commits)), {})
+            said = versions_read(opened, until)
         via = drawn_from(row)[0] if name == ALERTS else SCOPES[name].rollup_of if name in SCOPES else ""
         if via in said:
-            return self._versions(via, row, int(said[via]))
-        return {source: int(version) for source, version in said.items() if source in _OF_EVENTS}
+            return self._versions(via, row, int(said[via])) | said
+        return said
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

@@ -174,6 +174,28 @@ def _mart_of_products(frames: Frames) -> pl.LazyFrame:
     return frames[PRODUCT_5M].with_columns(pl.col("fingerprint").cast(pl.Int128))
 
 
+def _funnel(frames: Frames) -> pl.LazyFrame:
+    """Each session, and each purchase inside one, on the session's day."""
+    sessions = frames[SESSIONS].select(
+        "user_id", "session_start", "session_end", "event_date", "clicks", "events", "fingerprint"
+    )
+    purchases = frames[PURCHASES].select("user_id", "event_time", *_GIVEN, revenue_cents="amount_cents")
+    inside = (
+        sessions.select("user_id", "session_start", "session_end", "event_date")
+        .join(purchases, on="user_id")
+        .filter(pl.col("event_time").is_between("session_start", "session_end"))
+    )
+    given = [
+        sessions.with_columns(
+            pl.col("fingerprint").cast(pl.Int128), sessions=_ONE, sessions_with_click=_counted(pl.col("clicks") > 0)
+        ),
+        inside.select("user_id", "session_start", "event_date", sessions_with_purchase=_ONE).unique(),
+        inside,
+    ]
+    return pl.concat(given, how="diagonal").with_columns(pl.col(*_FUNNEL, "events", "fingerprint").fill_null(0))
+
+
+_FUNNEL: Final = ("sessions", "sessions_with_click", "sessions_with_purchase", "revenue_cents")
 _PRODUCT: Final = ("impressions", "clicks", "conversions", "revenue_cents")
 _REVENUE: Final = ("purchases", "revenue_cents")
 _CLICKS: Final = ("impressions", "clicks")
@@ -207,6 +229,7 @@ DERIVED: Final = {
         _declared("gold.alerts", (PRODUCT_5M, SESSIONS, DECISIONS), _alerts, ()),
         _declared("marts.product_daily", (PRODUCT_5M,), _mart_of_products, _PRODUCT),
         _declared("marts.region_daily", _EVENTS, _with_region, (*_REVENUE, *_CLICKS)),
+        _declared("marts.session_funnel", (SESSIONS, PURCHASES), _funnel, _FUNNEL),
         Derived(REDIS_PRODUCTS, _EVENTS, _with_product, table(PRODUCT_5M).key, _PRODUCT, keyed=_windowed),
         Derived(REDIS_SESSIONS, (CLICKS,), _current, ("user_id",), _CLICKS, "user_id"),
     )

@@ -220,5 +220,7 @@ SCOPES: Final[Mapping[str, MetricScope]] = {
         rollup_of="gold.product_metrics_5m",
     ),
     "marts.region_daily": _same("event_date", {_CLICKS: _REGION_DAY, _PURCHASES: _REGION_DAY}),
+    # A purchase doesn't tell when the session around it began.
+    "marts.session_funnel": _same(None, {_CLICKS: _EVERYTHING, _PURCHASES: _EVERYTHING}, "silver.sessions"),
 }
 """Scopes by table."""

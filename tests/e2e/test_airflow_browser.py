@@ -10,6 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import AirflowClient, DagRun
 from lakehouse.delta import scan
 from lakehouse.settings import Settings
@@ -66,7 +67,7 @@ def test_an_operator_builds_a_day_s_marts_and_opens_the_data_docs(
 
     airflow.wait(run, 600)
 
-    for mart in ("marts.product_daily", "marts.region_daily"):
+    for mart in MARTS:
         assert scan(shop_days, mart, dates=(DAY, DAY)).collect().height > 0
     page.goto(f"/dags/backfill_marts/runs/{quote(run.run_id, safe='')}/tasks/check_silver_clicks/details")
     page.locator("a[href*='/reports/data_docs/silver.clicks.html']").click()

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import httpx
 import polars as pl
 import pytest
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
 PATIENCE_SECONDS = 600
-METRICS, DAILY = "gold.product_metrics_5m", "marts.product_daily"
+METRICS, DAILY, FUNNEL = "gold.product_metrics_5m", "marts.product_daily", "marts.session_funnel"
 DAY, *BACKFILLED = SHOP_DAYS
 MAY_BE_EMPTY = {"silver.products", "silver.profiles", "silver.transactions", "gold.fraud_decisions", "gold.alerts"}
 """Nothing is sent to their topics, or Flink, which ingests transactions, does not run; few clicks may alert nobody."""
@@ -115,6 +116,28 @@ def test_what_is_committed_after_the_checks_does_not_reach_the_mart(
     assert "broken" not in set(scan(shop_days, DAILY, dates=(DAY, DAY)).collect()["product_id"])
 
 
+def test_a_day_is_built_from_the_tables_as_of_a_time_and_a_time_that_cannot_be_read_publishes_nothing(
+    airflow: AirflowClient, shop_days: Settings
+) -> None:
+    airflow.unpause(BACKFILL)
+    then = datetime.now(UTC)
+    versions = {name: int(open_table(shop_days, name).version()) for name in MARTS[FUNNEL].reads}
+    for name in versions:
+        append(shop_days, name, to_arrow(name, scan(shop_days, name).head(0).collect()), Once.new("test"))
+
+    airflow.wait(airflow.trigger(BACKFILL, {"day": DAY.isoformat(), "as_of": then.isoformat()}), PATIENCE_SECONDS)
+    (published,) = commits(open_table(shop_days, FUNNEL), 1)
+    assert (published.said["read_versions"], published.said["as_of"]) == (versions, then.isoformat())
+
+    for as_of in (datetime.now(UTC) + timedelta(days=1), then - timedelta(days=30)):
+        run = airflow.trigger(BACKFILL, {"day": DAY.isoformat(), "as_of": as_of.isoformat()})
+        with pytest.raises(DagRunFailedError, match=r"check_silver_sessions \(failed\)"):
+            airflow.wait(run, PATIENCE_SECONDS)
+    with pytest.raises(httpx.HTTPStatusError, match="as_of"):
+        airflow.trigger(BACKFILL, {"as_of": "yesterday"})
+    assert commits(open_table(shop_days, FUNNEL), 1) == [published]
+
+
 def test_a_broken_row_blocks_its_mart_and_fails_the_quality_run_until_it_is_gone(
     airflow: AirflowClient, shop_days: Settings
 ) -> None:
@@ -131,6 +154,7 @@ def test_a_broken_row_blocks_its_mart_and_fails_the_quality_run_until_it_is_gone
 
     assert airflow.task_states(marts)["product_daily"] == "upstream_failed"
     assert airflow.task_states(marts)["region_daily"] == "success"
+    assert airflow.task_states(marts)["session_funnel"] == "success"
     assert {name for name, page in shown.items() if not page["success"]} == {METRICS}
     assert set(shown) == set(checked_tables())
     assert all((docs / f"{name}.html").exists() for name in shown)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
-from lakehouse.explain.behind import EXPLAINED, behind
+from lakehouse.explain.behind import EXPLAINED, FUNNEL, SESSIONS, behind, of_day
 from lakehouse.explain.explanation import RECORDS, Status
 from lakehouse.explain.records import records_of, with_lateness
 from lakehouse.semantics import Event
@@ -35,6 +35,7 @@ def bronze(stream: list[Event], topic: str) -> pl.LazyFrame:
 def lake(stream: list[Event]) -> Tables:
     events = assemble(stream).events
     silver = {f"silver.{e.table}": expected(f"silver.{e.table}", events).lazy() for e in EVENTS.values()}
+    silver[SESSIONS] = expected(SESSIONS, events).lazy()
     return silver | {f"bronze.{e.table}": bronze(stream, topic) for topic, e in EVENTS.items()}
 
 
@@ -42,7 +43,8 @@ def records(tables: Tables, name: str, row: Mapping[str, Any]) -> pl.DataFrame:
     def of(layer: str, topic: str) -> pl.LazyFrame:
         return tables[f"{layer}.{EVENTS[topic].table}"]
 
-    parts = [records_of(p, of("silver", p.topic), of("bronze", p.topic)) for p in behind(name, row)]
+    sessions = of_day(tables[SESSIONS], row) if name == FUNNEL else None
+    parts = [records_of(p, of("silver", p.topic), of("bronze", p.topic)) for p in behind(name, row, sessions)]
     found = pl.concat([pl.DataFrame(schema=RECORDS), *parts])
     return found.unique(["topic", "partition", "offset"], keep="first", maintain_order=True)
 

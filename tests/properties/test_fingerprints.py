@@ -65,6 +65,19 @@ def test_regions_hold_every_event_once(stream: list[Event]) -> None:
 
 
 @given(stream=event_streams())
+def test_funnels_hold_every_click_and_the_purchases_inside_sessions_once(stream: list[Event]) -> None:
+    events = assemble(stream).events
+    sessions = list(METRICS["silver.sessions"].compute(events))
+    inside = [
+        purchase
+        for purchase in events.purchases
+        for s in sessions
+        if s["user_id"] == purchase.user_id and s["session_start"] <= purchase.event_time <= s["session_end"]
+    ]
+    assert sums("marts.session_funnel", events) == of(*events.clicks, *inside)
+
+
+@given(stream=event_streams())
 def test_purchase_clicks_hold_every_purchase_and_its_click(stream: list[Event]) -> None:
     events = assemble(stream).events
     clicks = {(c.user_id, c.event_id, c.event_time): c for c in events.clicks}

@@ -24,6 +24,7 @@ EVENTS = Events.of(
         click("ana", "10:01"),
         purchase("ana", "10:02"),
         click("bo", "13:00", "pan", region="süd"),
+        click("bo", "37:00", "pan", region="süd"),
         purchase("bo", "37:00", "pan", region="süd"),
         *(transaction("ana", at("10:00") + n, event_id=f"t{n:02d}") for n in range(11)),
     ]

@@ -66,6 +66,7 @@ METRICS: Final = {
         "gold.alerts": alerts.alerts,
         "marts.product_daily": marts.product_daily,
         "marts.region_daily": marts.region_daily,
+        "marts.session_funnel": marts.session_funnel,
     }.items()
 }
 """Metrics by table."""

@@ -23,6 +23,7 @@ from lakehouse.object_store import build_client
 from lakehouse.semantics import Events
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
+from tests.integration.tables.log_files import backdate
 from tests.lake import expected, fill, stored
 from tests.strategies import click, positioned, purchase
 
@@ -82,8 +83,29 @@ def test_a_version_that_is_not_there(lake):
 
 def test_a_time_before_the_table_existed(lake):
     (created,) = commits(create_table(lake, "silver.clicks"))
-    with pytest.raises(VersionMissingError, match="has no version as of"):
+    with pytest.raises(
+        VersionMissingError, match=r"silver\.clicks has no version as of .*; the table was created on 2"
+    ):
         open_table(lake, "silver.clicks", timestamp=created.at - timedelta(milliseconds=1))
+
+
+def test_a_time_that_is_yet_to_come(lake):
+    create_table(lake, "silver.clicks")
+    with pytest.raises(VersionMissingError, match=r"has no version as of 2\d{3}-.*; that time is yet to come"):
+        open_table(lake, "silver.clicks", timestamp=datetime.now(UTC) + timedelta(minutes=1))
+
+
+def test_what_was_replaced_longer_ago_than_history_is_kept_is_not_opened(lake):
+    create_table(lake, "silver.clicks")
+    for _ in range(2):
+        fill(lake, EVENTS, "silver.clicks")
+    backdate(lake, "silver.clicks", {0: timedelta(days=9), 1: timedelta(days=8), 2: timedelta(days=6)})
+    now = datetime.now(UTC)
+    with pytest.raises(VersionMissingError, match=r"; it was replaced on 2.*, and history is kept for 7 days"):
+        open_table(lake, "silver.clicks", timestamp=now - timedelta(days=8, hours=1))
+    # Its files were removed 6 days ago at the earliest.
+    assert open_table(lake, "silver.clicks", timestamp=now - timedelta(days=7, hours=1)).version() == 1
+    assert open_table(lake, "silver.clicks", timestamp=now - timedelta(days=5)).version() == 2
 
 
 def test_a_table_that_nobody_wrote_says_who_writes_it(lake):

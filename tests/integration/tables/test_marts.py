@@ -11,15 +11,18 @@ from jobs.rust_engines import MARTS, EnginesDisagreeError, Pinned, publish_day
 from jobs.rust_engines import publish as publishing
 from jobs.rust_engines.sources import Sources
 from lakehouse.contracts.tables import UnknownTableError
-from lakehouse.delta import TableMissingError, open_table
+from lakehouse.delta import TableMissingError, VersionMissingError, create_table, open_table
 from lakehouse.delta.describe import commits
+from lakehouse.explain.changes import reason
 from lakehouse.semantics import Event, Events
 from lakehouse.semantics.windows import DAY
 from quality import run_quality
+from tests.integration.tables.log_files import backdate
 from tests.lake import expected, fill, stored
 from tests.strategies import MORNING, click, positioned, product, purchase
+from tests.waiting import until
 
-SOURCES = ("silver.clicks", "silver.purchases", "silver.products", "gold.product_metrics_5m")
+SOURCES = ("silver.clicks", "silver.purchases", "silver.products", "silver.sessions", "gold.product_metrics_5m")
 DAYS = [date(2024, 3, 1) + timedelta(days=n) for n in range(3)]
 FIRST, SECOND, _ = DAYS
 
@@ -129,6 +132,64 @@ def test_as_of_computes_from_the_tables_of_that_time(lake):
     fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
     publish_day(lake, "region_daily", FIRST, as_of=then)
     assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+
+
+def test_what_is_published_as_of_a_time_says_so(lake):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    then = commits(open_table(lake, "silver.sessions"), 1)[0].at + timedelta(seconds=1)
+    until(lambda: datetime.now(UTC) > then, 5, "the time has come")
+    publish_day(lake, "region_daily", FIRST, as_of=then)
+    (newest,) = commits(open_table(lake, "marts.region_daily"), 1)
+    assert newest.said["as_of"] == then.isoformat()
+    assert reason(newest) == f"mart of 2024-03-01 published by polars from the tables as of {then.isoformat()}"
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_as_of_a_time_when_the_day_was_empty(lake, mart):
+    for name in SOURCES:
+        create_table(lake, name)
+    then = datetime.now(UTC)
+    fill(lake, Events.of([click("ana", "10:00"), purchase("ana", "10:00")]), *SOURCES)
+    assert publish_day(lake, mart, FIRST).rows == 1
+    assert publish_day(lake, mart, FIRST, as_of=then).rows == 0
+    assert stored(lake, mart).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("as_of", "says"),
+    [
+        (timedelta(minutes=1), "that time is yet to come"),
+        (timedelta(days=-10), "the table was created on 2"),
+        (timedelta(days=-8, hours=-1), "it was replaced on 2.*, and history is kept for 7 days"),
+    ],
+    ids=["in_the_future", "before_the_first_version", "past_what_is_kept"],
+)
+def test_as_of_a_time_that_cannot_be_read_publishes_nothing(lake, as_of, says):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    for name in SOURCES:
+        backdate(lake, name, {0: timedelta(days=9), 1: timedelta(days=8)})
+    with pytest.raises(VersionMissingError, match=says):
+        publish_day(lake, "session_funnel", FIRST, as_of=datetime.now(UTC) + as_of)
+    with pytest.raises(TableMissingError):
+        open_table(lake, "marts.session_funnel")
+
+
+def test_a_check_as_of_a_time_is_of_the_versions_of_that_time(lake, tmp_path):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    then = datetime.now(UTC)
+    fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
+    result = run_quality(lake.model_copy(update={"home": tmp_path}), ["silver.clicks"], FIRST, as_of=then)
+    assert [(checked.version, checked.rows_checked) for checked in result.tables] == [(1, 1)]
+
+
+def test_a_session_past_midnight_has_its_purchases_of_the_next_day(lake):
+    session = [click("ana", "23:50"), click("ana", "24:10"), purchase("ana", "24:05"), purchase("ana", "24:11")]
+    fill(lake, Events.of(session), *SOURCES)
+    for day in (FIRST, SECOND):
+        publish_day(lake, "session_funnel", day)
+    assert stored(lake, "marts.session_funnel").select("event_date", "sessions_with_purchase", "events").rows() == [
+        (FIRST, 1, 3)
+    ]
 
 
 def test_what_is_committed_after_the_check_is_not_published(lake, tmp_path):

@@ -15,7 +15,14 @@ from tests.lake import expected, fill, stored
 
 pytestmark = pytest.mark.timeout(600)
 
-TABLES = ("silver.clicks", "silver.purchases", "silver.products", "gold.product_metrics_5m", "gold.user_totals")
+TABLES = (
+    "silver.clicks",
+    "silver.purchases",
+    "silver.products",
+    "silver.sessions",
+    "gold.product_metrics_5m",
+    "gold.user_totals",
+)
 """What marts are made of, partitioned and not."""
 DAYS = (date(2024, 3, 1), date(2024, 3, 2), date(2024, 3, 3))
 

@@ -46,7 +46,9 @@ class Shell:
 
 @pytest.fixture
 def shell(lake) -> Shell:
-    fill(lake, SHOP, "silver.clicks", "silver.purchases", "silver.products", "gold.product_metrics_5m")
+    fill(
+        lake, SHOP, "silver.clicks", "silver.purchases", "silver.products", "silver.sessions", "gold.product_metrics_5m"
+    )
     return Shell(lake)
 
 
@@ -165,11 +167,11 @@ def test_restore_tells_how_to_compute_the_table_anew(shell, stack):
 
 def test_marts_of_some_days(shell, lake):
     said = shell("mart", "run", "--day", "2024-03-01", "--until", "2024-03-02", "--engine", "datafusion")
-    assert said.count("equal") == 4
+    assert said.count("equal") == 6
     assert stored(lake, "marts.region_daily").equals(expected("marts.region_daily", SHOP))
 
 
 def test_quality_of_what_is_written(shell):
     said = shell("quality")
-    assert said.count("✓ passed") == 4
+    assert said.count("✓ passed") == 5
     assert "Data Docs: " in said
