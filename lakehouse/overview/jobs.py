@@ -17,7 +17,6 @@ from lakehouse.runtime.wanted import Wanted
 from lakehouse.settings import Settings
 
 _SPARK: Final = "jobs.streaming.spark."
-Asked = Mapping[str, Callable[[], Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +54,21 @@ class JobRow:
         return self.waiting_seconds <= self.patience_seconds
 
     @property
+    def wrong(self) -> bool:
+        """Whether it is known not to be as wanted, or not to meet its target."""
+        return self.healthy is False or self.fresh is False
+
+    @property
     def ok(self) -> bool:
-        """Whether nothing is the matter with it: it is as wanted, its target is met, and all was found out."""
-        return self.healthy is True and self.fresh is not False and not self.unknown
+        """Whether nothing is wrong with it, and all was found out."""
+        return not (self.wrong or self.unknown)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, but for its times."""
         return asdict(self) | {"fresh": self.fresh, "ok": self.ok}
 
 
-def questions_of(settings: Settings, job: JobSpec) -> Asked:
+def questions_of(settings: Settings, job: JobSpec) -> dict[str, Callable[[], Any]]:
     """What to ask of `job`, by names of its own."""
     asked: dict[str, Callable[[], Any]] = {f"state of {job.name}": partial(view, settings, job)}
     if job.name in consumers():

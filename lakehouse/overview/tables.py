@@ -57,9 +57,14 @@ class TableRow:
     unknown: tuple[str, ...] = ()
 
     @property
+    def wrong(self) -> bool:
+        """Whether its last check or comparison failed."""
+        return any(each is not None and not each.ok for each in (self.quality, self.parity))
+
+    @property
     def ok(self) -> bool:
-        """Whether nothing is the matter with it: what was checked is well, and all was found out."""
-        return not self.unknown and all(each is None or each.ok for each in (self.quality, self.parity))
+        """Whether nothing is wrong with it, and all was found out."""
+        return not (self.wrong or self.unknown)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, but for its times."""
