@@ -7,7 +7,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from cli.errors import explained
+from lakehouse.errors import explained
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("cli.stack", "Start the services of the local stack."),

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.errors import explained
 from lakehouse.drained import DrainState, wait_until_drained
+from lakehouse.errors import explained
 from lakehouse.ledger import VARIANTS, Audit
 from lakehouse.ledger import audit as audit_ledger
 from lakehouse.settings import load_settings

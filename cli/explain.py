@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.errors import explained
+from lakehouse.errors import explained
 from lakehouse.explain import EXPLAINED, Explanation, Status
 from lakehouse.explain import explain as explain_row
 from lakehouse.explain.explanation import Change, counts, plain

@@ -111,6 +111,8 @@ def _as_json(seen: JobView) -> dict[str, object]:
         "since_ms": seen.actual.since_ms,
         "detail": seen.actual.detail,
         "checkpoint": seen.actual.checkpoint,
+        "checkpoint_ms": seen.actual.checkpoint_ms,
         "restored": seen.actual.restored,
+        "restarts": seen.actual.restarts,
         "healthy": seen.healthy,
     }

@@ -4,8 +4,12 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, task
 
-from dags.assets import table_asset
+from dags.assets import table_asset, topic_asset
+from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import TABLES
+
+FOLLOWED = ("bronze", "silver", "gold", "marts")
+"""The layers in whose tables records are looked for."""
 
 with DAG(
     "audit",
@@ -47,7 +51,10 @@ appended to `ops.ledger`. By hand: `lakehouse audit`.
 ):
 
     @task(
-        inlets=[table_asset(name) for name, table in TABLES.items() if table.layer in ("bronze", "silver", "gold")],
+        inlets=[
+            *(topic_asset(name) for name in EVENTS),
+            *(table_asset(name) for name, table in TABLES.items() if table.layer in FOLLOWED),
+        ],
         outlets=[table_asset("ops.ledger")],
         retries=1,
         retry_delay=timedelta(minutes=2),

@@ -74,12 +74,24 @@ parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
 """,
 ):
     gates = {
-        name: QualityOperator(table=name, day=DAY, as_of=AS_OF, inlets=[table_asset(name)])
+        name: QualityOperator(
+            table=name,
+            day=DAY,
+            as_of=AS_OF,
+            inlets=[table_asset(name)],
+            outlets=[table_asset("ops.quality_results")],
+        )
         for name in dict.fromkeys(table for tables in READS.values() for table in tables)
     }
 
     def publish(mart: str, tables: tuple[str, ...]):
-        @task(task_id=mart, outlets=[table_asset(f"marts.{mart}")], retries=1, retry_delay=timedelta(seconds=10))
+        @task(
+            task_id=mart,
+            inlets=[table_asset(name) for name in tables],
+            outlets=[table_asset(f"marts.{mart}")],
+            retries=1,
+            retry_delay=timedelta(seconds=10),
+        )
         def publish_mart(day: str, checks: list[dict], params: dict) -> dict:
             from jobs.rust_engines import Pinned, publish_day
             from lakehouse.settings import load_settings

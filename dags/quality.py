@@ -30,4 +30,4 @@ The DAG `backfill_marts` runs the suites of the tables that it reads as gates be
 """,
 ):
     for name in CHECKED:
-        QualityOperator(table=name, inlets=[table_asset(name)])
+        QualityOperator(table=name, inlets=[table_asset(name)], outlets=[table_asset("ops.quality_results")])

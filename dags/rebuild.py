@@ -4,7 +4,9 @@ from datetime import datetime
 
 from airflow.sdk import DAG, Param
 
+from dags.assets import table_asset
 from infra.airflow.remote import RemoteProcessOperator
+from lakehouse.contracts.events import EVENTS
 
 with DAG(
     "rebuild",
@@ -30,5 +32,6 @@ clearing it stops that process; a cleared task starts a new one after the old on
     RemoteProcessOperator(
         task_id="rebuild",
         module="jobs.batch.rebuild",
+        inlets=[table_asset(f"bronze.{event.table}") for event in EVENTS.values()],
         arguments=["--from", "{{ params['from'] }}", "--to", "{{ params['to'] }}"],
     )

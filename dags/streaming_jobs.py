@@ -10,6 +10,9 @@ from jobs.catalog import JOBS
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.settings import load_settings
 
+LAG_SECONDS = 15
+"""What a service that is frozen may cost a run."""
+
 
 def reconcile_job(job: JobSpec):
     @task(
@@ -62,7 +65,11 @@ Streams never run inside a task. To change what is wanted: `lakehouse job start 
 A stopped job stays stopped. The task's return value says what it did and why.
 
 The task `forgotten_work` ends batch work whose waiting task vanished more than a minute ago. `superseded_values`
-deletes from Redis what an earlier generation of the live dashboard left, once the present one has arrived.
+deletes from Redis what an earlier generation of the live dashboard left, once the present one has arrived. `lag`
+returns and logs how far each consumer is behind, why, and what to do, as `lakehouse lag` says it.
+
+These tasks write no table themselves, so they tell of no asset's update: each job's task says what its job writes, and
+the page *Lakehouse* in the menu how the tables are.
 """,
 ):
     for spec in JOBS.values():
@@ -88,3 +95,26 @@ deletes from Redis what an earlier generation of the live dashboard left, once t
             raise AirflowSkipException(str(error)) from error
 
     superseded_values()
+
+    @task(
+        doc_md="How far each consumer is behind Kafka, why, and what to do; skipped where nobody can say.",
+        inlets=[topic_asset(name) for name in dict.fromkeys(topic for job in JOBS.values() for topic in job.reads)],
+        # What makes jobs as they are wanted goes first.
+        priority_weight=0,
+    )
+    def lag() -> list[dict]:
+        import logging
+
+        from lakehouse.drained import consumers, look
+        from lakehouse.questions import Questions, Unanswered
+
+        # Briefly: the next run looks again, and may not come too late.
+        question = {"lag": lambda: look(load_settings(), consumers())}
+        found = Questions().ask(question, seconds=LAG_SECONDS)["lag"]
+        if isinstance(found, Unanswered):
+            raise AirflowSkipException(f"The lag is not known: {found.why}")
+        for line in found.lines():
+            logging.getLogger(__name__).info("%s", line)
+        return found.to_list()
+
+    lag()

@@ -24,9 +24,14 @@ def report_file(reports: Path, path: str) -> Path | None:
     return file if file.is_file() else None
 
 
+def private_app(title: str) -> FastAPI:
+    """An application whose every route asks for the login: Airflow serves a plugin's pages to anybody."""
+    return FastAPI(title=title, dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
+
+
 def reports_app() -> FastAPI:
-    """The application below `PREFIX`. Airflow serves a plugin's pages to anybody, so it asks for the login itself."""
-    app = FastAPI(title="Reports", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
+    """The application below `PREFIX`."""
+    app = private_app("Reports")
 
     @app.get("/{path:path}")
     def report(path: str) -> FileResponse:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -141,14 +142,12 @@ def spark_positions(settings: Settings, job: str = SPARK_INGEST) -> Positions:
 
     Spark writes ``offsets/N`` before it runs batch N and ``commits/N`` when all of it is done.
     """
-    client = build_client(settings)
-    checkpoint = settings.checkpoint_path(job, "s3").removeprefix(f"s3://{settings.bucket}/")
+    last = last_spark_batch(settings, job)
+    if last is None:
+        return {}
+    path = f"{_spark_checkpoint(settings, job)}/offsets/{last.number}"
     try:
-        names = [found.object_name or "" for found in client.list_objects(settings.bucket, f"{checkpoint}/commits/")]
-        committed = [int(name) for path in names if (name := path.rpartition("/")[2]).isdecimal()]
-        if not committed:
-            return {}
-        answer = client.get_object(settings.bucket, f"{checkpoint}/offsets/{max(committed)}")
+        answer = build_client(settings).get_object(settings.bucket, path)
         try:
             return parse_spark_offsets(settings, answer.read().decode())
         finally:
@@ -156,10 +155,36 @@ def spark_positions(settings: Settings, job: str = SPARK_INGEST) -> Positions:
             answer.release_conn()
     except HTTPError as error:
         raise ServiceDownError("minio", settings.s3_endpoint) from error
+
+
+@dataclass(frozen=True, slots=True)
+class SparkBatch:
+    """A micro-batch that is done; `at`: when."""
+
+    number: int
+    at: datetime
+
+
+def last_spark_batch(settings: Settings, job: str) -> SparkBatch | None:
+    """The last micro-batch that a Spark job has committed; None for a job that has no checkpoint of Spark's."""
+    commits = f"{_spark_checkpoint(settings, job)}/commits/"
+    try:
+        done = [
+            SparkBatch(int(name), found.last_modified)
+            for found in build_client(settings).list_objects(settings.bucket, commits)
+            if (name := (found.object_name or "").rpartition("/")[2]).isdecimal() and found.last_modified
+        ]
+    except HTTPError as error:
+        raise ServiceDownError("minio", settings.s3_endpoint) from error
     except S3Error as error:
         if error.code == "NoSuchBucket":
-            return {}
+            return None
         raise
+    return max(done, key=lambda batch: batch.number, default=None)
+
+
+def _spark_checkpoint(settings: Settings, job: str) -> str:
+    return settings.checkpoint_path(job, "s3").removeprefix(f"s3://{settings.bucket}/")
 
 
 def parse_spark_offsets(settings: Settings, log: str) -> Positions:

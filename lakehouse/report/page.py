@@ -9,9 +9,11 @@ _OWN_TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 def render_page(templates: Path, template: str, **values: Any) -> str:
-    """Renders `template` of the folder `templates`; `style` is the common style sheet, values are escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    """Renders `template` of the folder `templates`; values are escaped.
+
+    A template may extend ``page.html.j2``, the frame of a page; `style` is the common style sheet.
+    """
+    loader = FileSystemLoader([templates, _OWN_TEMPLATES])
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     style = (_OWN_TEMPLATES / "style.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(style=style, **values)

@@ -62,7 +62,9 @@ class FlinkAdapter:
             detail=newest["state"].lower(),
             since_ms=newest["start-time"] if state.alive else None,
             checkpoint=completed["external_path"] if completed else None,
+            checkpoint_ms=completed["latest_ack_timestamp"] if completed else None,
             restored=restored["external_path"] if restored else None,
+            restarts=self._restarts(newest),
         )
 
     def _checkpoints(self, run: dict[str, Any]) -> tuple[Any, Any]:
@@ -77,6 +79,16 @@ class FlinkAdapter:
                 return None, None
             raise
         return latest["completed"], latest["restored"]
+
+    def _restarts(self, run: dict[str, Any]) -> int | None:
+        """None for a run that has ended, or is being set up."""
+        try:
+            found = self._call("GET", f"/jobs/{run['jid']}/metrics?get=numRestarts")
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in (404, 500):
+                return None
+            raise
+        return next((int(metric["value"]) for metric in found), None)
 
     def submit(self, job: JobSpec) -> str:
         """As the protocol says; new state begins a new generation, which goes into every row that the job writes."""

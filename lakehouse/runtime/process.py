@@ -26,6 +26,7 @@ STATES: Final = {
 FRESH_SECONDS: Final = 60
 """A process that started since is asked why its predecessor ended."""
 _TAIL_BYTES: Final = 64 * 1024
+_SUPERVISOR_TAIL_BYTES: Final = 1024 * 1024
 ERROR_LINE: Final = re.compile(r"^\S+ \S+ (?:ERROR|CRITICAL) .*$", re.MULTILINE)
 """A line of a job's log that says why it ended."""
 
@@ -45,6 +46,7 @@ class ProcessAdapter:
             handle=str(program.pid) if program.pid else None,
             detail="; ".join(filter(None, (program.spawn_error or ended, self._complaint(program)))),
             since_ms=program.started_at * 1000 if program.running else None,
+            restarts=restarts(_tail(self._logs / "supervisor.log", _SUPERVISOR_TAIL_BYTES), program.name),
         )
 
     def _complaint(self, program: ProgramState) -> str:
@@ -52,7 +54,7 @@ class ProcessAdapter:
         never_ran, settled = not program.started_at, time.time() - program.started_at > FRESH_SECONDS
         if never_ran or program.state == "STOPPED" or (program.state == "RUNNING" and settled):
             return ""
-        errors = ERROR_LINE.findall(_tail(self._logs / f"{program.name}.log"))
+        errors = ERROR_LINE.findall(_tail(self._logs / f"{program.name}.log", _TAIL_BYTES))
         return f"last error: {errors[-1]}" if errors else ""
 
     def submit(self, job: JobSpec) -> str:
@@ -93,10 +95,17 @@ class ProcessAdapter:
             return ProgramState(name, "STOPPED", None, 0, 0, "not in the supervisor's configuration")
 
 
-def _tail(path: Path) -> str:
+def restarts(log: str, program: str) -> int:
+    """How often `program` ended by itself since it was last stopped, by the supervisor's `log`, or the end of it."""
+    said = re.findall(rf"(exited|stopped): {re.escape(program)} \(", log)
+    return len(said) - max((n for n, word in enumerate(said, 1) if word == "stopped"), default=0)
+
+
+def _tail(path: Path, size: int) -> str:
+    """The last `size` bytes; nothing of a file that isn't there."""
     try:
         with path.open("rb") as log:
-            log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            log.seek(max(0, path.stat().st_size - size))
             return log.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""

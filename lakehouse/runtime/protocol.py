@@ -38,8 +38,12 @@ class JobStatus:
     since_ms: int | None = None
     checkpoint: str | None = None
     """The newest complete checkpoint of this run, where the engine knows of one."""
+    checkpoint_ms: int | None = None
+    """When that was complete."""
     restored: str | None = None
     """The checkpoint or savepoint that this run last went on from; None: it began from new state."""
+    restarts: int | None = None
+    """How often its engine has brought it back since somebody started it; None where it can't tell."""
 
 
 class SubmissionFailedError(RuntimeError):

@@ -1,11 +1,15 @@
 """A running Airflow with the product's DAGs and the tests' own, and tables for it to work on."""
 
+import os
+import re
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import Page, expect, sync_playwright
 
 from jobs.catalog import JOBS
 from lakehouse.airflow_api import AirflowClient
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import Stack
 
 SHOP_DAYS = tuple(date(2026, 3, day) for day in (6, 7, 8))
+PATIENCE_MS = 120_000
 TEST_DAGS = Path(__file__).with_name("airflow_dags.py")
 
 
@@ -52,3 +57,23 @@ def shop_days(stack: "Stack", seed: int) -> Settings:
 def airflow(airflow_stack: Settings) -> Iterator[AirflowClient]:
     with AirflowClient(airflow_stack) as client:
         yield client
+
+
+@pytest.fixture
+def page(airflow_stack: Settings) -> Iterator[Page]:
+    """Airflow's front page, logged in."""
+    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert browser_path, "Chromium is missing: `make install-test` installs it"
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=sandbox)
+        page = browser.new_page(base_url=f"http://{airflow_stack.host}:{airflow_stack.airflow_port}")
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        page.goto("/")
+        page.locator("input[name=username]").fill(airflow_stack.airflow_user)
+        page.locator("input[name=password]").fill(airflow_stack.airflow_password.get_secret_value())
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(re.compile(r"^(?!.*auth/login)"))
+        yield page
+        browser.close()

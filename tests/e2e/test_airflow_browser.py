@@ -1,14 +1,11 @@
 """What an operator sees and does in Airflow's UI, in a real Chromium."""
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import AirflowClient, DagRun
@@ -20,27 +17,6 @@ from tests.parsed_airflow import DAGS
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.timeout(2400)]
 
 DAY = SHOP_DAYS[0]
-PATIENCE_MS = 120_000
-
-
-@pytest.fixture
-def page(airflow_stack: Settings) -> Iterator[Page]:
-    """Airflow's front page, logged in."""
-    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert browser_path, "Chromium is missing: `make install-test` installs it"
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=sandbox)
-        page = browser.new_page(base_url=f"http://{airflow_stack.host}:{airflow_stack.airflow_port}")
-        page.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
-        page.goto("/")
-        page.locator("input[name=username]").fill(airflow_stack.airflow_user)
-        page.locator("input[name=password]").fill(airflow_stack.airflow_password.get_secret_value())
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(re.compile(r"^(?!.*auth/login)"))
-        yield page
-        browser.close()
 
 
 def test_every_dag_is_listed_and_none_failed_to_import(page: Page) -> None:

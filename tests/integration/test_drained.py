@@ -4,6 +4,7 @@ import io
 import json
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
@@ -13,11 +14,11 @@ from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, append, create_table
 from lakehouse.delta.write import to_arrow
-from lakehouse.drained import Drain, NotDrainedError, kafka_ends, lags, wait_until_drained
+from lakehouse.drained import Drain, NotDrainedError, kafka_ends, lags, oldest_owed, wait_until_drained
 from lakehouse.drained.hops import REFRESHES, SPARK
-from lakehouse.drained.positions import group_positions
+from lakehouse.drained.positions import group_positions, last_spark_batch
 from lakehouse.drained.refreshes import outdated
-from lakehouse.kafka.consumer import build_consumer
+from lakehouse.kafka.consumer import build_consumer, read_partitions
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import create_topics
 from lakehouse.object_store import build_client
@@ -72,6 +73,36 @@ def test_spark_is_behind_until_the_batch_is_committed(tenant: Settings) -> None:
     assert total(tenant, SPARK_INGEST) == 0
     send(tenant)
     assert total(tenant, SPARK_INGEST) == 2
+
+
+def test_the_oldest_record_owed_is_the_first_after_the_position(tenant: Settings) -> None:
+    first = send(tenant)
+    send(tenant)
+    arrived = {
+        topic: sorted(record.arrival_ms / 1000 for record in read_partitions(tenant, topic))
+        for topic in ("shop.clicks", "shop.purchases")
+    }
+    assert oldest_owed(tenant, lags(tenant, [SPARK_INGEST])) == min(times[0] for times in arrived.values())
+
+    checkpoint(tenant, 0, first, committed=True)
+    assert oldest_owed(tenant, lags(tenant, [SPARK_INGEST])) == min(times[1] for times in arrived.values())
+
+    checkpoint(tenant, 1, kafka_ends(tenant), committed=True)
+    assert oldest_owed(tenant, lags(tenant, [SPARK_INGEST])) is None
+
+
+def test_the_last_spark_batch_is_that_with_the_highest_number_that_is_committed(tenant: Settings) -> None:
+    assert last_spark_batch(tenant, SPARK_INGEST) is None
+    ends = send(tenant)
+    for number in (9, 10):
+        checkpoint(tenant, number, ends, committed=True)
+    checkpoint(tenant, 11, ends, committed=False)
+
+    last = last_spark_batch(tenant, SPARK_INGEST)
+
+    assert last is not None
+    assert last.number == 10
+    assert abs((datetime.now(UTC) - last.at).total_seconds()) < 60
 
 
 def test_the_newest_committed_batch_counts_by_number(tenant: Settings) -> None:

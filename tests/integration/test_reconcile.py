@@ -68,6 +68,7 @@ def test_a_started_process_runs_and_is_back_within_10_s_of_its_kill(process: Set
     os.kill(first, signal.SIGKILL)
 
     until(lambda: pid(process) not in (None, first), 10)
+    assert view(process, NOTIFIER).actual.restarts == 1
     assert wanted_state(process, NOTIFIER.name).wanted is Wanted.RUNNING
 
 
@@ -78,6 +79,7 @@ def test_a_stopped_process_stays_stopped(process: Settings) -> None:
     stop(process, NOTIFIER, "ana")
 
     assert [a.step for a in reconcile(process, [NOTIFIER])] == [Step.NOTHING]
+    assert view(process, NOTIFIER).actual.restarts == 0
     assert pid(process) is None
     assert wanted_state(process, NOTIFIER.name).changed_by == "ana"
 
@@ -116,6 +118,10 @@ def test_a_lost_flink_job_goes_on_from_its_checkpoint_in_the_same_generation(fli
     generation = wanted_state(flink, DASHBOARD.name).generation
     until(lambda: adapter.status(DASHBOARD).checkpoint, 90)
     lost = adapter.status(DASHBOARD)
+    assert lost.checkpoint_ms is not None
+    assert lost.since_ms is not None
+    assert lost.since_ms < lost.checkpoint_ms
+    assert lost.restarts == 0
 
     adapter.cancel(DASHBOARD)  # behind the back of what is wanted
     assert [a.step for a in reconcile(flink, [DASHBOARD])] == [Step.SUBMITTED]

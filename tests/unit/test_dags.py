@@ -10,6 +10,8 @@ import pytest
 
 from jobs.catalog import JOBS
 from jobs.rust_engines.publish import MARTS
+from lakehouse.contracts.tables import TABLES
+from lakehouse.kafka.topics import TOPICS
 from lakehouse.settings import ROOT
 
 PARSE = """
@@ -20,6 +22,10 @@ def refuse(*arguments, **_):
 
 socket.socket.connect = refuse
 from airflow.dag_processing.dagbag import DagBag
+
+def described(parameter):
+    return parameter.description and parameter.schema.get("title")
+
 bag = DagBag(sys.argv[1])
 engines = [name for name in ("pyspark", "pyflink", "polars", "datafusion", "deltalake", "great_expectations")
            if name in sys.modules]
@@ -30,7 +36,9 @@ print(json.dumps({
         "doc": d.doc_md or "",
         "catchup": d.catchup,
         "tasks": {t.task_id: sorted(t.upstream_task_ids) for t in d.tasks},
-        "undescribed": [n for n, p in d.params.items() if not d.params.get_param(n).description],
+        "undescribed": [n for n in d.params if not described(d.params.get_param(n))],
+        "assets": sorted({a.name for t in d.tasks for a in (*t.inlets, *t.outlets)}),
+        "written": sorted({a.name for t in d.tasks for a in t.outlets}),
     } for d in bag.dags.values()},
 }))
 """
@@ -71,13 +79,37 @@ def test_parsing_starts_no_engine(parsed: dict[str, Any]) -> None:
 
 def test_every_dag_and_parameter_is_described_and_none_catches_up(parsed: dict[str, Any]) -> None:
     for name, dag in parsed["dags"].items():
-        assert dag["doc"].strip(), name
+        heading, _, text = dag["doc"].strip().partition("\n")
+        assert heading.startswith("### "), name
+        assert len(text.split()) > 20, name
         assert dag["undescribed"] == [], name
         assert dag["catchup"] is False, name
 
 
 def test_a_task_per_job(parsed: dict[str, Any]) -> None:
-    assert set(parsed["dags"]["streaming_jobs"]["tasks"]) == {*JOBS, "forgotten_work", "superseded_values"}
+    beside = {"forgotten_work", "superseded_values", "lag"}
+    assert set(parsed["dags"]["streaming_jobs"]["tasks"]) == JOBS.keys() | beside
+
+
+def test_assets_are_declared_tables_and_topics(parsed: dict[str, Any]) -> None:
+    for name, dag in parsed["dags"].items():
+        assert set(dag["assets"]) <= TABLES.keys() | TOPICS.keys(), name
+
+
+def test_every_dag_is_joined_to_what_it_reads_or_writes_but_maintenance_which_changes_no_data(
+    parsed: dict[str, Any],
+) -> None:
+    assert [name for name, dag in parsed["dags"].items() if not dag["assets"]] == ["table_maintenance"]
+
+
+def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
+    written = {name: dag["written"] for name, dag in parsed["dags"].items() if dag["written"]}
+    assert written == {
+        "audit": ["ops.ledger"],
+        "backfill_marts": ["marts.product_daily", "marts.region_daily", "ops.quality_results"],
+        "catalog_refresh": ["shop.products", "shop.profiles"],
+        "quality": ["ops.quality_results"],
+    }
 
 
 def test_a_mart_waits_for_the_suites_of_all_that_it_reads(parsed: dict[str, Any]) -> None:

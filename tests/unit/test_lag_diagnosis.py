@@ -1,11 +1,13 @@
 """Why a consumer is behind: the chapter's table (25.1.5) with its answers, and each cause alone."""
 
+import json
 from collections.abc import Sequence
 from math import inf
 
 import pytest
 
 from lakehouse.drained.diagnosis import Cause, Diagnosis, Pace, diagnose, hot_partitions
+from lakehouse.drained.look import Look
 from lakehouse.drained.positions import Lag
 
 CHAPTER = [
@@ -131,3 +133,15 @@ def test_a_partition_that_becomes_hot_shows_in_the_pace() -> None:
 def test_a_hot_partition_that_only_has_its_excess_left_is_not_slow() -> None:
     (found,) = diagnose(lags((100_000, 100_000), (100_000, 100_000), (300_000, 150_000)))
     assert found.causes == {2: (Cause.HOT,)}
+
+
+def test_a_look_says_of_each_partition_what_is_said_of_its_consumer_and_topic() -> None:
+    found = Look(PAYMENTS, None, diagnose(PAYMENTS, assumed_rate=10_000))
+
+    assert found.behind == ["consumer-4", "consumer-5"]
+    entries = found.to_list()
+    assert [entry["partition"] for entry in entries] == list(range(12))
+    assert (entries[0]["lag"], entries[0]["causes"], entries[0]["advice"]) == (0, [], [])
+    assert entries[10]["causes"] == [str(cause) for cause in found.causes(PAYMENTS[10])] != []
+    assert entries[10]["advice"] == entries[11]["advice"] == list(chapter()["consumer-5"].advice)
+    assert json.loads(json.dumps(entries)) == entries

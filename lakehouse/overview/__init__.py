@@ -1,0 +1,16 @@
+"""Every job and table at a glance, as data and as a page; what can't be found out in time is said in its row."""
+
+from lakehouse.overview.gather import Overview, overview
+from lakehouse.overview.jobs import JobRow
+from lakehouse.overview.page import render_overview
+from lakehouse.overview.tables import Checked, Compared, TableRow
+
+__all__ = [
+    "Checked",
+    "Compared",
+    "JobRow",
+    "Overview",
+    "TableRow",
+    "overview",
+    "render_overview",
+]

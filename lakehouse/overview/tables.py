@@ -1,0 +1,122 @@
+"""What is to be said of a table: its size, and how the last check and the last comparison of it ended."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import polars as pl
+
+from lakehouse.compare import TableComparison
+from lakehouse.contracts.tables import TableContract
+from lakehouse.delta import TableMissingError, open_table, scan
+from lakehouse.delta.describe import Extent, extent
+from lakehouse.questions import Unanswered
+from lakehouse.settings import Settings
+
+CHECKS: Final = "ops.quality_results"
+COMPARISONS: Final = "ops.comparisons"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The last check of a table's expectations. `failed`: critical ones that were not met."""
+
+    at: datetime
+    version: int | None
+    expectations: int
+    failed: int
+
+    @property
+    def ok(self) -> bool:
+        return not self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The last comparison of a table with the reference."""
+
+    at: datetime
+    result: TableComparison
+
+    @property
+    def ok(self) -> bool:
+        return self.result.equal
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A table. `extent` is None for one that was never written, or of which nothing is known; `quality` and `parity`
+    where it was never checked or compared, or nobody knows. `unknown`: why something isn't known."""
+
+    table: str
+    owner: str
+    extent: Extent | None = None
+    quality: Checked | None = None
+    parity: Compared | None = None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def wrong(self) -> bool:
+        """Whether its last check or comparison failed."""
+        return any(each is not None and not each.ok for each in (self.quality, self.parity))
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with it, and all was found out."""
+        return not (self.wrong or self.unknown)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, but for its times."""
+        return asdict(self) | {
+            "quality": self.quality and asdict(self.quality) | {"ok": self.quality.ok},
+            "parity": self.parity and {"at": self.parity.at, **asdict(self.parity.result), "ok": self.parity.ok},
+            "ok": self.ok,
+        }
+
+
+def extent_of(settings: Settings, name: str) -> Extent | None:
+    """The size of the table; None for one that was never written. Raises what `open_table` raises else."""
+    try:
+        return extent(open_table(settings, name))
+    except TableMissingError:
+        return None
+
+
+def last_checks(settings: Settings) -> dict[str, Checked]:
+    """The last check of each table that was ever checked. Raises what `open_table` raises."""
+    found = _last_of_each(settings, CHECKS, "checked_at")
+    return {row["table"]: Checked(row["checked_at"], *_of(row, "version", "expectations", "failed")) for row in found}
+
+
+def last_comparisons(settings: Settings) -> dict[str, Compared]:
+    """The last comparison of each table that was ever compared. Raises what `open_table` raises."""
+    counts = ("table", "version", "rows_compared", "missing", "unexpected", "different")
+    found = _last_of_each(settings, COMPARISONS, "compared_at")
+    return {row["table"]: Compared(row["compared_at"], TableComparison(*_of(row, *counts))) for row in found}
+
+
+def _last_of_each(settings: Settings, name: str, time: str) -> list[dict[str, Any]]:
+    try:
+        rows = scan(settings, name)
+    except TableMissingError:
+        return []
+    return rows.group_by("table").agg(pl.all().sort_by(time).last()).collect().to_dicts()
+
+
+def _of(row: Mapping[str, Any], *columns: str) -> list[Any]:
+    return [row[column] for column in columns]
+
+
+def table_row(contract: TableContract, answers: Mapping[str, Any]) -> TableRow:
+    """The row of a table, from the answers about it, to "quality" and to "parity"."""
+    size, checks, comparisons = (answers[name] for name in (f"table {contract.name}", "quality", "parity"))
+    why = [answer.why for answer in (size, checks, comparisons) if isinstance(answer, Unanswered)]
+    return TableRow(
+        contract.name,
+        contract.owner,
+        size if isinstance(size, Extent) else None,
+        checks.get(contract.name) if isinstance(checks, dict) else None,
+        comparisons.get(contract.name) if isinstance(comparisons, dict) else None,
+        tuple(dict.fromkeys(why)),
+    )
