@@ -58,6 +58,7 @@ def test_no_import_errors(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert set(parsed["dags"]) == {
         "streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", "audit",
+        "replay", "replay_undo",
     }  # fmt: skip
 
 
