@@ -1,8 +1,10 @@
 """Running the SQL of Spark's metrics over frames."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as sf
 
 _FINGERPRINT: Final = """CAST(
     CAST(sum(shiftright(record_hash, 30)) AS DECIMAL(38, 0)) * 1073741824 + sum(record_hash & 1073741823)
@@ -17,3 +19,9 @@ def run_sql(spark: SparkSession, query: str, **named: DataFrame | Column) -> Dat
     # A projection of it is another plan to be dropped, and is read from the cached rows all the same.
     apart = {name: value.select("*") if isinstance(value, DataFrame) else value for name, value in named.items()}
     return spark.sql(query.replace("fingerprint(record_hash)", _FINGERPRINT), args=None, **apart)
+
+
+def bound(offsets: Mapping[int, int]) -> Column:
+    """By a row's `partition`, the offset that is listed for it; -1 where there is none."""
+    cases = " ".join(f"WHEN {partition} THEN {offset}L" for partition, offset in sorted(offsets.items()))
+    return sf.expr(f"CASE partition {cases} ELSE -1L END" if cases else "-1L")

@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     Empty where a driver is to run at full load for hours."""
     spark_codegen: bool = True
     """Whether Spark compiles its plans; for batches of some thousand rows interpreting them costs a quarter less."""
+    replay_unattended_rows: int = Field(default=0, ge=0)
+    """A replay that affects at most so many rows needs nobody's approval in Airflow."""
     flink_jvm_options: str = ""
     """Of the TaskManager."""
     flink_checkpoint_seconds: int = Field(10, ge=1)

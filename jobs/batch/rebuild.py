@@ -13,9 +13,9 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
 
@@ -24,7 +24,7 @@ from pyspark.sql import functions as sf
 
 from jobs.catalog import JOBS
 from jobs.spark_session import MissingJarsError, build_session
-from jobs.spark_sql import run_sql
+from jobs.spark_sql import bound, run_sql
 from jobs.streaming.spark import events, versions
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.metrics import METRICS, alerts, fraud_decisions, product_metrics_5m, purchase_clicks, sessions
@@ -84,17 +84,24 @@ def with_needs(names: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """One rebuild of the event dates `first` to `last`, both included."""
+    """One rebuild of the event dates `first` to `last`, both included.
+
+    `pinned`: versions of real tables; others are read at their newest. `bounds`: by topic and partition, the highest
+    offset of an event that counts; without a topic, all of its events do. `name`: what rows and commits say.
+    """
 
     spark: SparkSession
     live: DeltaTables
     staging: DeltaTables
     first: date
     last: date
+    pinned: Mapping[str, int] = field(default_factory=dict)
+    bounds: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    name: str = ""
 
     @property
     def label(self) -> str:
-        return f"rebuild {self.first} to {self.last}"
+        return self.name or f"rebuild {self.first} to {self.last}"
 
     def run(self, names: Sequence[str]) -> dict[str, int]:
         """Rebuilds `names` in order; returns the rows of each.
@@ -210,7 +217,7 @@ class Rebuild:
         return self._staged(name).unionByName(self._live(name).where(sf.col("event_date").isin(beside)))
 
     def _check_range(self) -> None:
-        held = [self._bronze(contract).limit(1).count() for contract in (CLICKS, PURCHASES)]
+        held = [self._bronze(contract).limit(1).count() for contract in (CLICKS, PURCHASES, TRANSACTIONS)]
         if any(held):
             return
         times = self._live("bronze.clicks").agg(sf.min("event_time").alias("low"), sf.max("event_time").alias("high"))
@@ -224,13 +231,16 @@ class Rebuild:
         """Events of the range. An event arrives at most 5 minutes before its own time."""
         dated = self._live(f"bronze.{contract.table}").withColumn("event_date", sf.to_date("event_time"))
         earliest = self.first - timedelta(days=1)
-        return dated.where((sf.col("arrival_date") >= sf.lit(earliest)) & self._in_range("event_date"))
+        rows = dated.where((sf.col("arrival_date") >= sf.lit(earliest)) & self._in_range("event_date"))
+        if contract.topic in self.bounds:
+            rows = rows.where(sf.col("offset") <= bound(self.bounds[contract.topic]))
+        return rows
 
     def _in_range(self, column: str) -> Column:
         return sf.col(column).between(sf.lit(self.first), sf.lit(self.last))
 
     def _live(self, name: str) -> DataFrame:
-        return self.live.read(name, self.live.version(name))
+        return self.live.read(name, self.pinned[name] if name in self.pinned else self.live.version(name))
 
     def _staged(self, name: str) -> DataFrame:
         return self.staging.read(name, self.staging.version(name))
@@ -302,7 +312,7 @@ def rebuild(
         held.enter_context(owners_stopped(settings, published, JOBS.values()))
         spark = build_session(settings, settings.prefixed(JOB))
         held.callback(spark.stop)
-        live, staging = DeltaTables(spark, settings), DeltaTables(spark, settings, staging=True)
+        live, staging = DeltaTables(spark, settings), DeltaTables(spark, settings, staging="")
         work = Rebuild(spark, live, staging, first, last)
         counts = work.run(names)
         for name in published:

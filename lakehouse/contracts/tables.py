@@ -475,6 +475,27 @@ _DECLARED: Final = (
         ("run_id", "table"),
         insert_only=True,
     ),
+    TableContract(
+        "ops.replays",
+        "replay",
+        (
+            Column("replay", Type.LONG),
+            Column("recorded_at", Type.TIMESTAMP),
+            Column("requested_by", Type.STRING),
+            Column("approved_by", Type.STRING, nullable=True),
+            Column("code_version", Type.STRING),
+            Column("clock", Type.STRING),
+            Column("range_start", Type.TIMESTAMP),
+            Column("range_end", Type.TIMESTAMP),
+            Column("table", Type.STRING),
+            Column("version_before", Type.LONG),
+            Column("version_after", Type.LONG),
+            Column("events", Type.LONG),
+            Column("seconds", Type.DOUBLE),
+        ),
+        ("replay", "table"),
+        insert_only=True,
+    ),
 )
 
 TABLES: Final = {t.name: t for t in _DECLARED}

@@ -20,16 +20,25 @@ from jobs.streaming.spark.progress import journal_path
 from lakehouse.compare import COMPARED, Comparison, compare
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import SPARK_INGEST
-from lakehouse.delta import Once, append, open_table, scan
+from lakehouse.delta import open_table, scan
 from lakehouse.delta.tables import PROPERTIES
-from lakehouse.delta.write import to_arrow
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.ledger import audit
 from lakehouse.object_store import build_client
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
-from tests.integration.spark_lake import Driver, click, clock, profile, purchase, send, transaction, version
+from tests.integration.spark_lake import (
+    Driver,
+    click,
+    clock,
+    ingest_transactions,
+    profile,
+    purchase,
+    send,
+    transaction,
+    version,
+)
 from tests.integration.tables.log_files import log_transactions
 from tests.lake import assert_rebuilt
 
@@ -89,15 +98,8 @@ def runs(stack: "Stack", seed: int) -> Runs:
         send_day(settings, day)
         driver.drain()
     comparison = compare(settings, TABLES)
-    _ingest_transactions(settings, Reference.read(settings, comparison.offsets))
+    ingest_transactions(settings, Reference.read(settings, comparison.offsets))
     return Runs(settings, before, sessions_before, decisions_before, comparison, stopped)
-
-
-def _ingest_transactions(settings: Settings, reference: Reference) -> None:
-    """What Flink's ingester, which doesn't run here, would have written."""
-    for partition in reference.partitions:
-        rows = to_arrow("bronze.transactions", reference.stored("bronze.transactions", partition))
-        append(settings, "bronze.transactions", rows, Once.new("test"))
 
 
 def test_every_table_equals_the_reference(runs: Runs) -> None:

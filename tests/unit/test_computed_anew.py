@@ -3,7 +3,7 @@
 import pytest
 from delta.exceptions import ConcurrentDeleteReadException, MetadataChangedException
 
-from jobs.streaming.spark.pipeline import ATTEMPTS, computed_anew
+from jobs.streaming.spark.refreshes import ATTEMPTS, computed_anew
 
 
 class Step:

@@ -66,6 +66,7 @@ def test_no_import_errors(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert set(parsed["dags"]) == {
         "streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", "audit",
+        "replay", "replay_undo",
     }  # fmt: skip
 
 
@@ -106,9 +107,10 @@ def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
     written = {name: dag["written"] for name, dag in parsed["dags"].items() if dag["written"]}
     assert written == {
         "audit": ["ops.ledger"],
-        "backfill_marts": ["marts.product_daily", "marts.region_daily", "ops.quality_results"],
+        "backfill_marts": ["marts.product_daily", "marts.region_daily", "marts.session_funnel", "ops.quality_results"],
         "catalog_refresh": ["shop.products", "shop.profiles"],
         "quality": ["ops.quality_results"],
+        "replay": ["ops.replays"],
     }
 
 

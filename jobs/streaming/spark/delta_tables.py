@@ -66,16 +66,17 @@ class Transaction:
 
 
 class DeltaTables:
-    """The tables of one installation; `staging` moves all that is written beside the real ones."""
+    """The tables of one installation; with `staging`, those of this prefix (it may be empty) beside the real ones."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, staging: bool = False) -> None:
+    def __init__(self, spark: SparkSession, settings: Settings, staging: str | None = None) -> None:
         self.spark = spark
         self.settings = settings
         self._staging = staging
 
     def path(self, name: str) -> str:
-        """Where the table lies; staging tables are ``staging/<layer>__<name>``."""
-        return self.settings.table_path(f"staging.{name.replace('.', '__')}" if self._staging else name, "s3a")
+        """Where the table lies; staging tables are ``staging/<prefix><layer>__<name>``."""
+        staged = name if self._staging is None else f"staging.{self._staging}{name.replace('.', '__')}"
+        return self.settings.table_path(staged, "s3a")
 
     def create(self, name: str) -> None:
         """Creates the table by its contract unless it exists: reader 1, writer 2, no table features."""
@@ -95,14 +96,16 @@ class DeltaTables:
         defaults = [getattr(log, f"update$default${n}")() for n in (1, 2, 3)]
         return int(log.update(*defaults).version())
 
-    def read(self, name: str, version: int, dates: Collection[date] | None = None) -> DataFrame:
+    def read(
+        self, name: str, version: int, dates: Collection[date] | None = None, path: str | None = None
+    ) -> DataFrame:
         """The table at `version`; `dates` restricts it to these partitions, as literals, so that others are
-        pruned before anything is read.
+        pruned before anything is read. `path`: of another table by the same contract.
 
         It has the contract's columns: one that the contract has gained since that version is null, one of a newer
         contract is left out.
         """
-        stored = self.spark.read.format("delta").option("versionAsOf", version).load(self.path(name))
+        stored = self.spark.read.format("delta").option("versionAsOf", version).load(path or self.path(name))
         known = set(stored.columns)
         frame = stored.select(
             *(

@@ -1,13 +1,15 @@
-"""The Spark driver: one streaming query from Kafka to bronze, silver and gold.
+"""The Spark driver: one streaming query from Kafka to bronze, silver and gold, and the change sets of replays.
 
 Run as ``python -m jobs.streaming.spark.main``. Ends with status 0 on SIGTERM, and with 1 when a batch failed;
 the batch, repeated by the next driver, finds its steps done or does them.
 """
 
 import sys
+import threading
 
 from jobs.catalog import JOBS
 from jobs.spark_session import build_session
+from jobs.streaming.spark.change_sets import ChangeSets
 from jobs.streaming.spark.micro_batch import kafka_stream
 from jobs.streaming.spark.pipeline import Pipeline
 from jobs.streaming.spark.query import run_query, serve
@@ -22,8 +24,10 @@ def run(settings: Settings) -> int:
     for name in JOBS[SPARK_INGEST].writes:
         create_table(settings, name)
     spark = build_session(settings, settings.prefixed(SPARK_INGEST), ui=True)
+    alone = threading.Lock()
+    ChangeSets(spark, settings, alone).follow()
     return run_query(
-        settings, SPARK_INGEST, kafka_stream(spark, settings), lambda app_id: Pipeline(settings, app_id).handle
+        settings, SPARK_INGEST, kafka_stream(spark, settings), lambda app_id: Pipeline(settings, app_id, alone).handle
     )
 
 

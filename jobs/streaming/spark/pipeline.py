@@ -6,44 +6,32 @@ checkpoint after all of it; a batch that dies before is repeated whole, with the
 finds its work done and adds nothing, or does it.
 """
 
-import logging
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
 import polars as pl
 from pyspark.sql import DataFrame
 
-from jobs.rust_engines import alerts, fraud, revenue, transactions
+from jobs.rust_engines import fraud, transactions
 from jobs.streaming.spark import events, ingest, refresh, versions
-from jobs.streaming.spark.delta_tables import CONFLICTS, Commit, DeltaTables, Transaction
-from jobs.streaming.spark.metrics import product_metrics_5m
+from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
 from jobs.streaming.spark.micro_batch import INGESTED, MicroBatch, judge, learn
 from jobs.streaming.spark.progress import Journal, journal_path
+from jobs.streaming.spark.refreshes import CORRECTED, Refreshes, together
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.settings import Settings
 
-T = TypeVar("T")
-log = logging.getLogger(SPARK_INGEST)
-
-THREADS = 3
-"""Steps of one stage run side by side: most of a small commit is waiting for the store."""
-
-ATTEMPTS = 5
-"""How often a step is done before a table that others keep changing fails the batch."""
-
-CORRECTED = " corrected"
-PINNED = ("silver.clicks", "silver.purchases", transactions.TABLE)
-
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What handles micro-batches; `app_id` names the state (checkpoint) that counts them."""
+    """What handles micro-batches; `app_id` names the state (checkpoint) that counts them. `alone` is entered around
+    each: nothing else of the driver writes meanwhile."""
 
     settings: Settings
     app_id: Callable[[], str]
+    alone: AbstractContextManager[object] = field(default_factory=nullcontext)
 
     def handle(self, raw: DataFrame, batch_id: int) -> None:
         """Called by Spark for each micro-batch, again with the same records if it did not return.
@@ -53,7 +41,8 @@ class Pipeline:
         journal = Journal(journal_path(self.settings), batch_id)
         journal.begin()
         try:
-            self._handle(raw, batch_id, journal)
+            with self.alone:
+                self._handle(raw, batch_id, journal)
         except BaseException as error:
             journal.fail(error)
             raise
@@ -84,7 +73,8 @@ class BatchRun:
         commit = Commit(SPARK_INGEST, batch.batch_id)
         once = Transaction(self.app_id, batch.batch_id)
         with self.journal.step("bronze"):
-            self._together(
+            together(
+                self.journal,
                 *(
                     (f"bronze.{c.table}", lambda c=c: ingest.append_events(tables, batch, c, commit, once))
                     for c in INGESTED
@@ -92,11 +82,12 @@ class BatchRun:
                 (ingest.DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, commit, once)),
             )
         with self.journal.step("versions"):
-            self._together(
+            together(
+                self.journal,
                 *(
                     (f"silver.{c.table}", lambda c=c: versions.refresh_versions(tables, batch, c, SPARK_INGEST))
                     for c in (PRODUCTS, PROFILES)
-                )
+                ),
             )
         incoming = {c: events.first_of_each(tables, batch, c).persist() for c in (CLICKS, PURCHASES)}
         paid = pl.DataFrame(batch.events(TRANSACTIONS).drop("value").toArrow())
@@ -137,87 +128,22 @@ class BatchRun:
 
         try:
             with self.journal.step("silver"):
-                self._together(
+                together(
+                    self.journal,
                     *((silver[c].name, lambda c=c: insert(c)) for c in incoming),
                     (transactions.TABLE, lambda: silver_transactions.insert(paid)),
                 )
             with self.journal.step("corrections"):
-                self._together(
+                together(
+                    self.journal,
                     *((silver[c].name + CORRECTED, lambda c=c: correct(c)) for c in incoming),
                     (transactions.TABLE + CORRECTED, lambda: silver_transactions.displace(paid)),
                 )
             with self.journal.step("refresh"):
-                self._refresh(touched(CLICKS), touched(PURCHASES), paid.select(fraud.TOUCHED))
+                batch_id = self.batch.batch_id
+                refreshes = Refreshes(self.tables, self.journal, batch_id, f"stream batch {batch_id}")
+                refreshes.run(touched(CLICKS), touched(PURCHASES), paid.select(fraud.TOUCHED))
         finally:
             for found in inserted.values():
                 for frame in found.others:
                     frame.unpersist()
-
-    def _refresh(self, clicks: DataFrame, purchases: DataFrame, paid: pl.DataFrame) -> None:
-        cycle = refresh.Cycle(
-            self.tables,
-            {name: self.tables.version(name) for name in PINNED},
-            clicks,
-            purchases,
-            SPARK_INGEST,
-            self.batch.batch_id,
-            f"stream batch {self.batch.batch_id}",
-        )
-
-        def refresh_sessions() -> None:
-            for name, version in refresh.refresh_sessions(cycle).items():
-                self.journal.wrote(name, version)
-
-        def refresh_revenue() -> None:
-            for name, version in revenue.Refresh(
-                cycle.touched_purchases(),
-                cycle.versions[refresh.PURCHASES],
-                cycle.replacement("revenue", refresh.PURCHASES),
-            ).run():
-                self.journal.wrote(name, version)
-
-        def refresh_fraud() -> int | None:
-            version = cycle.versions[transactions.TABLE]
-            return fraud.Refresh(paid, version, cycle.replacement("fraud", transactions.TABLE)).run()
-
-        def refresh_alerts() -> int | None:
-            drawn_from = replace(cycle, versions={name: self.tables.version(name) for name in alerts.SOURCES})
-            return alerts.Refresh(drawn_from.replacement("alerts", *alerts.SOURCES)).run()
-
-        self._together(
-            ("silver.sessions", refresh_sessions),
-            (product_metrics_5m.METRIC.table, lambda: refresh.refresh_metric(cycle, product_metrics_5m.METRIC)),
-            ("silver.purchase_clicks", lambda: refresh.refresh_purchase_clicks(cycle)),
-            ("revenue and totals", refresh_revenue),
-            (fraud.TABLE, refresh_fraud),
-        )
-        self._together((alerts.TABLE, refresh_alerts))
-
-    def _together(self, *steps: tuple[str, Callable[[], int | None]]) -> None:
-        """Runs steps that touch different tables side by side; the first error is raised once all have ended."""
-
-        def timed(name: str, step: Callable[[], int | None]) -> None:
-            with self.journal.step(name):
-                self.journal.wrote(name.removesuffix(CORRECTED), computed_anew(step))
-
-        with ThreadPoolExecutor(THREADS) as pool:
-            _raise_first(pool.map(lambda step: timed(*step), steps))
-
-
-def computed_anew(step: Callable[[], T]) -> T:
-    """Does a step, and does it again where maintenance (a compaction, a new column) has committed in between.
-
-    The step reads its tables anew and computes from them, so nothing outdated is committed; one that had taken effect
-    finds so, as after a kill.
-    """
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return step()
-        except CONFLICTS as conflict:
-            log.info("computing anew: %s", str(conflict).splitlines()[0])
-    return step()
-
-
-def _raise_first(results: Iterable[None]) -> None:
-    for _ in results:
-        pass

@@ -16,6 +16,9 @@ from typing import Any
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.settings import Settings
 
+_TAIL_BYTES = 1 << 20
+"""More than the longest line."""
+
 
 def journal_path(settings: Settings, job: str = SPARK_INGEST) -> Path:
     return settings.home / "logs" / f"{settings.prefixed(job)}.progress.jsonl"
@@ -27,6 +30,17 @@ def finished_batches(settings: Settings, since: datetime) -> Iterator[dict[str, 
         entry = json.loads(line)
         if entry["event"] == "end" and entry["input_rows"] and datetime.fromisoformat(entry["started_at"]) >= since:
             yield entry
+
+
+def last_batch_ended(settings: Settings) -> bool:
+    """Whether the newest batch was done whole, so that no row is owed; False before the first."""
+    path = journal_path(settings)
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        lines = file.read().splitlines()
+    return bool(lines) and json.loads(lines[-1])["event"] == "end"
 
 
 class Journal:

@@ -10,9 +10,10 @@ No two commits of one table race: its owner is this driver, which refreshes each
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import reduce
+from typing import Any
 
 import polars as pl
 from pyspark.sql import DataFrame, Row
@@ -36,7 +37,8 @@ FILES_PER_COMMIT = 2
 class Cycle:
     """One pass over the refreshed tables.
 
-    `versions` pins the tables read. `clicks` and `purchases` are the events whose rows are to be refreshed.
+    `versions` pins the tables read. `clicks` and `purchases` are the events whose rows are to be refreshed. `details`:
+    what the commits say beside their batch.
     """
 
     tables: DeltaTables
@@ -46,13 +48,14 @@ class Cycle:
     job: str
     batch_id: int
     changed_by: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def touched_purchases(self) -> pl.DataFrame:
         """What Polars needs to know of the purchases."""
         return pl.DataFrame(self.purchases.select(*revenue.TOUCHED).toArrow())
 
     def commit(self, *sources: str) -> Commit:
-        return Commit(self.job, self.batch_id, {name: self.versions[name] for name in sources})
+        return Commit(self.job, self.batch_id, {name: self.versions[name] for name in sources}, dict(self.details))
 
     def replacement(self, purpose: str, *sources: str) -> Replacement:
         """For the tables that Polars refreshes."""

@@ -1,0 +1,136 @@
+"""``lakehouse replay``: recompute what events touched, see what would change, swap it in, take it back."""
+
+import getpass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from lakehouse.replay import report, store
+from lakehouse.replay.request import TARGETS, TOPICS, Clock, Request
+from lakehouse.replay.staging import delete_staged
+from lakehouse.replay.steps import STEPS
+from lakehouse.replay.store import State
+from lakehouse.replay.words import describe
+from lakehouse.settings import load_settings
+
+app = typer.Typer(help="Recompute rows from their events; compare, swap in, undo.", no_args_is_help=True)
+console = Console(highlight=False)
+
+Number = Annotated[int, typer.Argument(help="Of the replay, as `plan` and `list` show it.")]
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time like 2026-03-01T14:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+@app.command(
+    epilog="Examples: lakehouse replay plan --from 2026-03-01T14:00Z --to 2026-03-01T15:00Z | "
+    "lakehouse replay plan --clock arrival --from 2026-03-01T14:00Z --to 2026-03-01T15:00Z --target gold.user_totals"
+)
+def plan(
+    start: Annotated[datetime, typer.Option("--from", parser=_time, metavar="TIME", help="First time, included; UTC.")],
+    end: Annotated[datetime, typer.Option("--to", parser=_time, metavar="TIME", help="Where it ends, not included.")],
+    clock: Annotated[Clock, typer.Option(help="By when events happened, or by when they arrived.")] = Clock.EVENT,
+    topic: Annotated[
+        list[str] | None, typer.Option(help=f"Once per topic: {', '.join(TOPICS)}; all without one.")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help=f"Once per table; all affected without one: {', '.join(TARGETS)}.")
+    ] = None,
+) -> None:
+    """Show what a replay would touch, and keep the plan; nothing is written to tables."""
+    request = Request.checked(start, end, datetime.now(UTC), clock, topic or TOPICS, target or ())
+    replay = store.plan_replay(load_settings(), request, getpass.getuser())
+    console.print(Markdown(describe(replay)))
+    console.print(f"\nApprove and run it: lakehouse replay run {replay.id}")
+
+
+@app.command(epilog="Example: lakehouse replay run 7")
+def run(
+    number: Number,
+    until: Annotated[str, typer.Option(help="The last step to carry out: recompute, diff, swap or record.")] = "record",
+) -> None:
+    """Approve a plan and carry it out; a replay that was interrupted goes on where it was."""
+    from jobs.batch.replay import CARRY_OUT
+
+    names = [step.name for step in STEPS]
+    if until not in names:
+        raise typer.BadParameter(f"{until!r} is no step; there are {', '.join(names)}")
+    settings = load_settings()
+    if store.get(settings, number).state is State.PLANNED:
+        store.approve(settings, number, getpass.getuser())
+    for step in STEPS[: names.index(until) + 1]:
+        with console.status(f"{step.name}: {step.does}"):
+            CARRY_OUT[step.name](settings, number)
+        console.print(f"{step.name} done")
+    _show(number)
+
+
+@app.command("list", epilog="Example: lakehouse replay list")
+def list_replays() -> None:
+    """Show the replays there are, newest first."""
+    shown = Table(box=None, pad_edge=False)
+    for name in ("replay", "state", "from", "to", "clock", "affected rows", "by"):
+        shown.add_column(name)
+    for replay in store.newest_first(load_settings()):
+        request = replay.plan.request
+        shown.add_row(
+            str(replay.id), replay.state, f"{request.start:%Y-%m-%d %H:%M}", f"{request.end:%Y-%m-%d %H:%M}",
+            request.clock, f"{replay.plan.affected_rows:,}", replay.requested_by,
+        )  # fmt: skip
+    console.print(shown)
+
+
+@app.command(epilog="Example: lakehouse replay status 7")
+def status(number: Number) -> None:
+    """Show how far a replay has come, its plan, and what it changes."""
+    console.print(Markdown(describe(store.get(load_settings(), number))))
+    _show(number)
+
+
+@app.command(epilog="Example: lakehouse replay cancel 7")
+def cancel(number: Number) -> None:
+    """End a replay before its rows are swapped in; its work stops, and the tables are as they were."""
+    settings = load_settings()
+    store.cancel(settings, number)
+    delete_staged(settings, number)
+    console.print(f"replay {number} is cancelled; its tables are as they were")
+
+
+@app.command(epilog="Example: lakehouse replay undo 7")
+def undo(number: Number) -> None:
+    """Bring back the rows that a replay replaced; what has come since stays."""
+    from jobs.batch.replay import undo as bring_back
+
+    with console.status("waiting for the owner of the tables"):
+        bring_back(load_settings(), number)
+    console.print(f"replay {number} is undone")
+
+
+def _show(number: int) -> None:
+    settings = load_settings()
+    replay = store.get(settings, number)
+    console.print(f"replay {number} is [bold]{replay.state}[/]" + (f": {replay.error}" if replay.error else ""))
+    if replay.diff is None:
+        return
+    shown = Table(box=None, pad_edge=False)
+    for name in ("table", "rows", "added", "removed", "changed", "columns"):
+        shown.add_column(name)
+    for found in replay.diff["tables"]:
+        columns = ", ".join(f"{name} {count}" for name, count in found["columns"].items())
+        shown.add_row(
+            found["table"],
+            f"{found['rows_before']:,}",
+            *(str(found[n]) for n in ("added", "removed", "changed")),
+            columns,
+        )
+    console.print(shown)
+    console.print(f"report: {report.path(settings, number)}", soft_wrap=True)

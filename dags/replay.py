@@ -1,0 +1,140 @@
+"""Recomputes what the events of a time touched: plan, approval, recomputation beside, diff, swap."""
+
+from datetime import datetime
+
+from airflow.sdk import DAG, Param, TriggerRule, chain, task
+
+from dags.assets import table_asset, topic_asset
+from infra.airflow.replay import PlanApproval, ReplayStep
+from lakehouse.replay.request import TARGETS, TOPICS, Clock
+from lakehouse.replay.steps import STEPS, UNDO
+
+NUMBER = "{{ ti.xcom_pull(task_ids='plan')['replay'] }}"
+
+with DAG(
+    "replay",
+    schedule=None,
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=4,
+    is_paused_upon_creation=False,
+    tags=["control"],
+    params={
+        "from": Param(
+            "2026-01-01T00:00:00Z", type="string", format="date-time", title="From", description="First time, included."
+        ),
+        "to": Param(
+            "2026-01-01T01:00:00Z",
+            type="string",
+            format="date-time",
+            title="To",
+            description="Where it ends, not included.",
+        ),
+        "clock": Param(
+            "event",
+            type="string",
+            enum=list(Clock),
+            title="Clock",
+            description="By when events happened, or by when they arrived in Kafka.",
+        ),
+        "topics": Param(
+            list(TOPICS),
+            type="array",
+            items={"type": "string", "enum": list(TOPICS)},
+            title="Topics",
+            description="Whose events.",
+        ),
+        "targets": Param(
+            [],
+            type="array",
+            items={"type": "string", "enum": list(TARGETS)},
+            title="Tables",
+            description="Which tables to set right; without any, all that the events affect.",
+        ),
+    },
+    doc_md="""
+### Replay
+
+Recomputes the rows that the events of a time range affect, from all their events, and swaps them in.
+
+1. **plan** finds out what is touched: offsets, events, rows, files, minutes; refused if it makes no sense.
+2. **approve** shows the plan and waits for *Approve* or *Reject* (Required Actions). Plans of at most
+   `LAKEHOUSE_REPLAY_UNATTENDED_ROWS` rows pass on their own.
+3. **recompute** computes the affected days from bronze into staging tables, beside the live streams.
+4. **diff** compares them with what is there: the button *Diff* shows the report.
+5. **swap** hands them to the tables' owner, which puts them in place in one commit per table and refreshes what arrived
+   since. It waits where the owner is stopped.
+6. **record** notes it in `ops.replays`.
+
+Marking a task failed, or the run, stops the work for real and leaves the tables as they were. To take a replay back
+that was swapped in, trigger `replay_undo` with its number (the plan's return value).
+""",
+):
+
+    @task(inlets=[topic_asset(name) for name in TOPICS])
+    def plan(params: dict, dag_run=None) -> dict:
+        from datetime import UTC
+
+        from lakehouse.replay import store
+        from lakehouse.replay.request import Request
+        from lakehouse.replay.words import describe
+        from lakehouse.settings import load_settings
+
+        start, end = (datetime.fromisoformat(params[name]) for name in ("from", "to"))
+        request = Request.checked(start, end, datetime.now(UTC), params["clock"], params["topics"], params["targets"])
+        replay = store.plan_replay(load_settings(), request, dag_run.triggering_user_name or "airflow")
+        return {"replay": replay.id, "rows": replay.plan.affected_rows, "plan": describe(replay)}
+
+    approve = PlanApproval(
+        task_id="approve",
+        subject=f"Swap in replay {NUMBER}?",
+        body="{{ ti.xcom_pull(task_ids='plan')['plan'] }}",
+        number=NUMBER,
+    )
+    steps = [ReplayStep(step=step, number=NUMBER) for step in STEPS]
+    steps[-1].outlets = [table_asset("ops.replays")]
+
+    @task(
+        trigger_rule=TriggerRule.ALL_DONE, doc_md="Ends a replay that was rejected, failed or stopped before its swap."
+    )
+    def close(number: str) -> str:
+        from lakehouse.replay import store
+        from lakehouse.replay.staging import delete_staged
+        from lakehouse.settings import load_settings
+
+        settings = load_settings()
+        try:
+            state = store.cancel(settings, int(number)).state
+        except store.ReplayError:
+            return store.get(settings, int(number)).state
+        delete_staged(settings, int(number))
+        return state
+
+    chain(plan(), approve, *steps)
+    steps[-1] >> close(NUMBER)
+
+with DAG(
+    "replay_undo",
+    schedule=None,
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    tags=["control"],
+    params={
+        "replay": Param(
+            1,
+            type="integer",
+            minimum=1,
+            title="Replay",
+            description="Its number, from the plan of the run that made it.",
+        )
+    },
+    doc_md="""
+### Undo a replay
+
+Brings back the rows that a replay replaced, as they were before it; what has arrived since is refreshed into them.
+Refused where the versions before are no longer kept (7 days), and where a later replay has written the same rows.
+""",
+):
+    ReplayStep(step=UNDO, number="{{ params['replay'] }}", inlets=[table_asset("ops.replays")])

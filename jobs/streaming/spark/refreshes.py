@@ -1,0 +1,114 @@
+"""All refreshes of one pass: from the silver events whose rows are to be refreshed to every table made of them."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+import polars as pl
+from pyspark.sql import DataFrame
+
+from jobs.rust_engines import alerts, fraud, revenue, transactions
+from jobs.streaming.spark import refresh
+from jobs.streaming.spark.delta_tables import CONFLICTS, DeltaTables
+from jobs.streaming.spark.metrics import product_metrics_5m
+from jobs.streaming.spark.progress import Journal
+from lakehouse.contracts.tables import SPARK_INGEST
+
+T = TypeVar("T")
+log = logging.getLogger(SPARK_INGEST)
+
+THREADS: Final = 3
+"""Steps of one stage run side by side: most of a small commit is waiting for the store."""
+
+ATTEMPTS: Final = 5
+"""How often a step is done before a table that others keep changing fails the pass."""
+
+CORRECTED: Final = " corrected"
+PINNED: Final = (refresh.CLICKS, refresh.PURCHASES, transactions.TABLE)
+"""The silver tables that all others are computed from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshes:
+    """`changed_by`: what the rows say of themselves. `details`: what the commits say beside their batch."""
+
+    tables: DeltaTables
+    journal: Journal
+    batch_id: int
+    changed_by: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(self, clicks: DataFrame, purchases: DataFrame, paid: pl.DataFrame) -> None:
+        """Refreshes what the clicks, purchases and transactions (`paid`, columns `fraud.TOUCHED`) affect."""
+        cycle = refresh.Cycle(
+            self.tables,
+            {name: self.tables.version(name) for name in PINNED},
+            clicks,
+            purchases,
+            SPARK_INGEST,
+            self.batch_id,
+            self.changed_by,
+            self.details,
+        )
+
+        def refresh_sessions() -> None:
+            for name, version in refresh.refresh_sessions(cycle).items():
+                self.journal.wrote(name, version)
+
+        def refresh_revenue() -> None:
+            for name, version in revenue.Refresh(
+                cycle.touched_purchases(),
+                cycle.versions[refresh.PURCHASES],
+                cycle.replacement("revenue", refresh.PURCHASES),
+            ).run():
+                self.journal.wrote(name, version)
+
+        def refresh_fraud() -> int | None:
+            version = cycle.versions[transactions.TABLE]
+            return fraud.Refresh(paid, version, cycle.replacement("fraud", transactions.TABLE)).run()
+
+        def refresh_alerts() -> int | None:
+            drawn_from = replace(cycle, versions={name: self.tables.version(name) for name in alerts.SOURCES})
+            return alerts.Refresh(drawn_from.replacement("alerts", *alerts.SOURCES)).run()
+
+        together(
+            self.journal,
+            ("silver.sessions", refresh_sessions),
+            (product_metrics_5m.METRIC.table, lambda: refresh.refresh_metric(cycle, product_metrics_5m.METRIC)),
+            ("silver.purchase_clicks", lambda: refresh.refresh_purchase_clicks(cycle)),
+            ("revenue and totals", refresh_revenue),
+            (fraud.TABLE, refresh_fraud),
+        )
+        together(self.journal, (alerts.TABLE, refresh_alerts))
+
+
+def together(journal: Journal, *steps: tuple[str, Callable[[], int | None]]) -> None:
+    """Runs steps that touch different tables side by side; the first error is raised once all have ended."""
+
+    def timed(name: str, step: Callable[[], int | None]) -> None:
+        with journal.step(name):
+            journal.wrote(name.removesuffix(CORRECTED), computed_anew(step))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        _raise_first(pool.map(lambda step: timed(*step), steps))
+
+
+def computed_anew(step: Callable[[], T]) -> T:
+    """Does a step, and does it again where maintenance (a compaction, a new column) has committed in between.
+
+    The step reads its tables anew and computes from them, so nothing outdated is committed; one that had taken effect
+    finds so, as after a kill.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return step()
+        except CONFLICTS as conflict:
+            log.info("computing anew: %s", str(conflict).splitlines()[0])
+    return step()
+
+
+def _raise_first(results: Iterable[None]) -> None:
+    for _ in results:
+        pass

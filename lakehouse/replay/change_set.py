@@ -1,0 +1,43 @@
+"""What a replay hands to the owner of its tables."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of `table`: the rows of `days` (none: all rows) are to be those of the Delta table at `path`, at `version`."""
+
+    table: str
+    path: str
+    version: int
+    days: tuple[date, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    """`label`: what the commits say of themselves, and why. `silver`: the versions that the rows were computed from;
+    what silver has gained since is refreshed after the swap. `bounds`: by topic and partition, the highest offset of
+    the scope's days in that silver; rows of silver beyond them are younger than the replay, and stay. `contracts`: as
+    `lakehouse.replay.plan.contracts_of`.
+    """
+
+    label: str
+    parts: tuple[Part, ...]
+    silver: dict[str, int]
+    bounds: dict[str, dict[int, int]]
+    contracts: str
+
+    def to_json(self) -> dict[str, Any]:
+        dumped: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        return dumped
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "ChangeSet":
+        return _ADAPTER.validate_python(content)
+
+
+_ADAPTER: Final = TypeAdapter(ChangeSet)

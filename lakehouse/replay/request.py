@@ -1,0 +1,82 @@
+"""What somebody asks to be replayed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from lakehouse.contracts.events import CLICKS, PURCHASES, TRANSACTIONS
+from lakehouse.contracts.tables import SPARK_INGEST, TABLES, table
+from lakehouse.semantics.scopes import SCOPES
+
+TOPICS: Final = (CLICKS.topic, PURCHASES.topic, TRANSACTIONS.topic)
+"""Whose events can be replayed; the changelogs are applied whole whenever they change."""
+
+TARGETS: Final = tuple(
+    t.name
+    for t in TABLES.values()
+    if t.owner == SPARK_INGEST
+    and t.layer in ("silver", "gold")
+    and not t.insert_only
+    and set(SCOPES[t.name].affected) & set(TOPICS)
+)
+"""Tables whose rows can be recomputed, in the order of their contracts."""
+
+
+class Clock(StrEnum):
+    EVENT = "event"
+    """When it happened, by the event itself."""
+    ARRIVAL = "arrival"
+    """When Kafka's broker took it, by the record."""
+
+
+class RequestError(ValueError):
+    """Such a replay makes no sense; nothing was touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The events of `topics` whose time by `clock` lies in [start, end), and the tables to set right for them."""
+
+    topics: tuple[str, ...]
+    clock: Clock
+    start: datetime
+    end: datetime
+    targets: tuple[str, ...]
+
+    @classmethod
+    def checked(
+        cls,
+        start: datetime,
+        end: datetime,
+        now: datetime,
+        clock: str = Clock.EVENT,
+        topics: Sequence[str] = TOPICS,
+        targets: Sequence[str] = (),
+    ) -> "Request":
+        """A request that makes sense; without `targets`, all tables that events of `topics` affect.
+
+        Raises:
+            RequestError: it doesn't; the message says why, and what would.
+            UnknownTableError: there is no such table.
+        """
+        if start.tzinfo is None or end.tzinfo is None:
+            raise RequestError(f"{start} to {end} has no time zone: say 2026-03-01T14:00Z")
+        if end <= start:
+            raise RequestError(f"the replay would end at {end}, and begin at {start}: 'to' must lie after 'from'")
+        if end > now:
+            raise RequestError(f"{end} lies in the future; it is {now:%Y-%m-%dT%H:%M:%SZ}")
+        if unknown := [name for name in topics if name not in TOPICS]:
+            raise RequestError(f"{', '.join(unknown)} can't be replayed; what can: {', '.join(TOPICS)}")
+        if not topics:
+            raise RequestError(f"no topic to replay; there are {', '.join(TOPICS)}")
+        affected = tuple(name for name in TARGETS if set(SCOPES[name].affected) & set(topics))
+        for name in targets:
+            table(name)
+            if name not in TARGETS:
+                raise RequestError(f"{name} is not a table that replays write; those are {', '.join(TARGETS)}")
+            if name not in affected:
+                raise RequestError(f"{name} does not depend on {', '.join(topics)}; what does: {', '.join(affected)}")
+        chosen = tuple(name for name in affected if name in targets) if targets else affected
+        return cls(tuple(topics), Clock(clock), start, end, chosen)

@@ -1,0 +1,275 @@
+"""Replays and their change sets in PostgreSQL, schema ``replay``; each namespace sees its own."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow, class_row
+from psycopg.types.json import Jsonb
+from pydantic import TypeAdapter
+
+from lakehouse.replay.plan import Plan, make_plan
+from lakehouse.replay.request import Request
+from lakehouse.runtime.wanted import connection
+from lakehouse.settings import Settings
+
+_SCHEMA: Final = Path(__file__).with_name("schema.sql")
+_PLAN: Final = TypeAdapter(Plan)
+
+
+class State(StrEnum):
+    PLANNED = "planned"
+    APPROVED = "approved"
+    RECOMPUTED = "recomputed"
+    COMPARED = "compared"
+    SWAPPING = "swapping"
+    DONE = "done"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+OPEN: Final = (State.PLANNED, State.APPROVED, State.RECOMPUTED, State.COMPARED, State.SWAPPING, State.UNDOING)
+"""States of replays that will still write, or may."""
+
+
+class ReplayError(RuntimeError):
+    """A replay can't do what was asked of it; the message says why. Nothing was touched."""
+
+
+class Kind(StrEnum):
+    SWAP = "swap"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One replay, as far as it has come."""
+
+    id: int
+    state: State
+    plan: Plan
+    recomputed: dict[str, Any] | None
+    diff: dict[str, Any] | None
+    outcome: dict[str, Any] | None
+    undone: dict[str, Any] | None
+    error: str | None
+    requested_by: str
+    approved_by: str | None
+    requested_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A change set as its owner sees it; `content` is that of `lakehouse.replay.change_set.ChangeSet`."""
+
+    replay: int
+    kind: Kind
+    content: dict[str, Any]
+    state: str
+    attempts: int
+    result: dict[str, Any] | None
+    error: str | None
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[psycopg.Connection[TupleRow]]:
+    with connection(settings) as database:
+        if database.execute("SELECT to_regclass('replay.change_sets')").fetchone() == (None,):
+            database.execute(_SCHEMA.read_bytes())
+        yield database
+
+
+def plan_replay(settings: Settings, request: Request, requested_by: str) -> Replay:
+    """Plans a replay and keeps it, to be approved.
+
+    Raises:
+        RequestError: no event lies in the range.
+        ReplayError: it overlaps one that is not finished.
+        TableMissingError, ServiceDownError: as `lakehouse.replay.plan.make_plan`; PostgreSQL does not answer.
+    """
+    plan = make_plan(settings, request, _rate(newest_first(settings)))
+    with _database(settings) as database:
+        database.execute("SELECT pg_advisory_xact_lock(hashtext('replay plans'))")
+        for other in _all(database, settings, OPEN):
+            if shared := plan.overlap(other.plan):
+                raise ReplayError(
+                    f"replay {other.id} ({other.state}) is to write {shared} too: let it end, or cancel it by "
+                    f"`lakehouse replay cancel {other.id}`"
+                )
+        row = database.execute(
+            "INSERT INTO replay.replays (namespace, state, plan, requested_by) VALUES (%s, %s, %s, %s) RETURNING id",
+            [settings.namespace, State.PLANNED, Jsonb(_PLAN.dump_python(plan, mode="json")), requested_by],
+        ).fetchone()
+        return _one(database, settings, row[0] if row else 0)
+
+
+def _rate(replays: Sequence[Replay]) -> float | None:
+    """Events per second of the replays that were carried out; None without one."""
+    done = [(replay.plan.reads, replay.recomputed["seconds"]) for replay in replays if replay.recomputed]
+    return sum(reads for reads, _ in done) / sum(seconds for _, seconds in done) if done else None
+
+
+def approve(settings: Settings, number: int, who: str) -> Replay:
+    """Lets a planned replay be carried out. Raises ReplayError, ServiceDownError."""
+    return advance(settings, number, (State.PLANNED,), State.APPROVED, approved_by=who)
+
+
+def get(settings: Settings, number: int) -> Replay:
+    """Raises ReplayError: there is none of this number. ServiceDownError."""
+    with _database(settings) as database:
+        return _one(database, settings, number)
+
+
+def newest_first(settings: Settings, limit: int = 20) -> list[Replay]:
+    """Raises ServiceDownError."""
+    with _database(settings) as database:
+        return _all(database, settings)[:limit]
+
+
+def advance(settings: Settings, number: int, before: tuple[State, ...], after: State, **values: Any) -> Replay:
+    """Moves a replay from one of the states `before` to `after`, and keeps `values` (columns) with it.
+
+    Raises:
+        ReplayError: it is in another state: somebody cancelled it, or a step was left out.
+        ServiceDownError: PostgreSQL does not answer.
+    """
+    columns = [sql.SQL(", {} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values]
+    given = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()}
+    with _database(settings) as database:
+        moved = database.execute(
+            sql.SQL(
+                "UPDATE replay.replays SET state = %(after)s, changed_at = clock_timestamp(){} "
+                "WHERE id = %(id)s AND namespace = %(namespace)s AND state = ANY(%(before)s)"
+            ).format(sql.Composed(columns)),
+            given | {"after": after, "id": number, "namespace": settings.namespace, "before": list(before)},
+        )
+        replay = _one(database, settings, number)
+        if not moved.rowcount:
+            raise ReplayError(f"replay {number} is {replay.state}, not {' or '.join(before)}")
+        return replay
+
+
+def cancel(settings: Settings, number: int) -> Replay:
+    """Ends a replay before its change set was taken; its owner will not take it.
+
+    Raises:
+        ReplayError: it has ended, or its rows are being swapped in just now (undo it afterwards).
+        ServiceDownError: PostgreSQL does not answer.
+    """
+    with _database(settings) as database:
+        replay = _one(database, settings, number, lock=True)
+        if replay.state not in OPEN or replay.state is State.UNDOING:
+            raise ReplayError(f"replay {number} is {replay.state}: there is nothing to cancel")
+        taken = database.execute(
+            "SELECT 1 FROM replay.change_sets WHERE replay = %s AND (attempts > 0 OR state = 'applied') FOR UPDATE",
+            [number],
+        ).fetchone()
+        if taken:
+            raise ReplayError(f"replay {number} is being swapped in; `lakehouse replay undo {number}` takes it back")
+        database.execute("UPDATE replay.change_sets SET state = 'withdrawn' WHERE replay = %s", [number])
+        database.execute(
+            "UPDATE replay.replays SET state = %s, changed_at = clock_timestamp() WHERE id = %s",
+            [State.CANCELLED, number],
+        )
+        return _one(database, settings, number)
+
+
+def hand_over(settings: Settings, number: int, kind: Kind, content: dict[str, Any]) -> None:
+    """Gives a change set to the owner of its tables; one that is there already stays."""
+    with _database(settings) as database:
+        database.execute(
+            "INSERT INTO replay.change_sets (replay, kind, namespace, content) VALUES (%s, %s, %s, %s) "
+            "ON CONFLICT (replay, kind) DO NOTHING",
+            [number, kind, settings.namespace, Jsonb(content)],
+        )
+
+
+def handed(settings: Settings, number: int, kind: Kind) -> Handed | None:
+    """What has become of a change set. Raises ServiceDownError."""
+    with _database(settings) as database:
+        return _handed(database, "replay = %s AND kind = %s", [number, kind])
+
+
+def take(settings: Settings) -> Handed | None:
+    """The oldest change set that waits, counted as one attempt more; None without one. For the owner."""
+    with _database(settings) as database:
+        found = _handed(
+            database, "namespace = %s AND state = 'waiting' ORDER BY handed_at LIMIT 1 FOR UPDATE", [settings.namespace]
+        )
+        if found is not None:
+            database.execute(
+                "UPDATE replay.change_sets SET attempts = attempts + 1 WHERE replay = %s AND kind = %s",
+                [found.replay, found.kind],
+            )
+        return found
+
+
+def waiting(settings: Settings) -> bool:
+    """Whether a change set waits for its owner; cheap. Raises ServiceDownError."""
+    with _database(settings) as database:
+        found = database.execute(
+            "SELECT 1 FROM replay.change_sets WHERE namespace = %s AND state = 'waiting' LIMIT 1", [settings.namespace]
+        ).fetchone()
+    return found is not None
+
+
+def note(settings: Settings, number: int, kind: Kind, result: dict[str, Any]) -> None:
+    """What the owner must know if it has to begin again."""
+    with _database(settings) as database:
+        database.execute(
+            "UPDATE replay.change_sets SET result = %s WHERE replay = %s AND kind = %s", [Jsonb(result), number, kind]
+        )
+
+
+def settle(
+    settings: Settings, number: int, kind: Kind, result: dict[str, Any] | None, error: str | None = None
+) -> None:
+    """The owner has applied a change set, or, with `error`, refuses it."""
+    with _database(settings) as database:
+        database.execute(
+            "UPDATE replay.change_sets SET state = %s, result = %s, error = %s WHERE replay = %s AND kind = %s",
+            ["refused" if error else "applied", Jsonb(result), error, number, kind],
+        )
+
+
+_REPLAYS: Final = sql.SQL(
+    "SELECT id, state, plan, recomputed, diff, outcome, undone, error, requested_by, approved_by, requested_at, "
+    "changed_at FROM replay.replays WHERE namespace = %s AND "
+)
+_CHANGE_SETS: Final = sql.SQL(
+    "SELECT replay, kind, content, state, attempts, result, error FROM replay.change_sets WHERE "
+)
+
+
+def _all(
+    database: psycopg.Connection[TupleRow], settings: Settings, states: tuple[State, ...] = tuple(State)
+) -> list[Replay]:
+    query = _REPLAYS + sql.SQL("state = ANY(%s) ORDER BY id DESC")
+    return [_replay(row) for row in database.execute(query, [settings.namespace, list(states)]).fetchall()]
+
+
+def _one(database: psycopg.Connection[TupleRow], settings: Settings, number: int, lock: bool = False) -> Replay:
+    query = _REPLAYS + sql.SQL("id = %s FOR UPDATE" if lock else "id = %s")
+    row = database.execute(query, [settings.namespace, number]).fetchone()
+    if row is None:
+        raise ReplayError(f"there is no replay {number}; `lakehouse replay list` shows those that are")
+    return _replay(row)
+
+
+def _replay(row: TupleRow) -> Replay:
+    number, state, plan, *others = row
+    return Replay(number, State(state), _PLAN.validate_python(plan, strict=False), *others)
+
+
+def _handed(database: psycopg.Connection[TupleRow], where: LiteralString, values: Sequence[str | int]) -> Handed | None:
+    with database.cursor(row_factory=class_row(Handed)) as cursor:
+        return cursor.execute(_CHANGE_SETS + sql.SQL(where), values).fetchone()

@@ -1,0 +1,54 @@
+"""A plan in words, as Markdown: what an operator approves."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from lakehouse.replay.plan import Plan
+from lakehouse.replay.store import Replay
+
+_SHOWN_DAYS: Final = 3
+
+
+def describe(replay: Replay) -> str:
+    """The plan of `replay`: what it reads, what it rewrites, how long it may take, how far back undo will reach."""
+    plan = replay.plan
+    request = plan.request
+    events = ", ".join(f"{count:,} of {topic}" for topic, count in plan.events.items())
+    took = "no earlier replay to tell from" if plan.estimated_seconds is None else _minutes(plan.estimated_seconds)
+    lines = [
+        f"**Replay {replay.id}**: events from {request.start:%Y-%m-%d %H:%M:%SZ} to {request.end:%Y-%m-%d %H:%M:%SZ} "
+        f"by {request.clock} time, code {plan.code_version}.",
+        "",
+        f"- In the range: {events}; {sum(plan.users.values()):,} users.",
+        f"- To recompute {len(plan.days)} days, {plan.reads:,} events are read; estimate: {took}.",
+        f"- Kafka holds the range {'only in part: bronze has the rest' if plan.beyond_kafka else 'whole'}.",
+        f"- Undo reaches until {plan.undo_reaches(datetime.now(UTC)):%Y-%m-%d} if it is swapped in today.",
+        "",
+        "| table | affected rows | days rewritten | files | bytes |",
+        "|---|---|---|---|---|",
+        *(f"| {t.table} | {t.rows:,} | {_days(t.days)} | {t.files} | {t.bytes:,} |" for t in plan.touched),
+        "",
+        "| partition | offsets that may hold the range | Kafka begins at |",
+        "|---|---|---|",
+        *_offsets(plan),
+    ]
+    return "\n".join(lines)
+
+
+def _offsets(plan: Plan) -> list[str]:
+    return [
+        f"| {topic}[{partition}] | {found.first:,} to {found.end:,} | {found.kafka_begins:,} |"
+        for topic, partitions in plan.offsets.items()
+        for partition, found in sorted(partitions.items())
+    ]
+
+
+def _days(days: tuple[object, ...]) -> str:
+    if not days:
+        return "all"
+    shown = ", ".join(str(day) for day in days[:_SHOWN_DAYS])
+    return shown + (f" and {len(days) - _SHOWN_DAYS} more" if len(days) > _SHOWN_DAYS else "")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"

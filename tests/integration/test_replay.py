@@ -1,0 +1,207 @@
+"""A replay beside the live Spark stream: gold and silver are damaged, found, repaired while events arrive and processes
+are killed at each step, and brought back by undo.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from jobs.catalog import JOBS
+from jobs.streaming.spark.progress import journal_path
+from lakehouse.compare import COMPARED, compare
+from lakehouse.compare.reference import Reference
+from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.delta import Once, create_table, open_table, replace_days, scan
+from lakehouse.delta.write import to_arrow
+from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.topics import create_topics
+from lakehouse.produce import send_day
+from lakehouse.replay import report, store
+from lakehouse.replay.request import Clock, Request, RequestError
+from lakehouse.replay.steps import STEPS
+from lakehouse.replay.store import ReplayError, State
+from lakehouse.settings import ROOT, Settings
+from tests.integration.spark_lake import Driver, ingest_transactions, profile, send, version
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from tests.conftest import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(2400)]
+
+DAY = date(2026, 3, 2)
+NEXT = DAY + timedelta(days=1)
+WINDOWS = "gold.product_metrics_5m"
+PURCHASES = "silver.purchases"
+TABLES = [name for name in COMPARED if name in JOBS[SPARK_INGEST].writes]
+Rows = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def day_request(first: date = DAY, last: date = DAY) -> Request:
+    start = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    end = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
+    return Request.checked(start, end, datetime.now(UTC))
+
+
+def damage(settings: Settings, name: str, change: Rows) -> None:
+    """Replaces a day's rows behind their owner's back."""
+    rows = scan(settings, name, dates=(DAY, DAY)).collect()
+    replace_days(settings, name, [DAY], to_arrow(name, change(rows)), Once.new("damage"))
+
+
+def begin(settings: Settings, step: str, number: int) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"LAKEHOUSE_NAMESPACE": settings.namespace}
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobs.batch.replay", step, str(number)],
+        cwd=ROOT,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def carry_out(settings: Settings, step: str, number: int) -> None:
+    assert begin(settings, step, number).wait(900) == 0, f"{step} of replay {number} failed"
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+
+def swapped_steps(settings: Settings, number: int) -> list[str]:
+    """Which tables of a change set its owner's journal says are done."""
+    journal = journal_path(settings, "replays")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    return [line["step"] for line in lines if line["batch_id"] == number and line["event"] == "step"]
+
+
+@pytest.fixture(scope="module")
+def tenant(stack: "Stack", seed: int) -> Settings:
+    settings = stack.ensure("kafka", "minio", "postgres").model_copy(update={"namespace": "replayed"})
+    create_topics(settings)
+    create_table(settings, "bronze.transactions")
+    send(settings, [version("mug", -600, 100), profile("kim", 0, "A"), ("shop.clicks", "kim", b"{")])
+    for day in (DAY, NEXT):
+        send_day(settings, ShopDay(day, 1200, 120, seed, late=0.05, very_late=0.02, duplicates=0.05, transactions=300))
+    return settings
+
+
+def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_it_back(
+    tenant: Settings, seed: int
+) -> None:
+    with Driver(tenant) as driver:
+        driver.drain()
+        ingest_transactions(tenant, Reference.read(tenant, compare(tenant, ["gold.user_totals"]).offsets))
+        damage(tenant, WINDOWS, lambda rows: rows.with_columns(revenue_cents=pl.col("revenue_cents") + 1))
+        damage(tenant, PURCHASES, lambda rows: rows.sort("event_time", "event_id")[1:])
+        damaged = scan(tenant, WINDOWS, dates=(DAY, DAY)).collect()
+        lost = scan(tenant, PURCHASES, dates=(DAY, DAY)).collect().height
+
+        replay = store.plan_replay(tenant, day_request(), "test")
+        assert set(replay.plan.event_days) == {DAY}
+        assert not replay.plan.beyond_kafka
+        with pytest.raises(ReplayError, match=f"replay {replay.id} "):
+            store.plan_replay(tenant, day_request(DAY, NEXT), "test")
+        store.approve(tenant, replay.id, "test")
+
+        # Events of the day that is replayed arrive while its rows are recomputed.
+        send_day(tenant, ShopDay(DAY, 300, 60, seed + 1, late=0.2))
+        recomputation = begin(tenant, "recompute", replay.id)
+        until(lambda: _staged(tenant, replay.id), 300, "no table staged")
+        kill(recomputation)
+        carry_out(tenant, "recompute", replay.id)
+        carry_out(tenant, "diff", replay.id)
+        found = {d["table"]: d for d in (store.get(tenant, replay.id).diff or {})["tables"]}
+        # A window to which an event has come meanwhile was refreshed by the stream.
+        assert damaged.height / 2 < found[WINDOWS]["changed"] <= damaged.height
+        assert found[WINDOWS]["columns"] == {"revenue_cents": found[WINDOWS]["changed"]}
+        assert (found[PURCHASES]["added"], found[PURCHASES]["removed"]) == (1, 0)
+        # What the stream has since computed from the damaged silver may differ too.
+        assert {WINDOWS, PURCHASES} <= {n for n, d in found.items() if d["added"] or d["removed"] or d["changed"]}
+        assert WINDOWS in report.path(tenant, replay.id).read_text(encoding="utf-8")
+
+        waiting = begin(tenant, "swap", replay.id)
+        until(lambda: swapped_steps(tenant, replay.id), 300, "no table swapped in", every=0.01)
+        driver.kill()
+        kill(waiting)
+    with Driver(tenant) as driver:
+        carry_out(tenant, "swap", replay.id)
+        carry_out(tenant, "record", replay.id)
+        carry_out(tenant, "record", replay.id)
+        driver.drain()
+        comparison = compare(tenant, TABLES)
+        assert [t for t in comparison.tables if not t.equal] == []
+        recorded = scan(tenant, "ops.replays").collect()
+        assert sorted(recorded["table"]) == sorted({PURCHASES, *replay.plan.request.targets})
+        assert not _staged(tenant, replay.id)
+
+        carry_out(tenant, "undo", replay.id)
+        driver.drain()
+        before = damaged.select("product_id", "window_start", "revenue_cents", "events")
+        after = scan(tenant, WINDOWS, dates=(DAY, DAY)).select(before.columns).collect()
+        # What arrived since has been refreshed into the rows that it belongs to; the others are as they were.
+        untouched = after.join(before, ["product_id", "window_start", "events"], "inner", suffix="_before")
+        assert untouched.height > damaged.height / 2
+        assert untouched["revenue_cents"].equals(untouched["revenue_cents_before"])
+        assert store.get(tenant, replay.id).state is State.UNDONE
+
+        again = store.plan_replay(tenant, day_request(), "test")
+        store.approve(tenant, again.id, "test")
+        for step in STEPS:
+            carry_out(tenant, step.name, again.id)
+        driver.drain()
+        comparison = compare(tenant, TABLES)
+        assert [t for t in comparison.tables if not t.equal] == []
+        assert scan(tenant, PURCHASES, dates=(DAY, DAY)).collect().height > lost
+
+
+def test_a_cancelled_replay_ends_its_process_and_leaves_the_tables(tenant: Settings) -> None:
+    before = {name: open_table(tenant, name).version() for name in TABLES}
+    replay = store.plan_replay(tenant, day_request(NEXT, NEXT), "test")
+    store.approve(tenant, replay.id, "test")
+    recomputation = begin(tenant, "recompute", replay.id)
+    until(lambda: _staged(tenant, replay.id), 300, "no table staged")
+    store.cancel(tenant, replay.id)
+    assert recomputation.wait(30) != 0
+    until(lambda: not _processes_of(recomputation.pid), 30, "Spark lives on")
+    assert {name: open_table(tenant, name).version() for name in TABLES} == before
+    with pytest.raises(ReplayError, match="cancelled"):
+        store.approve(tenant, replay.id, "test")
+
+
+def test_a_time_without_events_is_refused_with_where_there_are_some(tenant: Settings) -> None:
+    with pytest.raises(RequestError, match=r"no event lies from 2020-01-01T00:00:00Z .* from 2026-03-0"):
+        store.plan_replay(tenant, day_request(date(2020, 1, 1), date(2020, 1, 1)), "test")
+
+
+def test_a_plan_by_arrival_takes_the_events_that_came_then(tenant: Settings) -> None:
+    now = datetime.now(UTC)
+    request = Request.checked(
+        now - timedelta(hours=2), now, now, Clock.ARRIVAL, ["shop.purchases"], ["gold.user_totals"]
+    )
+    replay = store.plan_replay(tenant, request, "test")
+    store.cancel(tenant, replay.id)
+    assert replay.plan.events == {"shop.purchases": scan(tenant, "bronze.purchases").collect().height}
+    assert [(t.table, t.days) for t in replay.plan.touched] == [("gold.user_totals", ())]
+    assert {p: o.end for p, o in replay.plan.offsets["shop.purchases"].items()}.keys() == set(range(6))
+
+
+def _staged(settings: Settings, number: int) -> bool:
+    from lakehouse.object_store import build_client
+    from lakehouse.replay.staging import prefix
+
+    layer = f"{settings.namespace}/staging/{prefix(number)}"
+    return any(True for _ in build_client(settings).list_objects(settings.bucket, layer, recursive=True))
+
+
+def _processes_of(group: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-g", str(group)], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]

@@ -1,0 +1,59 @@
+"""What may be asked of a replay, and what is refused with a sentence that helps."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from lakehouse.contracts.tables import UnknownTableError
+from lakehouse.replay.request import TARGETS, Clock, Request, RequestError
+
+NOW = datetime(2026, 3, 10, tzinfo=UTC)
+FROM = datetime(2026, 3, 1, 14, tzinfo=UTC)
+TO = datetime(2026, 3, 1, 15, tzinfo=UTC)
+
+
+def test_without_tables_all_that_the_events_affect_are_meant() -> None:
+    assert Request.checked(FROM, TO, NOW).targets == TARGETS
+    assert Request.checked(FROM, TO, NOW, topics=["shop.transactions"]).targets == (
+        "gold.fraud_decisions",
+        "gold.alerts",
+    )
+
+
+def test_tables_come_in_the_order_of_their_contracts() -> None:
+    names = ["gold.user_totals", "silver.sessions"]
+    assert Request.checked(FROM, TO, NOW, targets=names).targets == ("silver.sessions", "gold.user_totals")
+
+
+def test_tables_that_only_grow_and_marts_are_no_targets() -> None:
+    assert not {"silver.clicks", "bronze.clicks", "marts.product_daily", "silver.alerts_sent"} & set(TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [
+        (TO, FROM, "'to' must lie after 'from'"),
+        (FROM, FROM, "'to' must lie after 'from'"),
+        (FROM, datetime(2026, 3, 11, tzinfo=UTC), "lies in the future; it is 2026-03-10T00:00:00Z"),
+        (FROM.replace(tzinfo=None), TO, "has no time zone"),
+    ],
+)
+def test_times_that_make_no_sense_are_refused(start: datetime, end: datetime, says: str) -> None:
+    with pytest.raises(RequestError, match=says):
+        Request.checked(start, end, NOW)
+
+
+def test_topics_that_are_no_events_are_refused() -> None:
+    with pytest.raises(RequestError, match=r"shop.products can't be replayed; what can: shop.clicks"):
+        Request.checked(FROM, TO, NOW, topics=["shop.products"])
+    with pytest.raises(RequestError, match=r"no topic to replay"):
+        Request.checked(FROM, TO, NOW, topics=[])
+
+
+def test_tables_that_replays_do_not_write_are_refused() -> None:
+    with pytest.raises(UnknownTableError, match=r"gold.typo"):
+        Request.checked(FROM, TO, NOW, targets=["gold.typo"])
+    with pytest.raises(RequestError, match=r"marts.product_daily is not a table that replays write"):
+        Request.checked(FROM, TO, NOW, targets=["marts.product_daily"])
+    with pytest.raises(RequestError, match=r"gold.user_totals does not depend on shop.clicks"):
+        Request.checked(FROM, TO, NOW, Clock.ARRIVAL, ["shop.clicks"], ["gold.user_totals"])
