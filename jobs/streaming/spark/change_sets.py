@@ -56,17 +56,19 @@ class ChangeSets:
         threading.Thread(target=self._follow, name="change sets", daemon=True).start()
 
     def _follow(self) -> None:
+        trouble = ""
         while True:
+            before, trouble = trouble, ""
             try:
-                worked = store.waiting(self.settings) and self.apply_next()
+                if store.waiting(self.settings) and self.apply_next():
+                    continue
             except ServiceDownError as down:
-                log.warning("change sets wait: %s", down)
-                worked = False
+                trouble = str(down)
+                if trouble != before:
+                    log.warning("change sets wait: %s", trouble)
             except Exception:
                 log.exception("a change set failed; it is tried again")
-                worked = False
-            if not worked:
-                sleep(POLL_SECONDS)
+            sleep(POLL_SECONDS)
 
     def apply_next(self) -> bool:
         """Applies the oldest change set that waits, if there is one and no batch is half done; whether it did.
