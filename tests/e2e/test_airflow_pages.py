@@ -145,8 +145,12 @@ def test_the_same_as_data_with_the_last_comparison(logged_in: httpx.Client, shop
 
 def minute(airflow: AirflowClient) -> dict[str, str]:
     """A run of `streaming_jobs` that has ended: how each of its tasks did."""
-    run = airflow.trigger("streaming_jobs", {"jobs": []})
-    until(lambda: airflow.run_state(run) in FINISHED, 300, "the run has ended", every=1)
+    airflow.unpause("streaming_jobs")
+    try:
+        run = airflow.trigger("streaming_jobs", {"jobs": []})
+        until(lambda: airflow.run_state(run) in FINISHED, 300, "the run has ended", every=1)
+    finally:
+        airflow.pause("streaming_jobs")
     return airflow.task_states(run) | {"run": run.run_id}
 
 
