@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     """TTL of the transactions that Flink holds of a user who stays away, where no timer comes to clean them."""
     fraud_remember_hours: int = Field(7 * 24, ge=2)
     """TTL of what tells a transaction's copies; longer than `fraud_idle_hours`."""
+    overview_seconds: float = Field(2, gt=0)
+    """How long a reader of the page Lakehouse waits for the slowest answer."""
     parallelism: int = 2
     spark_trigger_seconds: int = 60
     """Seconds between the starts of two micro-batches while live."""

@@ -23,6 +23,8 @@ def isolated_environment(home: Path) -> dict[str, str]:
         # What lies between two micro-batches or checkpoints would be most of the time that one waits for.
         "LAKEHOUSE_SPARK_TRIGGER_SECONDS": "3",
         "LAKEHOUSE_FLINK_CHECKPOINT_SECONDS": "3",
+        # Many such share a machine, on which nothing answers as quickly as where one installation lives.
+        "LAKEHOUSE_OVERVIEW_SECONDS": "20",
         # It lives for minutes and sees some thousand events, too few for what compilers cost.
         "LAKEHOUSE_SPARK_CODEGEN": "false",
         "LAKEHOUSE_FLINK_JVM_OPTIONS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from lakehouse.alerts import notifier_groups
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
-from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, offset_range
+from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, offset_ranges
 from lakehouse.kafka.offsets import partition_counts
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
 from lakehouse.object_store import build_client
@@ -75,12 +75,13 @@ def lags(settings: Settings, names: Iterable[str] = tuple(CONSUMERS), ends: Posi
         ServiceDownError: Kafka, or for Spark MinIO, does not answer.
         ReadError: a topic does not exist.
     """
-    bounds: dict[str, tuple[Mapping[int, int], Mapping[int, int]]] = {}
+    names = tuple(names)
+    bounds = offset_ranges(settings, {topic for name in names for topic in CONSUMERS[name]})
     found = []
     for name in names:
         positions = spark_positions(settings) if name == SPARK_INGEST else committed_positions(settings, name)
         for topic in CONSUMERS[name]:
-            low, high = bounds.setdefault(topic, offset_range(settings, topic))
+            low, high = bounds[topic]
             for partition, end in sorted((ends or {}).get(topic, high).items()):
                 position = positions.get(topic, {}).get(partition)
                 found.append(Lag(name, topic, partition, low[partition], end, position))

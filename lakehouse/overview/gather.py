@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from lakehouse.contracts.tables import TABLES
 from lakehouse.overview.jobs import JobRow, job_row, questions_of
@@ -14,9 +14,6 @@ from lakehouse.overview.tables import TableRow, extent_of, last_checks, last_com
 from lakehouse.questions import Questions
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.settings import Settings
-
-SECONDS: Final = 2.0
-"""How long a reader waits for the slowest answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +36,11 @@ class Overview:
         return json.dumps(found, default=datetime.isoformat)
 
 
-def overview(settings: Settings, jobs: Iterable[JobSpec], questions: Questions, seconds: float = SECONDS) -> Overview:
-    """Finds out what it can of `jobs` and of every declared table within `seconds`; raises nothing of a service."""
+def overview(settings: Settings, jobs: Iterable[JobSpec], questions: Questions) -> Overview:
+    """Finds out what it can of `jobs` and of every declared table within `settings.overview_seconds`.
+
+    Raises nothing that a service does: it is said in the rows.
+    """
     at, began, jobs = datetime.now(UTC), time.monotonic(), tuple(jobs)
     asked: dict[str, Callable[[], Any]] = {
         "quality": partial(last_checks, settings),
@@ -49,7 +49,7 @@ def overview(settings: Settings, jobs: Iterable[JobSpec], questions: Questions, 
     for job in jobs:
         asked |= questions_of(settings, job)
     asked |= {f"table {name}": partial(extent_of, settings, name) for name in TABLES}
-    answers = questions.ask(asked, seconds)
+    answers = questions.ask(asked, settings.overview_seconds)
     return Overview(
         at,
         time.monotonic() - began,

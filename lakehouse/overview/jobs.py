@@ -94,7 +94,7 @@ def job_row(settings: Settings, job: JobSpec, answers: Mapping[str, Any]) -> Job
         found |= {
             "wanted": seen.wanted.wanted,
             "actual": actual.state,
-            "healthy": seen.healthy,
+            "healthy": None if actual.state is State.UNKNOWN else seen.healthy,
             "detail": actual.detail,
             "since": _time(actual.since_ms),
             "restarts": actual.restarts,
@@ -105,6 +105,8 @@ def job_row(settings: Settings, job: JobSpec, answers: Mapping[str, Any]) -> Job
         found |= {"checkpoint": f"batch {batch.number}", "checkpoint_at": batch.at}
     if isinstance(lag, tuple):
         found["lag"], found["waiting_seconds"] = lag
+    if found.get("actual") is State.UNKNOWN:  # PostgreSQL answers, and the job's engine doesn't
+        seen = Unanswered(found.pop("detail"))
     why = [answer.why for answer in (seen, lag, batch) if isinstance(answer, Unanswered)]
     return JobRow(
         job.name,

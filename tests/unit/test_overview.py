@@ -103,10 +103,22 @@ def test_what_is_owed_by_a_job_that_is_wanted_stopped_is_not_late() -> None:
 
 @pytest.mark.parametrize(
     ("actual", "wanted"),
-    [(State.FAILED, Wanted.RUNNING), (State.RUNNING, Wanted.STOPPED), (State.UNKNOWN, Wanted.STOPPED)],
+    [(State.FAILED, Wanted.RUNNING), (State.RUNNING, Wanted.STOPPED), (State.RESTARTING, Wanted.RUNNING)],
 )
 def test_a_job_that_is_not_as_wanted_is_not_ok(actual: State, wanted: Wanted) -> None:
-    assert not dashboard(actual=JobStatus(actual), wanted=wanted).ok
+    assert dashboard(actual=JobStatus(actual), wanted=wanted).wrong
+
+
+def test_a_job_whose_engine_does_not_answer_is_not_known_to_be_wrong() -> None:
+    row = dashboard(actual=JobStatus(State.UNKNOWN, detail=DOWN.why))
+
+    assert (row.wanted, row.healthy, row.unknown, row.wrong, row.ok) == (
+        Wanted.RUNNING,
+        None,
+        (DOWN.why,),
+        False,
+        False,
+    )
 
 
 def test_what_was_not_answered_is_said_once_and_the_rest_stands() -> None:
