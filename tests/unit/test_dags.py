@@ -88,7 +88,7 @@ def test_every_dag_and_parameter_is_described_and_none_catches_up(parsed: dict[s
 
 
 def test_a_task_per_job(parsed: dict[str, Any]) -> None:
-    beside = {"forgotten_work", "superseded_values", "lag"}
+    beside = {"look", "forgotten_work", "superseded_values", "lag"}
     assert set(parsed["dags"]["streaming_jobs"]["tasks"]) == JOBS.keys() | beside
 
 
