@@ -66,7 +66,7 @@ def test_no_import_errors(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert set(parsed["dags"]) == {
         "streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", "audit",
-        "replay", "replay_undo",
+        "replay", "replay_undo", "parity",
     }  # fmt: skip
 
 
@@ -109,6 +109,7 @@ def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
         "audit": ["ops.ledger"],
         "backfill_marts": ["marts.product_daily", "marts.region_daily", "marts.session_funnel", "ops.quality_results"],
         "catalog_refresh": ["shop.products", "shop.profiles"],
+        "parity": ["ops.parity"],
         "quality": ["ops.quality_results"],
         "replay": ["ops.replays"],
     }
