@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "compare": ("cli.compare", "Compare tables and Redis with the reference."),
     "audit": ("cli.audit", "Follow every Kafka record into the tables: lost, doubled, altered?"),
     "explain": ("cli.explain", "Show the Kafka records behind a row, and what last changed it."),
+    "parity": ("cli.parity", "Recompute random gold rows by the reference."),
     "replay": ("cli.replay", "Recompute what events touched; compare, swap in, undo."),
     "faults": ("cli.faults", "Break things while events flow, and see that nothing is lost."),
     "demo": ("cli.demo", "Run the whole lakehouse on real and generated events."),

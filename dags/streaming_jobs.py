@@ -20,11 +20,9 @@ def reconcile_job(job: JobSpec):
         doc_md=f"{job.guarantee}. Reads {', '.join(job.reads)}; writes {', '.join(job.writes)}.",
         inlets=[topic_asset(name) for name in job.reads],
     )
-    def reconcile_one(params: dict) -> str:
+    def reconcile_one() -> str:
         from lakehouse.runtime.reconcile import reconcile
 
-        if job.name not in params["jobs"]:
-            raise AirflowSkipException(f"{job.name} was left out by the parameter `jobs`")
         (action,) = reconcile(load_settings(), [job])
         return f"{action.step}: {action.reason}"
 
@@ -52,8 +50,8 @@ with DAG(
     doc_md="""
 ### Streaming jobs
 
-Each minute, each job of `jobs/catalog.py` is compared with its *wanted* state (PostgreSQL, `runtime.jobs`), one
-task per job, and made equal to it:
+Each minute, `look` compares each job of `jobs/catalog.py` with its *wanted* state (PostgreSQL, `runtime.jobs`). For
+those that differ their task runs, and makes them equal; the others' are skipped, as each task costs seconds of CPU:
 
 | wanted | actual | what the task does |
 |---|---|---|
@@ -72,8 +70,27 @@ These tasks write no table themselves, so they tell of no asset's update: each j
 the page *Lakehouse* in the menu how the tables are.
 """,
 ):
+
+    @task.branch(doc_md="Which of the tasks beside it have something to do.")
+    def look(params: dict) -> list[str]:
+        from lakehouse.live_generations import has_superseded
+        from lakehouse.runtime.reconcile import due
+        from lakehouse.runtime.submissions import forgotten
+        from lakehouse.services import ServiceDownError
+
+        settings = load_settings()
+        found = due(settings, [JOBS[name] for name in params["jobs"]])
+        if forgotten(settings):
+            found.append("forgotten_work")
+        try:
+            superseded = has_superseded(settings)
+        except ServiceDownError:
+            superseded = True
+        return [*found, *(["superseded_values"] if superseded else [])]
+
+    looked = look()
     for spec in JOBS.values():
-        reconcile_job(spec)
+        looked >> reconcile_job(spec)
 
     @task(doc_md="Ends submissions whose lease has run out: nobody waits for them any more.")
     def forgotten_work() -> list[str]:
@@ -81,7 +98,7 @@ the page *Lakehouse* in the menu how the tables are.
 
         return stop_forgotten(load_settings())
 
-    forgotten_work()
+    looked >> forgotten_work()
 
     @task(doc_md="Deletes the live values of earlier generations; skipped until the present one has arrived.")
     def superseded_values() -> int:
@@ -94,7 +111,7 @@ the page *Lakehouse* in the menu how the tables are.
         except NotDrainedError as error:
             raise AirflowSkipException(str(error)) from error
 
-    superseded_values()
+    looked >> superseded_values()
 
     @task(
         doc_md="How far each consumer is behind Kafka, why, and what to do; skipped where nobody can say.",

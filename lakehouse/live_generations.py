@@ -10,6 +10,19 @@ from lakehouse.settings import Settings
 JOB: Final = "live_dashboard"
 
 
+def has_superseded(settings: Settings) -> bool:
+    """Whether Redis may hold values of a generation before the job's.
+
+    Raises ServiceDownError: PostgreSQL or Redis does not answer.
+    """
+    migrate(settings)
+    values = LiveValues(settings)
+    try:
+        return values.cleared_below() < wanted_state(settings, JOB).generation
+    finally:
+        values.close()
+
+
 def delete_superseded(settings: Settings, timeout_seconds: float = 60) -> int:
     """Delete the values of generations before the job's, once its own has arrived; how many were deleted.
 

@@ -16,7 +16,7 @@ DAGS = frozenset(
 )
 
 
-FREQUENT = ("streaming_jobs", "audit")
+FREQUENT = ("streaming_jobs", "audit", "parity")
 """Paused: their runs by schedule cost most of a core, and what they do is done in the tests' own time."""
 
 

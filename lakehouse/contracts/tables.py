@@ -476,6 +476,21 @@ _DECLARED: Final = (
         insert_only=True,
     ),
     TableContract(
+        "ops.parity",
+        "parity",
+        (
+            Column("run_id", Type.STRING),
+            Column("checked_at", Type.TIMESTAMP),
+            Column("table", Type.STRING),
+            Column("row", Type.STRING),
+            Column("version", Type.LONG),
+            Column("equal", Type.BOOLEAN),
+            Column("columns", Type.STRING, nullable=True),
+        ),
+        ("run_id", "table", "row"),
+        insert_only=True,
+    ),
+    TableContract(
         "ops.replays",
         "replay",
         (

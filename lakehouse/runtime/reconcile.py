@@ -112,6 +112,24 @@ def reconcile(settings: Settings, jobs: Iterable[JobSpec]) -> list[Action]:
     return actions
 
 
+def due(settings: Settings, jobs: Iterable[JobSpec]) -> list[str]:
+    """The jobs that `reconcile` would do something about, or that nobody can tell the state of; nothing is done.
+
+    Raises `lakehouse.services.ServiceDownError` if PostgreSQL doesn't answer.
+    """
+    migrate(settings)
+    return [job.name for job in jobs if not _settled(settings, job)]
+
+
+def _settled(settings: Settings, job: JobSpec) -> bool:
+    seen = view(settings, job)
+    if seen.wanted.wanted is Wanted.STOPPED:
+        return not seen.actual.state.alive
+    driver = adapter(settings, job)
+    surplus = isinstance(driver, FlinkAdapter) and seen.healthy and bool(driver.surplus(job))
+    return seen.healthy and not surplus
+
+
 def _reconcile_held(settings: Settings, job: JobSpec) -> Action:
     driver = adapter(settings, job)
     # Read under the lock: who stopped the job wrote before waiting for it.

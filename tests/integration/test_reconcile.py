@@ -13,7 +13,8 @@ from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.checkpoints import newest_checkpoint
 from lakehouse.runtime.flink import FlinkAdapter
 from lakehouse.runtime.protocol import State
-from lakehouse.runtime.reconcile import Step, reconcile, start, stop, view
+from lakehouse.runtime.reconcile import Step, due, reconcile, start, stop, view
+from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.runtime.wanted import JobBusyError, Wanted, job_lock, set_wanted, wanted_state
 from lakehouse.settings import Settings
@@ -59,6 +60,14 @@ def running(settings: Settings) -> bool:
     return view(settings, NOTIFIER).healthy
 
 
+def step(settings: Settings, job: JobSpec) -> Step:
+    """What reconciling does; whether it is anything was to be known beforehand."""
+    expected = due(settings, [job])
+    (action,) = reconcile(settings, [job])
+    assert bool(expected) == (action.step is not Step.NOTHING)
+    return action.step
+
+
 def test_a_started_process_runs_and_is_back_within_10_s_of_its_kill(process: Settings) -> None:
     start(process, NOTIFIER, "test")
     until(lambda: running(process), 20)
@@ -78,7 +87,7 @@ def test_a_stopped_process_stays_stopped(process: Settings) -> None:
 
     stop(process, NOTIFIER, "ana")
 
-    assert [a.step for a in reconcile(process, [NOTIFIER])] == [Step.NOTHING]
+    assert step(process, NOTIFIER) is Step.NOTHING
     assert view(process, NOTIFIER).actual.restarts == 0
     assert pid(process) is None
     assert wanted_state(process, NOTIFIER.name).changed_by == "ana"
@@ -88,7 +97,7 @@ def test_a_wanted_process_that_the_supervisor_holds_stopped_is_started(process: 
     start(process, NOTIFIER, "test")
     Supervisor(process).stop(job_program(NOTIFIER.name))
 
-    assert [a.step for a in reconcile(process, [NOTIFIER])] == [Step.SUBMITTED]
+    assert step(process, NOTIFIER) is Step.SUBMITTED
 
     until(lambda: running(process), 20)
 
@@ -98,7 +107,7 @@ def test_an_unwanted_process_is_stopped(process: Settings) -> None:
     until(lambda: running(process), 20)
     set_wanted(process, NOTIFIER.name, Wanted.STOPPED, "test")
 
-    assert [a.step for a in reconcile(process, [NOTIFIER])] == [Step.STOPPED]
+    assert step(process, NOTIFIER) is Step.STOPPED
 
     assert pid(process) is None
 
@@ -124,7 +133,7 @@ def test_a_lost_flink_job_goes_on_from_its_checkpoint_in_the_same_generation(fli
     assert lost.restarts == 0
 
     adapter.cancel(DASHBOARD)  # behind the back of what is wanted
-    assert [a.step for a in reconcile(flink, [DASHBOARD])] == [Step.SUBMITTED]
+    assert step(flink, DASHBOARD) is Step.SUBMITTED
 
     until(lambda: adapter.status(DASHBOARD).state is State.RUNNING, 60)
     found = adapter.status(DASHBOARD)
@@ -142,6 +151,7 @@ def test_a_second_run_of_a_flink_job_is_cancelled(flink: Settings, monkeypatch: 
     start(flink, DASHBOARD, "test")
     second = adapter.submit(DASHBOARD)
 
+    assert due(flink, [DASHBOARD])
     (action,) = reconcile(flink, [DASHBOARD])
 
     assert action.step is Step.CANCELLED_SURPLUS
@@ -158,7 +168,7 @@ def test_a_flink_job_stopped_with_a_savepoint_stays_stopped_and_goes_on_from_it(
 
     assert savepoint is not None
     assert newest_checkpoint(flink, DASHBOARD.name) == savepoint
-    assert [a.step for a in reconcile(flink, [DASHBOARD])] == [Step.NOTHING]
+    assert step(flink, DASHBOARD) is Step.NOTHING
     assert adapter.status(DASHBOARD).state is State.STOPPED
 
     start(flink, DASHBOARD, "test")

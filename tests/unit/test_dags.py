@@ -66,7 +66,7 @@ def test_no_import_errors(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert set(parsed["dags"]) == {
         "streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", "audit",
-        "replay", "replay_undo",
+        "replay", "replay_undo", "parity",
     }  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_every_dag_and_parameter_is_described_and_none_catches_up(parsed: dict[s
 
 
 def test_a_task_per_job(parsed: dict[str, Any]) -> None:
-    beside = {"forgotten_work", "superseded_values", "lag"}
+    beside = {"look", "forgotten_work", "superseded_values", "lag"}
     assert set(parsed["dags"]["streaming_jobs"]["tasks"]) == JOBS.keys() | beside
 
 
@@ -109,6 +109,7 @@ def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
         "audit": ["ops.ledger"],
         "backfill_marts": ["marts.product_daily", "marts.region_daily", "marts.session_funnel", "ops.quality_results"],
         "catalog_refresh": ["shop.products", "shop.profiles"],
+        "parity": ["ops.parity"],
         "quality": ["ops.quality_results"],
         "replay": ["ops.replays"],
     }

@@ -1,0 +1,39 @@
+"""``lakehouse parity``: random gold rows against the reference."""
+
+import random
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lakehouse.parity.sample import case_path, check_sample, objective
+from lakehouse.settings import load_settings
+
+app = typer.Typer()
+_console = Console(highlight=False)
+ROWS = 35
+
+
+@app.command(epilog="Examples: lakehouse parity | lakehouse parity --rows 200 --seed 7")
+def parity(
+    rows: Annotated[int, typer.Option(min=1, help="How many rows to look at, of all gold tables together.")] = ROWS,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draws the same rows again; random without one.")] = None,
+) -> None:
+    """Recompute random gold rows from bronze's raw records by the reference; exit status 1 if one differs."""
+    settings = load_settings()
+    drawn = seed if seed is not None else random.randrange(2**31)  # noqa: S311
+    checked = check_sample(settings, rows, drawn)
+    wrong = [found for found in checked if not found.equal]
+    for found in wrong:
+        columns = ", ".join(found.columns)
+        _console.print(f"{found.table} {found.row} differs in {columns}", markup=False, style="red", soft_wrap=True)
+        _console.print(f"  its records: {case_path(settings, found)}", markup=False, soft_wrap=True)
+        _console.print(f"  its history: lakehouse explain {found.table} {found.row}", markup=False, soft_wrap=True)
+    events = sum(len(found.records) for found in checked)
+    _console.print(
+        f"{len(checked):,} rows of {len({found.table for found in checked})} tables made again of {events:,} records, "
+        f"{len(wrong)} differ (--seed {drawn}); {objective(settings, datetime.now(UTC))}",
+        soft_wrap=True,
+    )
+    raise typer.Exit(1 if wrong else 0)

@@ -1,0 +1,1 @@
+"""Parity as a live objective: random gold rows recomputed from bronze's raw records by the reference, all day long."""
