@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from cli.times import parse_time
 from lakehouse.replay import report, store
 from lakehouse.replay.request import TARGETS, TOPICS, Clock, Request
 from lakehouse.replay.staging import delete_staged
@@ -23,21 +24,13 @@ console = Console(highlight=False)
 Number = Annotated[int, typer.Argument(help="Of the replay, as `plan` and `list` show it.")]
 
 
-def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a time like 2026-03-01T14:00Z") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
 @app.command(
     epilog="Examples: lakehouse replay plan --from 2026-03-01T14:00Z --to 2026-03-01T15:00Z | "
     "lakehouse replay plan --clock arrival --from 2026-03-01T14:00Z --to 2026-03-01T15:00Z --target gold.user_totals"
 )
 def plan(
-    start: Annotated[datetime, typer.Option("--from", parser=_time, metavar="TIME", help="First time, included; UTC.")],
-    end: Annotated[datetime, typer.Option("--to", parser=_time, metavar="TIME", help="Where it ends, not included.")],
+    start: Annotated[str, typer.Option("--from", metavar="TIME", help="First time, included; ISO 8601, UTC.")],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="Where it ends, not included.")],
     clock: Annotated[Clock, typer.Option(help="By when events happened, or by when they arrived.")] = Clock.EVENT,
     topic: Annotated[
         list[str] | None, typer.Option(help=f"Once per topic: {', '.join(TOPICS)}; all without one.")
@@ -47,7 +40,8 @@ def plan(
     ] = None,
 ) -> None:
     """Show what a replay would touch, and keep the plan; nothing is written to tables."""
-    request = Request.checked(start, end, datetime.now(UTC), clock, topic or TOPICS, target or ())
+    first, last = parse_time("--from", start), parse_time("--to", end)
+    request = Request.checked(first, last, datetime.now(UTC), clock, topic or TOPICS, target or ())
     replay = store.plan_replay(load_settings(), request, getpass.getuser())
     console.print(Markdown(describe(replay)))
     console.print(f"\nApprove and run it: lakehouse replay run {replay.id}")

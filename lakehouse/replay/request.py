@@ -64,9 +64,11 @@ class Request:
         if start.tzinfo is None or end.tzinfo is None:
             raise RequestError(f"{start} to {end} has no time zone: say 2026-03-01T14:00Z")
         if end <= start:
-            raise RequestError(f"the replay would end at {end}, and begin at {start}: 'to' must lie after 'from'")
+            raise RequestError(
+                f"from {start:%Y-%m-%dT%H:%M:%SZ} to {end:%Y-%m-%dT%H:%M:%SZ} is no time: 'to' must lie after 'from'"
+            )
         if end > now:
-            raise RequestError(f"{end} lies in the future; it is {now:%Y-%m-%dT%H:%M:%SZ}")
+            raise RequestError(f"{end:%Y-%m-%dT%H:%M:%SZ} lies in the future; it is {now:%Y-%m-%dT%H:%M:%SZ}")
         if unknown := [name for name in topics if name not in TOPICS]:
             raise RequestError(f"{', '.join(unknown)} can't be replayed; what can: {', '.join(TOPICS)}")
         if not topics:
