@@ -15,6 +15,8 @@ from infra.local.service import Service, StackError, nothing
 from lakehouse.settings import ROOT, Settings
 
 _MEMORY_MB: Final = 350
+_API_SERVER_MEMORY_MB: Final = 600
+"""Its pages read tables."""
 
 
 def airflow(settings: Settings) -> tuple[Service, ...]:
@@ -26,6 +28,7 @@ def airflow(settings: Settings) -> tuple[Service, ...]:
             "api-server",
             ("api-server",),
             ready=lambda: _health(settings, "metadatabase"),
+            memory_mb=_API_SERVER_MEMORY_MB,
             ports={"airflow_port": settings.airflow_port},
             depends=("postgres",),
             prepare=partial(_prepare, settings),
@@ -105,6 +108,7 @@ def _process(
     arguments: tuple[str, ...],
     *,
     ready: Callable[[], bool],
+    memory_mb: int = _MEMORY_MB,
     ports: dict[str, int] | None = None,
     depends: tuple[str, ...] = ("postgres", "airflow-api-server"),
     prepare: Callable[[], None] = nothing,
@@ -116,7 +120,7 @@ def _process(
         command=(sys.executable, "-m", "airflow", *arguments),
         environment=environment(settings),
         ready=ready,
-        memory_mb=_MEMORY_MB,
+        memory_mb=memory_mb,
         ports=ports or {},
         depends=depends,
         stop_seconds=stop_seconds,
