@@ -11,7 +11,6 @@ import httpx
 import polars as pl
 import pytest
 
-from infra.local.batch import Submission, work_of
 from jobs.batch.rebuild import NEEDS
 from jobs.catalog import JOBS
 from jobs.rust_engines import MARTS
@@ -23,10 +22,7 @@ from lakehouse.delta.maintenance import compact
 from lakehouse.delta.write import to_arrow
 from lakehouse.live_generations import JOB as LIVE_DASHBOARD
 from lakehouse.redis_values import PRODUCT_METRICS, LiveValues, parse_value
-from lakehouse.replay import report, store
-from lakehouse.replay.store import Kind, State
 from lakehouse.runtime.reconcile import stop
-from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.runtime.wanted import Wanted, migrate, set_wanted, wanted_state
 from lakehouse.settings import Settings
 from quality import checked_tables
@@ -220,46 +216,3 @@ def test_a_rebuild_puts_its_days_into_staging_tables(
 
     rows = {name: assert_rebuilt(shop_days, name, *BACKFILLED) for name in NEEDS}
     assert {name for name, count in rows.items() if not count} <= MAY_BE_EMPTY
-
-
-def test_a_replay_waits_for_its_approval_shows_its_diff_and_is_stopped_before_its_swap(
-    airflow: AirflowClient, shop_days: Settings
-) -> None:
-    day = SHOP_DAYS[1]
-    asked = {
-        "from": f"{day}T00:00:00Z",
-        "to": f"{day}T23:59:59Z",
-        "topics": ["shop.purchases"],
-        "targets": ["gold.user_totals"],
-    }
-    before = open_table(shop_days, "gold.user_totals").version()
-    rejected = airflow.trigger("replay", asked)
-    answer(airflow, rejected, "Reject")
-    airflow.wait(rejected, PATIENCE_SECONDS)
-    assert airflow.task_states(rejected)["recompute"] == "skipped"
-
-    run = airflow.trigger("replay", asked)
-    answer(airflow, run, "Approve")
-    # The owner of the tables is stopped: the change set waits.
-    until(lambda: airflow.task_states(run).get("swap") == "deferred", PATIENCE_SECONDS, "the swap waits", every=1)
-    replay = store.newest_first(shop_days)[0]
-    assert replay.state is State.SWAPPING
-    assert replay.approved_by == "admin"
-    assert "gold.user_totals" in report.path(shop_days, replay.id).read_text(encoding="utf-8")
-    until(lambda: store.handed(shop_days, replay.id, Kind.SWAP), 60, "the change set is handed over", every=1)
-    airflow.call("PATCH", f"/dags/replay/dagRuns/{quote(run.run_id, safe='')}/taskInstances/swap", new_state="failed")
-    until(lambda: airflow.run_state(run) in FINISHED, PATIENCE_SECONDS, "the run has ended", every=1)
-
-    assert store.get(shop_days, replay.id).state is State.CANCELLED
-    program = Submission(work_of("replay", run.run_id, "swap", -1), 1).program
-    assert program not in Supervisor(shop_days).programs()
-    assert open_table(shop_days, "gold.user_totals").version() == before
-
-
-def answer(airflow: AirflowClient, run: DagRun, option: str) -> None:
-    """Decides upon the plan, as a person does under Required Actions."""
-    path = f"/dags/replay/dagRuns/{quote(run.run_id, safe='')}"
-    until(lambda: airflow.call("GET", f"{path}/hitlDetails")["hitl_details"], PATIENCE_SECONDS, "a plan", every=1)
-    asked = airflow.call("GET", f"{path}/hitlDetails")["hitl_details"][0]
-    assert "gold.user_totals" in asked["body"]
-    airflow.call("PATCH", f"{path}/taskInstances/approve/-1/hitlDetails", chosen_options=[option], params_input={})

@@ -129,7 +129,7 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         assert WINDOWS in report.path(tenant, replay.id).read_text(encoding="utf-8")
 
         waiting = begin(tenant, "swap", replay.id)
-        until(lambda: swapped_steps(tenant, replay.id), 300, "no table swapped in", every=0.01)
+        until(lambda: bool(swapped_steps(tenant, replay.id)), 300, "no table swapped in", every=0.01)
         driver.kill()
         kill(waiting)
     with Driver(tenant) as driver:
