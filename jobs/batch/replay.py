@@ -30,15 +30,13 @@ from lakehouse.delta.write import Once, append_ops
 from lakehouse.replay import diff, report, store
 from lakehouse.replay.change_set import ChangeSet, Part
 from lakehouse.replay.plan import contracts_of
-from lakehouse.replay.request import TOPICS
+from lakehouse.replay.request import SILVER, TOPIC_OF
 from lakehouse.replay.staging import delete_staged, prefix
 from lakehouse.replay.steps import STEPS, UNDO
 from lakehouse.replay.store import Kind, Replay, ReplayError, State
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
 
-SILVER: Final = {topic: f"silver.{EVENTS[topic].table}" for topic in TOPICS}
-_TOPIC: Final = {name: topic for topic, name in SILVER.items()}
 REST_SECONDS: Final = 180.0
 NICENESS: Final = 10
 """Live streams go first."""
@@ -124,8 +122,9 @@ def compare(settings: Settings, number: int) -> None:
     if replay.state is State.COMPARED:
         return
     found = [_diff(settings, replay, name, days) for name, days in _compared(replay)]
+    # The report first: once the state says that rows were compared, nobody compares them again.
+    report.write(settings, replay, found)
     store.advance(settings, number, (State.RECOMPUTED,), State.COMPARED, diff={"tables": [d.to_json() for d in found]})
-    report.write(settings, store.get(settings, number), found)
     for d in found:
         log.info("%s: %d added, %d removed, %d changed of %d", d.table, d.added, d.removed, d.changed, d.rows_before)
 
@@ -146,7 +145,7 @@ def _diff(settings: Settings, replay: Replay, name: str, days: Sequence[date]) -
     stored = open_table(settings, name, None if table(name).insert_only else recomputed["pinned"][name])
     before = scan_opened(settings, name, stored)
     if table(name).insert_only:
-        before = _within(before, recomputed["bounds"][_TOPIC[name]])
+        before = _within(before, recomputed["bounds"][TOPIC_OF[name]])
     if table(name).partition_by:
         before, after = (frame.filter(pl.col("event_date").is_in(list(days))) for frame in (before, after))
     return diff.compare(name, int(stored.version()), days, before.collect(), after.collect())

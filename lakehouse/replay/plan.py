@@ -17,7 +17,7 @@ from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan, scan_opened
 from lakehouse.kafka.offsets import EARLIEST, LATEST, list_offsets, partition_counts
-from lakehouse.replay.request import TOPICS, Clock, Request, RequestError
+from lakehouse.replay.request import SILVER, Clock, Request, RequestError
 from lakehouse.semantics.scopes import SCOPES, IntervalAround, Key, NaturalSession, Window
 from lakehouse.settings import Settings
 
@@ -122,7 +122,7 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
     )
     event_days = sorted(set().union(*(events["event_date"].unique() for events in chosen.values())))
     span = sorted({*event_days, *(day for t in touched for day in t.days)})
-    reads = sum(_held(settings, f"silver.{EVENTS[topic].table}", span[0], span[-1]) for topic in TOPICS)
+    reads = sum(_held(settings, name, span[0], span[-1]) for name in SILVER.values())
     return Plan(
         request,
         datetime.now(UTC),

@@ -6,12 +6,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from lakehouse.contracts.events import CLICKS, PURCHASES, TRANSACTIONS
+from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.tables import SPARK_INGEST, TABLES, table
 from lakehouse.semantics.scopes import SCOPES
 
 TOPICS: Final = (CLICKS.topic, PURCHASES.topic, TRANSACTIONS.topic)
 """Whose events can be replayed; the changelogs are applied whole whenever they change."""
+
+SILVER: Final = {topic: f"silver.{EVENTS[topic].table}" for topic in TOPICS}
+"""Where the events of each topic lie, de-duplicated."""
+TOPIC_OF: Final = {name: topic for topic, name in SILVER.items()}
 
 TARGETS: Final = tuple(
     t.name

@@ -32,6 +32,7 @@ from lakehouse.delta.describe import versions_read
 from lakehouse.replay import store
 from lakehouse.replay.change_set import ChangeSet, Part
 from lakehouse.replay.plan import contracts_of
+from lakehouse.replay.request import TOPIC_OF
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -150,7 +151,7 @@ class Application:
         rows = self.tables.read(part.table, part.version, part.days or None, part.path)
         if contract.insert_only:
             # What came after the replay's look at silver is nobody's to remove.
-            limit = bound(self.change.bounds.get(f"shop.{contract.name.split('.')[1]}", {}))
+            limit = bound(self.change.bounds.get(TOPIC_OF[part.table], {}))
             held = self.tables.read(part.table, self.tables.version(part.table), part.days)
             rows = rows.where(sf.col("offset") <= limit).unionByName(held.where(sf.col("offset") > limit))
         commit = Commit(SPARK_INGEST, 0, self._read(part.table), {"scope": self.change.label})
