@@ -16,13 +16,16 @@ from pathlib import Path
 import hypothesis
 import psutil
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from infra.local import leftovers
 from infra.local.isolated import isolated_environment
+from infra.local.services import declared
 from infra.local.stack import LocalStack
 from lakehouse.settings import Settings, load_settings
 
 HOME_PREFIX = "lakehouse-test-"
+STACK = pytest.StashKey["Stack"]()
 
 # A busy machine is no reason to fail: examples may take as long as they need.
 hypothesis.settings.register_profile(
@@ -54,9 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: _remove_unless_kept(Path(environment["LAKEHOUSE_HOME"])))
 
 
-_LONGEST_FIRST = ("integration", "faults", "e2e")
-"""Folders of tests, the others after them: processes that share the tests out then end at about the same time. Those
-with Airflow come late, as it takes its share of the machine for as long as its stack lives."""
+_WITH_AIRFLOW = "e2e/"
+_LONGEST_FIRST = ("e2e", "integration", "faults")
+"""Folders of tests, the others after them: processes that share the tests out then end at about the same time."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -68,6 +71,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST)
 
     items.sort(key=rank)
+
+
+class _OneAirflow(LoadFileScheduling):
+    """A file's tests share their fixtures and so a process; those of `tests/e2e` an Airflow, which is dear."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _WITH_AIRFLOW if _WITH_AIRFLOW in nodeid else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
+    return _OneAirflow(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def _has_airflow(item: pytest.Item | None) -> bool:
+    return item is not None and _WITH_AIRFLOW in item.nodeid
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End Airflow after its last test: it takes its share of the machine for as long as it lives."""
+    stack = item.config.stash.get(STACK, None)
+    if stack is not None and _has_airflow(item) and not _has_airflow(nextitem):
+        stack.stop("airflow")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -111,10 +136,16 @@ class Stack:
         self._local.up(services)
         return self._local.settings
 
+    def stop(self, profile: str) -> None:
+        """Stop what `ensure` started under that name, and leave what it depends on."""
+        for service in declared(self.settings).values():
+            if service.profile == profile:
+                self._local.supervisor.stop(service.name)
+
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    running = Stack()
+def stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
+    running = pytestconfig.stash[STACK] = Stack()
     yield running
     running.local.down()
 
