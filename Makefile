@@ -9,7 +9,7 @@ UV := $(LAKEHOUSE_CACHE)/tools/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tests demo test lint check-java format lock up down
+.PHONY: help install install-tests demo test screenshots lint check-java format lock up down
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ demo: install ## Run the whole lakehouse on real and generated events, and check
 
 test: install-tests lint check-java ## Install what is needed and run all tests; SEED=n repeats a run's, PYTEST_ARGS is passed on.
 	$(HERE) $(BIN)/python -m pytest -n $(TEST_STACKS) --dist loadfile --no-loadscope-reorder $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
+
+screenshots: install-tests ## Remake the pictures that the docs show, from a real Airflow in Chromium.
+	$(HERE) $(BIN)/python -m pytest tests/e2e --screenshots docs/images -k "operator"
 
 lint: ## Style, types and the direction of imports.
 	$(BIN)/ruff check .

@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--writing-seconds", type=int, default=20, help="How long the writers of one table write at the same time."
     )
+    parser.addoption("--screenshots", type=Path, default=None, help="Where the pictures that the docs show are remade.")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -62,7 +62,7 @@ def environment(settings: Settings) -> dict[str, str]:
         ),
         "CORE__PLUGINS_FOLDER": str(ROOT / "infra" / "airflow" / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
-        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__EXECUTOR": "infra.airflow.executor.PreloadedLocalExecutor",
         "CORE__PARALLELISM": "4",
         # A paused DAG leaves the runs that somebody asks for queued, and says nothing.
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",

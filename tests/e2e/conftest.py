@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +67,8 @@ def page(airflow_stack: Settings) -> Iterator[Page]:
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=sandbox)
-        page = browser.new_page(base_url=f"http://{airflow_stack.host}:{airflow_stack.airflow_port}")
+        url = f"http://{airflow_stack.host}:{airflow_stack.airflow_port}"
+        page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 800})
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
         page.goto("/")
@@ -77,3 +78,16 @@ def page(airflow_stack: Settings) -> Iterator[Page]:
         page.wait_for_url(re.compile(r"^(?!.*auth/login)"))
         yield page
         browser.close()
+
+
+@pytest.fixture
+def keep_picture(page: Page, pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Keeps what the page shows as a picture for the docs, if the run was asked for them."""
+    folder: Path | None = pytestconfig.getoption("screenshots")
+
+    def keep(name: str) -> None:
+        if folder is not None:
+            page.wait_for_load_state("networkidle")
+            page.screenshot(path=folder / f"{name}.png", animations="disabled")
+
+    return keep

@@ -1,6 +1,7 @@
 """What an operator sees and does in Airflow's UI, in a real Chromium."""
 
 import re
+from collections.abc import Callable
 from urllib.parse import quote
 
 import httpx
@@ -30,13 +31,14 @@ def test_every_dag_is_listed_and_none_failed_to_import(page: Page) -> None:
 
 
 def test_an_operator_builds_a_day_s_marts_and_opens_the_data_docs(
-    page: Page, airflow: AirflowClient, shop_days: Settings
+    page: Page, airflow: AirflowClient, shop_days: Settings, keep_picture: Callable[[str], None]
 ) -> None:
     airflow.unpause("backfill_marts")
     before = set(runs(airflow))
     page.goto("/dags/backfill_marts")
     page.get_by_role("button", name="Trigger").first.click()
     page.locator("#element_day").fill(DAY.isoformat())
+    keep_picture("backfill-form")
     page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     (run,) = (run for run in set(runs(airflow)) - before if run.run_id.startswith("manual"))
@@ -49,6 +51,7 @@ def test_an_operator_builds_a_day_s_marts_and_opens_the_data_docs(
     page.locator("a[href*='/reports/data_docs/silver.clicks.html']").click()
     expect(page).to_have_url(re.compile("/reports/data_docs/silver.clicks.html"))
     expect(page.get_by_text("silver.clicks").first).to_be_visible()
+    keep_picture("data-docs")
 
 
 def runs(airflow: AirflowClient) -> list[DagRun]:

@@ -1,6 +1,7 @@
 """The pages Lakehouse and Explain in Airflow's UI, and the lag in its DAG: what an operator sees, logged in."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -12,11 +13,13 @@ from playwright.sync_api import FrameLocator, Page, expect
 
 from jobs.catalog import JOBS
 from lakehouse.airflow_api import FINISHED, AirflowClient
-from lakehouse.contracts.tables import SPARK_INGEST, TABLES
+from lakehouse.contracts.tables import ALERTS_SENT, SPARK_INGEST, TABLES
 from lakehouse.delta import append_ops, open_table, scan
 from lakehouse.delta.describe import extent
 from lakehouse.drained import consumers
 from lakehouse.explain.keys import as_typed
+from lakehouse.kafka.producer import build_producer
+from lakehouse.kafka.topics import ALERTS
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import Settings
 from quality import run_quality
@@ -53,7 +56,9 @@ def test_nothing_is_shown_without_a_login(airflow: AirflowClient, path: str) -> 
     assert WINDOWS not in answer.text
 
 
-def test_an_operator_sees_every_job_and_table(page: Page, shop_days: Settings) -> None:
+def test_an_operator_sees_every_job_and_table(
+    page: Page, shop_days: Settings, keep_picture: Callable[[str], None]
+) -> None:
     run_quality(shop_days, ["silver.clicks"])
     size = extent(open_table(shop_days, "silver.clicks"))
 
@@ -71,9 +76,12 @@ def test_an_operator_sees_every_job_and_table(page: Page, shop_days: Settings) -
         expect(clicks).to_contain_text(text)
     expect(shown.locator("[id='table-bronze.clicks__flink']")).to_contain_text("not written")
     expect(shown.get_by_role("link", name="Data docs")).to_be_visible()
+    keep_picture("lakehouse")
 
 
-def test_an_operator_goes_from_the_table_to_the_explanation_of_a_row(page: Page, shop_days: Settings) -> None:
+def test_an_operator_goes_from_the_table_to_the_explanation_of_a_row(
+    page: Page, shop_days: Settings, keep_picture: Callable[[str], None]
+) -> None:
     row = scan(shop_days, WINDOWS).sort("events", "product_id", "window_start").tail(1).collect().to_dicts()[0]
     product, start = as_typed({name: row[name] for name in ("product_id", "window_start")}).split()
     page.goto("/plugin/lakehouse")
@@ -87,6 +95,7 @@ def test_an_operator_goes_from_the_table_to_the_explanation_of_a_row(page: Page,
     expect(shown.get_by_text(f"It adds up: {row['events']:,} events")).to_be_visible()
     expect(shown.locator("#records tbody tr").first).to_contain_text("shop.clicks[")
     expect(shown.get_by_text(re.compile(r"By stream batch \d+ of spark_lakehouse"))).to_be_visible()
+    keep_picture("explain")
 
 
 def test_the_explain_page_is_in_the_menu_and_an_explanation_has_an_address(page: Page, shop_days: Settings) -> None:
@@ -154,6 +163,10 @@ def minute(airflow: AirflowClient) -> dict[str, str]:
 
 
 def test_each_minute_s_run_shows_the_lag(airflow: AirflowClient, shop_days: Settings) -> None:
+    producer = build_producer(shop_days)
+    producer.produce(shop_days.prefixed(ALERTS), value=b"an alert that nobody takes, as its consumers are stopped")
+    assert producer.flush(30) == 0
+
     states = minute(airflow)
 
     assert states["lag"] == "success"
@@ -161,7 +174,7 @@ def test_each_minute_s_run_shows_the_lag(airflow: AirflowClient, shop_days: Sett
     entries = airflow.call("GET", f"{path}/xcomEntries/return_value")["value"]
     assert {entry["consumer"] for entry in entries} == set(consumers())
     assert sum(entry["lag"] for entry in entries if entry["consumer"] == SPARK_INGEST) == 0
-    assert any(entry["advice"] for entry in entries if entry["consumer"] == "live_dashboard")
+    assert any(entry["advice"] for entry in entries if entry["consumer"] == ALERTS_SENT)
 
 
 def test_without_kafka_the_page_says_so_in_its_rows_and_the_lag_is_skipped(

@@ -1,7 +1,7 @@
 """Replays as an operator does them: asked for in a form, approved, followed, compared, swapped in, taken back."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -64,7 +64,7 @@ def stored(settings: Settings) -> pl.DataFrame:
 
 
 def test_an_operator_replays_a_day_from_the_form_reads_the_diff_and_takes_it_back(
-    page: Page, airflow: AirflowClient, owned: Settings
+    page: Page, airflow: AirflowClient, owned: Settings, keep_picture: Callable[[str], None]
 ) -> None:
     with wrong_rows(owned) as right:
         wrong = stored(owned)
@@ -73,11 +73,18 @@ def test_an_operator_replays_a_day_from_the_form_reads_the_diff_and_takes_it_bac
         fill_time(page, "From", "00:00")
         fill_time(page, "To", "23:59")
         page.locator("#element_targets").fill(WINDOWS)
+        keep_picture("replay-form")
         replayed = trigger(page, airflow, "replay")
         run = f"/dags/replay/runs/{quote(replayed.run_id, safe='')}"
-        until(lambda: airflow.task_states(replayed).get("approve") == "deferred", PATIENCE_SECONDS, "a plan", every=1)
+        until(
+            lambda: airflow.task_states(replayed).get("approve") == "awaiting_input",
+            PATIENCE_SECONDS,
+            "a plan",
+            every=1,
+        )
         page.goto(f"{run}/tasks/approve/required_actions")
         expect(page.get_by_text(WINDOWS).first).to_be_visible()
+        keep_picture("replay-plan")
         page.get_by_role("button", name="Approve").click()
         airflow.wait(replayed, PATIENCE_SECONDS)
 
@@ -88,6 +95,7 @@ def test_an_operator_replays_a_day_from_the_form_reads_the_diff_and_takes_it_bac
         page.locator(f"a[href*='/replays/{replay.id}.html']").click()
         expect(page.get_by_text("revenue_cents").first).to_be_visible()
         expect(page.get_by_text(re.compile(rf"\b{right.height}\b")).first).to_be_visible()
+        keep_picture("replay-diff")
 
         page.goto("/dags/replay_undo")
         page.get_by_role("button", name="Trigger").first.click()
