@@ -13,11 +13,12 @@ from rich.table import Table
 
 from jobs.catalog import JOBS
 from lakehouse.runtime import reconcile
+from lakehouse.runtime import upgrade as upgrading
 from lakehouse.runtime.reconcile import JobView
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.settings import load_settings
 
-app = typer.Typer(help="The long-running jobs: list, start, stop.", no_args_is_help=True)
+app = typer.Typer(help="The long-running jobs: list, start, stop, upgrade.", no_args_is_help=True)
 
 
 class Format(StrEnum):
@@ -60,6 +61,20 @@ def stop(
     job = _job(name)
     path = reconcile.stop(load_settings(), job, getpass.getuser(), savepoint=savepoint)
     typer.echo(f"{job.name}: stopped" + (f", savepoint {path}" if path else ""))
+
+
+@app.command(
+    epilog="Examples: lakehouse job upgrade live_dashboard | lakehouse job upgrade spark_lakehouse --new-checkpoint"
+)
+def upgrade(
+    name: Name,
+    new_checkpoint: Annotated[
+        bool,
+        typer.Option("--new-checkpoint", help="Spark: go on at the same offsets with a checkpoint of its own."),
+    ] = False,
+) -> None:
+    """Replace a running job by the version on disk: Flink by savepoint, Spark between two batches."""
+    typer.echo(upgrading.upgrade(load_settings(), _job(name), getpass.getuser(), new_checkpoint=new_checkpoint))
 
 
 def _job(name: str) -> JobSpec:

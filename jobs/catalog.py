@@ -23,6 +23,7 @@ _DECLARED: Final = (
         writes=("bronze.dead_letters", *(t.name for t in TABLES.values() if t.owner == SPARK_INGEST)),
         guarantee="exactly once: checkpoint, txnAppId/txnVersion, refresh",
         freshness_seconds=120,
+        state_in_tables=True,
     ),
     JobSpec(
         name="live_dashboard",

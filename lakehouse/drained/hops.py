@@ -16,13 +16,14 @@ from typing import Final
 
 from lakehouse.contracts.events import TRANSACTIONS
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
-from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, Positions, lags
+from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, lags
 from lakehouse.drained.refreshes import outdated
 from lakehouse.flink_rest import latest_checkpoints
 from lakehouse.kafka.consumer import end_offsets
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
 from lakehouse.semantics.events import EVENT_TYPES
 from lakehouse.settings import Settings
+from lakehouse.spark_checkpoints import Positions
 
 POLL_SECONDS: Final = 1.0
 

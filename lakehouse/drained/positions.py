@@ -1,15 +1,11 @@
 """How far each consumer of a topic is: Spark by its checkpoint, the others by their group's commits."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from minio.error import S3Error
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
-from urllib3.exceptions import HTTPError
 
 from lakehouse.alerts import notifier_groups
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
@@ -17,9 +13,9 @@ from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSAC
 from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, offset_ranges
 from lakehouse.kafka.offsets import partition_counts
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
-from lakehouse.object_store import build_client
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
+from lakehouse.spark_checkpoints import Positions, spark_positions
 
 LIVE_DASHBOARD: Final = "live_dashboard"
 DASHBOARD_WRITER: Final = "dashboard_writer"
@@ -38,9 +34,6 @@ CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The topics that each consumer reads; all but Spark commit offsets under a group of their name, and the notifier
 under one per receiver."""
-
-Positions = Mapping[str, Mapping[int, int]]
-"""The next offset to read, by topic (without namespace) and partition; a partition never read is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,67 +129,6 @@ def group_positions(settings: Settings, group: str) -> Positions:
 )
 def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
     return consumer.committed(asked, timeout=TIMEOUT_SECONDS)
-
-
-def spark_positions(settings: Settings, job: str = SPARK_INGEST) -> Positions:
-    """Where the last micro-batch that a Spark job has committed ended: its tables hold all before that.
-
-    Spark writes ``offsets/N`` before it runs batch N and ``commits/N`` when all of it is done.
-    """
-    last = last_spark_batch(settings, job)
-    if last is None:
-        return {}
-    path = f"{_spark_checkpoint(settings, job)}/offsets/{last.number}"
-    try:
-        answer = build_client(settings).get_object(settings.bucket, path)
-        try:
-            return parse_spark_offsets(settings, answer.read().decode())
-        finally:
-            answer.close()
-            answer.release_conn()
-    except HTTPError as error:
-        raise ServiceDownError("minio", settings.s3_endpoint) from error
-
-
-@dataclass(frozen=True, slots=True)
-class SparkBatch:
-    """A micro-batch that is done; `at`: when."""
-
-    number: int
-    at: datetime
-
-
-def last_spark_batch(settings: Settings, job: str) -> SparkBatch | None:
-    """The last micro-batch that a Spark job has committed; None for a job that has no checkpoint of Spark's."""
-    commits = f"{_spark_checkpoint(settings, job)}/commits/"
-    try:
-        done = [
-            SparkBatch(int(name), found.last_modified)
-            for found in build_client(settings).list_objects(settings.bucket, commits)
-            if (name := (found.object_name or "").rpartition("/")[2]).isdecimal() and found.last_modified
-        ]
-    except HTTPError as error:
-        raise ServiceDownError("minio", settings.s3_endpoint) from error
-    except S3Error as error:
-        if error.code == "NoSuchBucket":
-            return None
-        raise
-    return max(done, key=lambda batch: batch.number, default=None)
-
-
-def _spark_checkpoint(settings: Settings, job: str) -> str:
-    return settings.checkpoint_path(job, "s3").removeprefix(f"s3://{settings.bucket}/")
-
-
-def parse_spark_offsets(settings: Settings, log: str) -> Positions:
-    """The positions in a file of Spark's offset log: a version, metadata, then each source's JSON or ``-``."""
-    positions: dict[str, dict[int, int]] = {}
-    for line in log.splitlines()[2:]:
-        if line.startswith("{"):
-            for topic, partitions in json.loads(line).items():
-                known = positions.setdefault(_without_namespace(settings, topic), {})
-                known.update({int(partition): offset for partition, offset in partitions.items()})
-    return positions
 
 
 def _without_namespace(settings: Settings, topic: str) -> str:

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any, Final
 
 from lakehouse.drained import Lag, consumers, lags, oldest_owed
-from lakehouse.drained.positions import SparkBatch, last_spark_batch
 from lakehouse.questions import Unanswered
 from lakehouse.runtime.protocol import State
 from lakehouse.runtime.reconcile import JobView, view
 from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.runtime.wanted import Wanted
 from lakehouse.settings import Settings
+from lakehouse.spark_checkpoints import SparkBatch, last_spark_batch
 
 _SPARK: Final = "jobs.streaming.spark."
 

@@ -1,6 +1,7 @@
 """Jobs that are processes under the local supervisor."""
 
 import re
+import signal
 import time
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,14 @@ STATES: Final = {
 }
 """The supervisor's words in ours. It restarts what exits by itself, so that EXITED means given up."""
 
+FINISH: Final = signal.SIGUSR1
+"""Asks a Spark stream to end after the batch under way; other processes don't know it, and would end by it."""
+FINISH_SECONDS: Final = 600.0
+"""A batch of a catch-up may take minutes."""
+
 FRESH_SECONDS: Final = 60
 """A process that started since is asked why its predecessor ended."""
+_POLL_SECONDS: Final = 0.25
 _TAIL_BYTES: Final = 64 * 1024
 _SUPERVISOR_TAIL_BYTES: Final = 1024 * 1024
 ERROR_LINE: Final = re.compile(r"^\S+ \S+ (?:ERROR|CRITICAL) .*$", re.MULTILINE)
@@ -72,6 +79,24 @@ class ProcessAdapter:
             raise StopFailedError(f"{job.name} is a process and has no savepoints: stop it without --savepoint")
         self.cancel(job)
         return None
+
+    def finish(self, job: JobSpec) -> None:
+        """End a Spark stream between two batches, and return once it has ended; one that doesn't run is left alone.
+
+        Raises `StopFailedError` where its batch takes too long: it ends when that is done.
+        """
+        name = job_program(job.name)
+        try:
+            self._supervisor.signal(name, FINISH)
+        except SupervisorDownError as error:
+            raise ServiceDownError("supervisor", str(self._supervisor.socket)) from error
+        except UnknownProgramError:
+            return
+        deadline = time.monotonic() + FINISH_SECONDS
+        while self.status(job).state.alive:
+            if time.monotonic() > deadline:
+                raise StopFailedError(f"the batch of {job.name} is not done within {FINISH_SECONDS:.0f} s; look again")
+            time.sleep(_POLL_SECONDS)
 
     def cancel(self, job: JobSpec) -> None:
         """As `stop`: the supervisor sends SIGTERM, and SIGKILL to the whole group when its patience ends."""

@@ -23,7 +23,8 @@ class JobSpec:
     `entry_point` is a Python module, run as ``python -m``: with Flink's Python and PyFlink for `FLINK`, with
     the main one for `PROCESS`. `group` joins jobs that share a process. `freshness_seconds` is the time
     within which an arrived record shows in `writes`. A job that is not `by_default` runs only where somebody starts it:
-    nothing else needs what it writes.
+    nothing else needs what it writes. `state_in_tables`: all that it knows but its position lies in the tables that it
+    writes, so that it may go on from its position with a new checkpoint.
     """
 
     name: str
@@ -36,3 +37,4 @@ class JobSpec:
     freshness_seconds: int
     restart: Restart = Restart.ALWAYS
     by_default: bool = True
+    state_in_tables: bool = False

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import socket
 import tempfile
 from dataclasses import dataclass
@@ -122,6 +123,14 @@ class Supervisor:
         """Stop the program if it runs: its stop signal, after its patience SIGKILL to the process group."""
         try:
             self._call("supervisor.stopProcess", name, wait)
+        except Fault as fault:
+            if fault.faultCode != _NOT_RUNNING:
+                raise
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send the program a signal if it runs."""
+        try:
+            self._call("supervisor.signalProcess", name, number.name.removeprefix("SIG"))
         except Fault as fault:
             if fault.faultCode != _NOT_RUNNING:
                 raise

@@ -16,13 +16,14 @@ from lakehouse.delta import Once, append, create_table
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import Drain, NotDrainedError, kafka_ends, lags, oldest_owed, wait_until_drained
 from lakehouse.drained.hops import REFRESHES, SPARK
-from lakehouse.drained.positions import group_positions, last_spark_batch
+from lakehouse.drained.positions import group_positions
 from lakehouse.drained.refreshes import outdated
 from lakehouse.kafka.consumer import build_consumer, read_partitions
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import create_topics
 from lakehouse.object_store import build_client
 from lakehouse.settings import Settings
+from lakehouse.spark_checkpoints import last_spark_batch
 from tests import strategies
 from tests.command import lakehouse
 from tests.conftest import Stack

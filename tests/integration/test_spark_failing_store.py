@@ -7,10 +7,10 @@ import pytest
 from lakehouse.compare import compare
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import open_table, scan
-from lakehouse.drained.positions import spark_positions
 from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.process import ERROR_LINE
 from lakehouse.settings import Settings
+from lakehouse.spark_checkpoints import spark_positions
 from tests.integration.spark_lake import Driver, click, purchase, send
 from tests.integration.tables.refusing_store import RefusingProxy
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse.drained import DrainState, Hop, Lag, NotDrainedError
-from lakehouse.drained.positions import parse_spark_offsets
 from lakehouse.settings import Settings
+from lakehouse.spark_checkpoints import parse_spark_offsets
 
 OFFSET_LOG = """v1
 {"batchWatermarkMs":0,"batchTimestampMs":1709251200000,"conf":{}}

@@ -16,6 +16,7 @@ from jobs.streaming.spark.query import run_query, serve
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import create_table
 from lakehouse.settings import Settings
+from lakehouse.spark_checkpoints import current_checkpoint
 
 
 def run(settings: Settings) -> int:
@@ -26,9 +27,8 @@ def run(settings: Settings) -> int:
     spark = build_session(settings, settings.prefixed(SPARK_INGEST), ui=True)
     alone = threading.Lock()
     ChangeSets(spark, settings, alone).follow()
-    return run_query(
-        settings, SPARK_INGEST, kafka_stream(spark, settings), lambda app_id: Pipeline(settings, app_id, alone).handle
-    )
+    stream = kafka_stream(spark, settings, current_checkpoint(settings, SPARK_INGEST).start)
+    return run_query(settings, SPARK_INGEST, stream, lambda app_id: Pipeline(settings, app_id, alone).handle)
 
 
 if __name__ == "__main__":

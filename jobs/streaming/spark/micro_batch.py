@@ -1,5 +1,6 @@
 """A micro-batch: Kafka's records, judged once, cached, and told apart by topic."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,35 +10,50 @@ from pyspark.sql import functions as sf
 from pyspark.sql.streaming.readwriter import DataStreamReader
 
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
+from lakehouse.kafka.offsets import partition_counts
 from lakehouse.settings import Settings
+from lakehouse.spark_checkpoints import Positions
 
 INGESTED: Final = (CLICKS, PURCHASES, PRODUCTS, PROFILES)
 """What this job brings into bronze, or among the dead letters."""
 CONTRACTS: Final = (*INGESTED, TRANSACTIONS)
 """What it reads: transactions have another ingester, and are read for silver."""
+_EARLIEST: Final = -2
+"""What Spark calls a partition's first record."""
 
 
-def kafka_stream(spark: SparkSession, settings: Settings) -> DataFrame:
-    """The topics from their beginnings, as raw records.
+def kafka_stream(spark: SparkSession, settings: Settings, start: Positions | None = None) -> DataFrame:
+    """The topics from `start`, without it from their beginnings, as raw records.
 
     Events come in batches of at most `spark_max_offsets_per_trigger`: at once while half of that waits, else
     every `spark_trigger_seconds`. The changelogs are small and come whole, so that a backlog of clicks doesn't
     outrun the product versions it is enriched with.
     """
-    events = kafka_source(spark, settings, (CLICKS, PURCHASES, TRANSACTIONS)).option(
+    events = kafka_source(spark, settings, (CLICKS, PURCHASES, TRANSACTIONS), start).option(
         "maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger
     )
-    changelogs = kafka_source(spark, settings, (PRODUCTS, PROFILES))
+    changelogs = kafka_source(spark, settings, (PRODUCTS, PROFILES), start)
     return events.load().unionByName(changelogs.load())
 
 
-def kafka_source(spark: SparkSession, settings: Settings, contracts: Sequence[EventContract]) -> DataStreamReader:
-    """The topics of `contracts` from their beginnings, in batches as `kafka_stream` says."""
+def kafka_source(
+    spark: SparkSession, settings: Settings, contracts: Sequence[EventContract], start: Positions | None = None
+) -> DataStreamReader:
+    """The topics of `contracts` from `start`, in batches as `kafka_stream` says.
+
+    Spark heeds `start` when a checkpoint begins, and never again.
+    """
+    first = "earliest"
+    if start is not None:
+        counts = partition_counts(settings)
+        topics = {c.topic: settings.prefixed(c.topic) for c in contracts}
+        known = {name: start.get(topic, {}) for topic, name in topics.items()}
+        first = json.dumps({n: {str(p): known[n].get(p, _EARLIEST) for p in range(counts[n])} for n in known})
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
         .option("subscribe", ",".join(settings.prefixed(c.topic) for c in contracts))
-        .option("startingOffsets", "earliest")
+        .option("startingOffsets", first)
         # Records that retention took before they were read are a loss to be told, not skipped.
         .option("failOnDataLoss", "true")
         .option("minOffsetsPerTrigger", max(1, settings.spark_max_offsets_per_trigger // 2))

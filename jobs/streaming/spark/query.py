@@ -10,13 +10,17 @@ from types import FrameType
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
+from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.spark_session import MissingJarsError
 from lakehouse.delta import TableError
+from lakehouse.runtime.process import FINISH
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
+from lakehouse.spark_checkpoints import current_checkpoint
 
 log = logging.getLogger(__name__)
+_finish = threading.Event()
 
 AppId = Callable[[], str]
 """The application id of a query's Delta transactions; known, and waited for, once the query has started."""
@@ -33,18 +37,26 @@ def run_query(
     is the query's, which Spark keeps in the checkpoint: the same as long as the checkpoint is, and a new one when
     batches begin at 0 again, whose first commits would be taken for repetitions otherwise.
     """
-    started = threading.Event()
-    query_id = ""
+    started, between = threading.Event(), threading.Lock()
+    query_id, done = "", -1
 
     def app_id() -> str:
         started.wait()
         return settings.prefixed(f"{job}.{query_id}")
 
+    handle = handler(app_id)
+
+    def one_at_a_time(rows: DataFrame, batch_id: int) -> None:
+        nonlocal done
+        with between:
+            handle(rows, batch_id)
+            done = batch_id
+
     query = (
         frame.writeStream.queryName(job)
         .outputMode(output_mode)
-        .option("checkpointLocation", settings.checkpoint_path(job))
-        .foreachBatch(handler(app_id))
+        .option("checkpointLocation", current_checkpoint(settings, job).location(settings))
+        .foreachBatch(one_at_a_time)
         .start()
     )
     query_id = query.id
@@ -52,7 +64,9 @@ def run_query(
     log.info("%s: query %s started; journal in %s", job, query.id, settings.home / "logs")
     try:
         while not query.awaitTermination(1):
-            pass
+            if _finish.is_set():
+                with between:
+                    _end_after(query, done)
     except StreamingQueryException as error:
         last = query.lastProgress
         log.error("%s: %s", job, error)
@@ -62,6 +76,16 @@ def run_query(
     return 0
 
 
+def _end_after(query: StreamingQuery, batch_id: int) -> None:
+    """Ends this process when the checkpoint knows that a batch is done; no other may begin meanwhile."""
+    while batch_id >= 0 and not ((last := query.lastProgress) and last["batchId"] >= batch_id):
+        if query.awaitTermination(1):
+            return
+    log.info("ended between batches, after batch %s", batch_id if batch_id >= 0 else "none of this process")
+    logging.shutdown()
+    os._exit(0)
+
+
 def causes(trace: str) -> str:
     """Of a Java stack trace, what each exception says that caused another, in one line; without any, its first line."""
     found = re.findall(r"^Caused by: (.+)$", trace, re.MULTILINE)
@@ -69,11 +93,13 @@ def causes(trace: str) -> str:
 
 
 def serve(run: Callable[[Settings], int]) -> int:
-    """The whole of such a process; returns its exit status. On SIGTERM it ends with status 0."""
+    """The whole of such a process; returns its exit status. On SIGTERM it ends with status 0, at once; on `FINISH` too,
+    once the batch under way is done."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     logging.getLogger("py4j").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
+    signal.signal(FINISH, lambda *_: _finish.set())
     try:
         return run(load_settings())
     except (MissingJarsError, ServiceDownError, TableError) as error:
