@@ -173,22 +173,16 @@ def swap(settings: Settings, number: int) -> None:
     if replay.state is State.DONE:
         return
     differing = {d["table"] for d in (replay.diff or {})["tables"] if d["added"] or d["removed"] or d["changed"]}
-    silver = {name: replay.plan.days for name in SILVER.values() if name in differing}
-    days = silver | {touched.table: touched.days for touched in replay.plan.touched}
+    repaired = {name: replay.plan.days for name in SILVER.values() if name in differing}
+    days = repaired | {touched.table: touched.days for touched in replay.plan.touched}
     parts = tuple(
         Part(name, recomputed["staged"][name]["path"], recomputed["staged"][name]["version"], tuple(days[name]))
         for name in NEEDS
         if name in days
     )
-    change = ChangeSet(
-        _label(number),
-        parts,
-        {name: recomputed["pinned"][name] for name in (*SILVER.values(), "silver.products")},
-        {topic: {int(p): offset for p, offset in found.items()} for topic, found in recomputed["bounds"].items()},
-        contracts_of(part.table for part in parts),
-    )
-    store.hand_over(settings, number, Kind.SWAP, change.to_json())
-    result = _await(settings, number, Kind.SWAP)
+    silver = {name: recomputed["pinned"][name] for name in (*SILVER.values(), "silver.products")}
+    bounds = {topic: {int(p): offset for p, offset in found.items()} for topic, found in recomputed["bounds"].items()}
+    result = _apply(settings, number, Kind.SWAP, parts, silver, bounds)
     store.advance(settings, number, (State.SWAPPING,), State.DONE, outcome=result)
 
 
@@ -224,9 +218,7 @@ def undo(settings: Settings, number: int) -> None:
     parts = tuple(
         replace(part, path=settings.table_path(part.table, "s3a"), version=before[part.table]) for part in swapped.parts
     )
-    change = ChangeSet(f"undo of {_label(number)}", parts, silver, bounds, contracts_of(part.table for part in parts))
-    store.hand_over(settings, number, Kind.UNDO, change.to_json())
-    result = _await(settings, number, Kind.UNDO)
+    result = _apply(settings, number, Kind.UNDO, parts, silver, bounds)
     store.advance(settings, number, (State.UNDOING,), State.UNDONE, undone=result)
 
 
@@ -320,6 +312,21 @@ def _bounds(settings: Settings, name: str, version: int, first: date, last: date
         scan(settings, name, version=version, dates=(first, last)).group_by("partition").agg(pl.max("offset")).collect()
     )
     return dict(highest.iter_rows())
+
+
+def _apply(
+    settings: Settings,
+    number: int,
+    kind: Kind,
+    parts: tuple[Part, ...],
+    silver: dict[str, int],
+    bounds: dict[str, dict[int, int]],
+) -> dict[str, Any]:
+    """Hands a change set to the owner of its tables; returns what it says once it has applied it."""
+    label = _label(number) if kind is Kind.SWAP else f"undo of {_label(number)}"
+    change = ChangeSet(label, parts, silver, bounds, contracts_of(part.table for part in parts))
+    store.hand_over(settings, number, kind, change.to_json())
+    return _await(settings, number, kind)
 
 
 def _await(settings: Settings, number: int, kind: Kind) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version as package_version
@@ -27,7 +27,7 @@ EARLY: Final = timedelta(minutes=5)
 """How far an event's own time may lie after its arrival."""
 LOOKBACK: Final = timedelta(minutes=1)
 """A broker's clock may step back: a record of the range may have been appended after a later one."""
-EXAMPLE_DAYS: Final = 4
+SHOWN_DAYS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Plan:
             if touched.table in theirs:
                 shared = sorted(theirs[touched.table] & set(touched.days))
                 if shared or not touched.days:
-                    return touched.table + (f" of {_listed(shared)}" if shared else "")
+                    return touched.table + (f" of {listed(shared)}" if shared else "")
         return None
 
 
@@ -333,6 +333,7 @@ def _stamp(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _listed(days: list[date]) -> str:
-    shown = ", ".join(day.isoformat() for day in days[:EXAMPLE_DAYS])
-    return shown + (f" and {len(days) - EXAMPLE_DAYS} more days" if len(days) > EXAMPLE_DAYS else "")
+def listed(days: Sequence[date]) -> str:
+    """The first of `days`, and how many more there are."""
+    shown = ", ".join(day.isoformat() for day in days[:SHOWN_DAYS])
+    return shown + (f" and {len(days) - SHOWN_DAYS} more" if len(days) > SHOWN_DAYS else "")

@@ -1,12 +1,9 @@
 """A plan in words, as Markdown: what an operator approves."""
 
 from datetime import UTC, datetime
-from typing import Final
 
-from lakehouse.replay.plan import Plan
+from lakehouse.replay.plan import Plan, listed
 from lakehouse.replay.store import Replay
-
-_SHOWN_DAYS: Final = 3
 
 
 def describe(replay: Replay) -> str:
@@ -26,7 +23,7 @@ def describe(replay: Replay) -> str:
         "",
         "| table | affected rows | days rewritten | files | bytes |",
         "|---|---|---|---|---|",
-        *(f"| {t.table} | {t.rows:,} | {_days(t.days)} | {t.files} | {t.bytes:,} |" for t in plan.touched),
+        *(f"| {t.table} | {t.rows:,} | {listed(t.days) or 'all'} | {t.files} | {t.bytes:,} |" for t in plan.touched),
         "",
         "| partition | offsets that may hold the range | Kafka begins at |",
         "|---|---|---|",
@@ -41,13 +38,6 @@ def _offsets(plan: Plan) -> list[str]:
         for topic, partitions in plan.offsets.items()
         for partition, found in sorted(partitions.items())
     ]
-
-
-def _days(days: tuple[object, ...]) -> str:
-    if not days:
-        return "all"
-    shown = ", ".join(str(day) for day in days[:_SHOWN_DAYS])
-    return shown + (f" and {len(days) - _SHOWN_DAYS} more" if len(days) > _SHOWN_DAYS else "")
 
 
 def _minutes(seconds: float) -> str:
