@@ -13,7 +13,7 @@ import polars as pl
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.events import CLICKS, EVENTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan, scan_opened
 from lakehouse.kafka.offsets import EARLIEST, LATEST, list_offsets, partition_counts
@@ -115,11 +115,7 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
     if not chosen:
         raise RequestError(_nothing(settings, request))
     days = {name: _days(settings, name, chosen) for name in request.targets}
-    everything = set().union(*days.values())
-    touched = tuple(
-        _touched(settings, name, chosen, everything if _drawn_from_all(name) else days[name])
-        for name in request.targets
-    )
+    touched = tuple(_touched(settings, name, chosen, days[name]) for name in request.targets)
     event_days = sorted(set().union(*(events["event_date"].unique() for events in chosen.values())))
     span = sorted({*event_days, *(day for t in touched for day in t.days)})
     reads = sum(_held(settings, name, span[0], span[-1]) for name in SILVER.values())
@@ -193,6 +189,10 @@ def _nothing(settings: Settings, request: Request) -> str:
     )
 
 
+DRAWN_FROM: Final = {"gold.alerts": ("gold.product_metrics_5m", "silver.sessions", "gold.fraud_decisions")}
+"""What remains that is drawn from other tables' rows is drawn from sessions, with the purchases in them."""
+
+
 def _drawn_from_all(name: str) -> bool:
     """Of a table that is drawn from other tables' rows, any of which may have changed."""
     return all(scope == Key(()) for scope in SCOPES[name].affected.values())
@@ -200,8 +200,10 @@ def _drawn_from_all(name: str) -> bool:
 
 def _days(settings: Settings, name: str, chosen: Mapping[str, pl.DataFrame]) -> set[date]:
     """The days on which `name` has rows that the events affect."""
-    if not table(name).partition_by or _drawn_from_all(name):
+    if not table(name).partition_by:
         return set()
+    if _drawn_from_all(name):
+        return _days_drawn(settings, name, chosen)
     days: set[date] = set()
     for topic, scope in SCOPES[name].affected.items():
         if topic not in chosen:
@@ -220,6 +222,16 @@ def _days(settings: Settings, name: str, chosen: Mapping[str, pl.DataFrame]) -> 
         for edge in edges:
             days |= set(events.select(edge.dt.date().alias("day"))["day"].unique())
     return days
+
+
+def _days_drawn(settings: Settings, name: str, chosen: Mapping[str, pl.DataFrame]) -> set[date]:
+    """Of a table drawn from others: the days of what it is drawn from."""
+    if name in DRAWN_FROM:
+        return set().union(*(_days(settings, source, chosen) for source in DRAWN_FROM[name]))
+    session = SCOPES["silver.sessions"].affected[CLICKS.topic]
+    assert isinstance(session, NaturalSession)  # noqa: S101  for mypy
+    events = pl.concat([events.select("user_id", "event_time") for events in chosen.values()])
+    return set(events["event_time"].dt.date()) | set(_sessions(settings, events, session)["event_date"])
 
 
 def _sessions(settings: Settings, events: pl.DataFrame, scope: NaturalSession) -> pl.DataFrame:

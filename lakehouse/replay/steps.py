@@ -16,7 +16,7 @@ class Step:
 
 
 STEPS: Final = (
-    Step("recompute", "Computes the affected days from bronze, into staging tables beside the live streams."),
+    Step("recompute", "Computes the affected days into staging tables, beside the live streams."),
     Step("diff", "Compares the recomputed rows with those that are there, and writes a report."),
     Step("swap", "Hands the rows to the tables' owner, which swaps them in and refreshes what arrived since."),
     Step("record", "Writes what was done to ops.replays, and removes the staging tables."),

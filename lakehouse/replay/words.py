@@ -14,7 +14,7 @@ def describe(replay: Replay) -> str:
     took = "no earlier replay to tell from" if plan.estimated_seconds is None else _minutes(plan.estimated_seconds)
     lines = [
         f"**Replay {replay.id}**: events from {request.start:%Y-%m-%d %H:%M:%SZ} to {request.end:%Y-%m-%d %H:%M:%SZ} "
-        f"by {request.clock} time, code {plan.code_version}.",
+        f"by {request.clock} time, recomputed by {request.engine}, code {plan.code_version}.",
         "",
         f"- In the range: {events}; {sum(plan.users.values()):,} users.",
         f"- To recompute {len(plan.days)} days, {plan.reads:,} events are read; estimate: {took}.",
