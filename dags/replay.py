@@ -49,14 +49,14 @@ with DAG(
             type="array",
             items={"type": "string", "enum": list(TARGETS)},
             title="Tables",
-            description="Which tables to set right; without any, all affected that the engine recomputes.",
+            description="Which tables to set right; without any, all affected ones that the engine can.",
         ),
         "engine": Param(
             "spark",
             type="string",
             enum=list(Engine),
             title="Engine",
-            description="Who recomputes: Spark all tables but marts; Polars revenue, totals, fraud decisions and marts; "
+            description="Who recomputes: Spark all but marts; Polars revenue, totals, fraud decisions and marts; "
             "DataFusion marts.",
         ),
     },

@@ -29,9 +29,11 @@ from lakehouse.contracts.tables import table
 from lakehouse.delta import TableError, open_table, scan, scan_opened
 from lakehouse.delta.describe import versions_read
 from lakehouse.delta.write import Once, append_ops
+from lakehouse.kafka.consumer import ReadError
 from lakehouse.replay import diff, report, store
 from lakehouse.replay.change_set import ChangeSet, Part
-from lakehouse.replay.plan import contracts_of
+from lakehouse.replay.offsets import EARLY, missing_from_bronze
+from lakehouse.replay.plan import Plan, contracts_of
 from lakehouse.replay.request import SILVER, TOPIC_OF, Engine
 from lakehouse.replay.staging import Staging, delete_staged, open_staged, prefix
 from lakehouse.replay.steps import STEPS, UNDO
@@ -40,6 +42,8 @@ from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
 
 REST_SECONDS: Final = 180.0
+SETTLING_SECONDS: Final = 20.0
+"""Longer than ingesters' commits are apart."""
 CANCEL_POLL_SECONDS: Final = 1.0
 CANCELLED_STATUS: Final = 4
 
@@ -70,6 +74,7 @@ def recompute(settings: Settings, number: int) -> None:
     read = {topic: name for topic, name in SILVER.items() if name in names}
     bounds = {t: _bounds(settings, name, pinned[name], plan.days[0], plan.days[-1]) for t, name in read.items()}
     _await_bronze(settings, bounds)
+    _require_all_of_kafka(settings, plan, bounds)
     step_back(settings)
     delete_staged(settings, number)  # what a killed attempt left: a table without its first commit can't be made again
     by_engine = _by_spark if request.engine is Engine.SPARK else _by_polars
@@ -394,6 +399,28 @@ def _await_bronze(settings: Settings, bounds: Bounds) -> None:
             time.sleep(1)
 
 
+def _require_all_of_kafka(settings: Settings, plan: Plan, bounds: Bounds) -> None:
+    """Raises ReplayError unless bronze holds what Kafka still has of the plan's offsets: rows are computed from bronze,
+    and would lack what it lacks."""
+    since = plan.request.start - EARLY - timedelta(days=1)
+    deadline = time.monotonic() + SETTLING_SECONDS
+    for topic, offsets in plan.offsets.items():
+        # An ingester commits events and dead letters one after the other.
+        while missing := missing_from_bronze(settings, topic, offsets, bounds[topic], since):
+            if time.monotonic() < deadline:
+                time.sleep(1)
+                continue
+            named = "; ".join(
+                f"{topic}[{p}] {', '.join(map(str, lost[:3]))}{' and more' if lost[3:] else ''}"
+                for p, lost in missing.items()
+            )
+            raise ReplayError(
+                f"bronze lacks {sum(map(len, missing.values())):,} records that Kafka holds ({named}), and rows would "
+                "be computed without them: `lakehouse audit` names all, `lakehouse table restore` brings a version back"
+            )
+    log.info("bronze holds all that Kafka still has of the range")
+
+
 def _bounds(settings: Settings, name: str, version: int, first: date, last: date) -> dict[int, int]:
     highest = (
         scan(settings, name, version=version, dates=(first, last)).group_by("partition").agg(pl.max("offset")).collect()
@@ -472,7 +499,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("py4j").setLevel(logging.WARNING)
     try:
         CARRY_OUT[arguments.step](load_settings(), arguments.replay)
-    except (ReplayError, TableError, ServiceDownError, MissingJarsError) as error:
+    except (ReplayError, TableError, ServiceDownError, ReadError, MissingJarsError) as error:
         log.error("%s", error)
         return 1
     return 0

@@ -3,41 +3,27 @@
 import hashlib
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from deltalake import DeltaTable
 
 from lakehouse.contracts.events import CLICKS, EVENTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan, scan_opened
-from lakehouse.kafka.offsets import EARLIEST, LATEST, list_offsets, partition_counts
+from lakehouse.replay.offsets import EARLY, Offsets, Source, find_offsets
 from lakehouse.replay.request import SILVER, Clock, Request, RequestError
 from lakehouse.semantics.scopes import SCOPES, IntervalAround, Key, NaturalSession, Window
 from lakehouse.settings import Settings
 
 UNDO_DAYS: Final = 7
 """How long Delta's log and removed files are kept (design: Delta profile)."""
-EARLY: Final = timedelta(minutes=5)
-"""How far an event's own time may lie after its arrival."""
-LOOKBACK: Final = timedelta(minutes=1)
-"""A broker's clock may step back: a record of the range may have been appended after a later one."""
 SHOWN_DAYS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Offsets:
-    """Of one partition: the offsets [first, end) that may hold the range, as Kafka's time index and bronze have it, and
-    where Kafka begins today."""
-
-    first: int
-    end: int
-    kafka_begins: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +45,7 @@ class Touched:
 class Plan:
     """`events` and `users` by topic: in the range; `event_days`: the days on which they happened. `reads`: events of
     silver that the recomputation reads. `estimated_seconds`: from the rate of earlier replays; None before the first.
+    `bronze`: the versions of bronze that the plan was made from, by topic.
     `contracts` and `code_version` name what the plan was made with: a swap under other contracts is refused.
     """
 
@@ -73,6 +60,7 @@ class Plan:
     touched: tuple[Touched, ...]
     reads: int
     estimated_seconds: float | None
+    bronze: dict[str, int] = field(default_factory=dict)
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -86,7 +74,7 @@ class Plan:
     @property
     def beyond_kafka(self) -> bool:
         """Whether Kafka no longer holds all of the range: bronze alone does."""
-        return any(o.first < o.kafka_begins for partitions in self.offsets.values() for o in partitions.values())
+        return any(o.source is Source.BRONZE for partitions in self.offsets.values() for o in partitions.values())
 
     def undo_reaches(self, swapped_at: datetime) -> datetime:
         """Until when the rows before can be brought back."""
@@ -110,7 +98,8 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
         RequestError: no event lies in the range; the message says where some do.
         TableMissingError, ServiceDownError: as `lakehouse.delta.open_table`; Kafka does not answer.
     """
-    chosen = {topic: _events(settings, request, topic) for topic in request.topics}
+    bronze = _bronze(settings, request)
+    chosen = {topic: _events(settings, request, topic, opened) for topic, opened in bronze.items()}
     chosen = {topic: events for topic, events in chosen.items() if events.height}
     if not chosen:
         raise RequestError(_nothing(settings, request))
@@ -127,10 +116,11 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
         {topic: events.height for topic, events in chosen.items()},
         {topic: events["user_id"].n_unique() for topic, events in chosen.items()},
         tuple(event_days),
-        _offsets(settings, request, chosen),
+        find_offsets(settings, request, chosen),
         touched,
         reads,
         reads / rate if rate else None,
+        {topic: int(opened.version()) for topic, opened in bronze.items()},
     )
 
 
@@ -151,14 +141,20 @@ def contracts_of(names: Iterable[str]) -> str:
     return hashlib.sha256(repr([(name, table(name).columns) for name in sorted(names)]).encode()).hexdigest()[:16]
 
 
-def _events(settings: Settings, request: Request, topic: str) -> pl.DataFrame:
+def _bronze(settings: Settings, request: Request) -> dict[str, DeltaTable]:
+    """By topic, the table as it is now, without those that nobody has written yet."""
+    opened = {}
+    for topic in request.topics:
+        with suppress(TableMissingError):
+            opened[topic] = open_table(settings, f"bronze.{EVENTS[topic].table}")
+    return opened
+
+
+def _events(settings: Settings, request: Request, topic: str, bronze: DeltaTable) -> pl.DataFrame:
     """Of the range: keys, times and positions."""
     name = f"bronze.{EVENTS[topic].table}"
     time = "arrival" if request.clock is Clock.ARRIVAL else "event_time"
-    try:
-        rows = scan(settings, name)
-    except TableMissingError:
-        return pl.DataFrame(schema={"event_date": pl.Date})
+    rows = scan_opened(settings, name, bronze)
     last = request.end.date() if request.clock is Clock.ARRIVAL else date.max
     wanted = ("user_id", "product_id", "region", "event_time", "partition", "offset")
     columns = [c for c in wanted if c in table(name).column_names]
@@ -296,49 +292,6 @@ def _held(settings: Settings, name: str, first: date, last: date) -> int:
     if not files.height:
         return 0
     return int(files.filter(pl.col("partition.event_date").cast(pl.Date).is_between(first, last))["num_records"].sum())
-
-
-def _offsets(settings: Settings, request: Request, chosen: Mapping[str, pl.DataFrame]) -> dict[str, dict[int, Offsets]]:
-    """By topic and partition."""
-    counts = partition_counts(settings)
-    found: dict[str, dict[int, Offsets]] = {}
-    for topic in request.topics:
-        full = settings.prefixed(topic)
-        partitions = [TopicPartition(full, number) for number in range(counts.get(full, 0))]
-        if not partitions:
-            continue
-        earliest, latest = (list_offsets(settings, partitions, spec) for spec in (EARLIEST, LATEST))
-        early = LOOKBACK if request.clock is Clock.ARRIVAL else EARLY + LOOKBACK
-        first = list_offsets(settings, partitions, _at(request.start - early))
-        # By event time the end is open: however late an event comes, it belongs to the range.
-        end = (
-            list_offsets(settings, partitions, _at(request.end + LOOKBACK))
-            if request.clock is Clock.ARRIVAL
-            else latest
-        )
-        held = dict(chosen[topic].group_by("partition").agg(pl.min("offset")).iter_rows()) if topic in chosen else {}
-        found[topic] = {
-            p.partition: Offsets(
-                min(
-                    _or(first[full, p.partition], latest[full, p.partition]),
-                    held.get(p.partition, latest[full, p.partition]),
-                ),
-                _or(end[full, p.partition], latest[full, p.partition]),
-                earliest[full, p.partition],
-            )
-            for p in partitions
-        }
-    return found
-
-
-def _at(time: datetime) -> OffsetSpec:
-    spec: OffsetSpec = OffsetSpec.for_timestamp(max(0, int(time.timestamp() * 1000)))
-    return spec
-
-
-def _or(offset: int, latest: int) -> int:
-    """Kafka says -1 where nothing has come since."""
-    return offset if offset >= 0 else latest
 
 
 def _stamp(time: datetime) -> str:

@@ -18,23 +18,31 @@ def describe(replay: Replay) -> str:
         "",
         f"- In the range: {events}; {sum(plan.users.values()):,} users.",
         f"- To recompute {len(plan.days)} days, {plan.reads:,} events are read; estimate: {took}.",
-        f"- Kafka holds the range {'only in part: bronze has the rest' if plan.beyond_kafka else 'whole'}.",
+        f"- {_where(plan)}",
         f"- Undo reaches until {plan.undo_reaches(datetime.now(UTC)):%Y-%m-%d} if it is swapped in today.",
         "",
         "| table | affected rows | days rewritten | files | bytes |",
         "|---|---|---|---|---|",
         *(f"| {t.table} | {t.rows:,} | {listed(t.days) or 'all'} | {t.files} | {t.bytes:,} |" for t in plan.touched),
         "",
-        "| partition | offsets that may hold the range | Kafka begins at |",
-        "|---|---|---|",
+        "| partition | offsets that may hold the range | known from | Kafka begins at |",
+        "|---|---|---|---|",
         *_offsets(plan),
     ]
     return "\n".join(lines)
 
 
+def _where(plan: Plan) -> str:
+    """Who still has the records of the range."""
+    if not plan.beyond_kafka:
+        return "Kafka holds the range whole; its time index gave the offsets, with a minute of lookback."
+    versions = ", ".join(f"of {topic} at version {version}" for topic, version in plan.bronze.items())
+    return f"Kafka no longer holds all of the range: where it doesn't, bronze gave the offsets ({versions})."
+
+
 def _offsets(plan: Plan) -> list[str]:
     return [
-        f"| {topic}[{partition}] | {found.first:,} to {found.end:,} | {found.kafka_begins:,} |"
+        f"| {topic}[{partition}] | {found.first:,} to {found.end:,} | {found.source} | {found.kafka_begins:,} |"
         for topic, partitions in plan.offsets.items()
         for partition, found in sorted(partitions.items())
     ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from confluent_kafka import TopicPartition
 
 from jobs.catalog import JOBS
 from jobs.rust_engines import publish_day
@@ -23,12 +24,16 @@ from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, create_table, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.consumer import end_offsets
+from lakehouse.kafka.offsets import admin_client
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.replay import report, store
+from lakehouse.replay.offsets import Source, missing_from_bronze
 from lakehouse.replay.request import MARTS, Clock, Engine, Request, RequestError
 from lakehouse.replay.steps import STEPS
 from lakehouse.replay.store import Replay, ReplayError, State
+from lakehouse.replay.words import describe
 from lakehouse.settings import ROOT, Settings
 from tests.integration.spark_lake import Driver, ingest_transactions, profile, send, version
 from tests.lake import stored
@@ -256,6 +261,32 @@ def test_marts_of_silver_that_differs_from_bronze_are_not_swapped_in(tenant: Set
     assert failed.error.startswith(f"{PURCHASES} differ from bronze")
     assert open_table(tenant, MART).version() == before
     assert not _staged(tenant, replay.id)
+
+
+def test_what_retention_has_removed_is_planned_from_bronze_and_what_bronze_lacks_is_noticed(tenant: Settings) -> None:
+    request = day_request()
+    plan = store.plan_replay(tenant, request, "test")
+    store.cancel(tenant, plan.id)
+    assert not plan.plan.beyond_kafka
+    topic, since = "shop.purchases", request.start - timedelta(days=1)
+    offsets = plan.plan.offsets[topic]
+    ends = {p: found.end - 1 for p, found in offsets.items()}
+    assert missing_from_bronze(tenant, topic, offsets, ends, since) == {}
+    lost = scan(tenant, "bronze.purchases").select("partition", "offset").sort("partition", "offset").tail(1).collect()
+    partition, offset = lost.row(0)
+    open_table(tenant, "bronze.purchases").delete(f'partition = {partition} AND "offset" = {offset}')
+    assert missing_from_bronze(tenant, topic, offsets, ends, since) == {partition: [offset]}
+
+    removed = [TopicPartition(tenant.prefixed(topic), p, end) for p, end in end_offsets(tenant, topic).items()]
+    for future in (client := admin_client(tenant)).delete_records(removed).values():
+        future.result()
+    del client
+    beyond = store.plan_replay(tenant, request, "test")
+    store.cancel(tenant, beyond.id)
+    assert beyond.plan.beyond_kafka
+    assert {found.source for found in beyond.plan.offsets[topic].values()} == {Source.BRONZE}
+    assert f"of {topic} at version {open_table(tenant, 'bronze.purchases').version()}" in describe(beyond)
+    assert missing_from_bronze(tenant, topic, beyond.plan.offsets[topic], ends, since) == {}
 
 
 def _staged(settings: Settings, number: int) -> bool:
