@@ -278,9 +278,9 @@ def test_what_retention_has_removed_is_planned_from_bronze_and_what_bronze_lacks
     assert missing_from_bronze(tenant, topic, offsets, ends, since) == {partition: [offset]}
 
     removed = [TopicPartition(tenant.prefixed(topic), p, end) for p, end in end_offsets(tenant, topic).items()]
-    for future in (client := admin_client(tenant)).delete_records(removed).values():
+    client = admin_client(tenant)
+    for future in client.delete_records(removed).values():
         future.result()
-    del client
     beyond = store.plan_replay(tenant, request, "test")
     store.cancel(tenant, beyond.id)
     assert beyond.plan.beyond_kafka
