@@ -1,4 +1,4 @@
-"""Brings Airflow's metadata to its version's schema, with the pools that DAGs name: ``python -m infra.airflow.metadata``.
+"""Brings Airflow's metadata to its version's schema, with our pools: ``python -m infra.airflow.metadata``.
 
 One process for both: starting Airflow is most of what either takes.
 """

@@ -56,7 +56,9 @@ class DiffLink(BaseOperatorLink):
 
 
 class ReplayStep(RemoteProcessOperator):
-    """Carries a step out in a process of its own, a heavy one in the pool of replays. One that was killed is tried once more: it begins where it ended."""
+    """Carries a step out in a process of its own, a heavy one in the pool of replays.
+
+    One that was killed is tried once more: it begins where it ended."""
 
     operator_extra_links = (DiffLink(),)
 

@@ -10,20 +10,16 @@ from typing import Final
 
 import polars as pl
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import OffsetSpec
 
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.times import milliseconds
 from lakehouse.delta import TableMissingError, scan
 from lakehouse.kafka.consumer import read_partitions
-from lakehouse.kafka.offsets import EARLIEST, LATEST, list_offsets, partition_counts
+from lakehouse.kafka.offsets import EARLIEST, LATEST, LOOKBACK, list_offsets, offsets_at, partition_counts
 from lakehouse.replay.request import Clock, Request
 from lakehouse.settings import Settings
 
 EARLY: Final = timedelta(minutes=5)
 """How far an event's own time may lie after its arrival."""
-LOOKBACK: Final = timedelta(minutes=1)
-"""A broker's clock may step back: a record of the range may have been appended after a later one."""
 _DEAD_LETTERS: Final = "bronze.dead_letters"
 
 
@@ -76,16 +72,12 @@ def _of_topic(
     asked = [TopicPartition(full, number) for number in range(partitions)]
     early = LOOKBACK if request.clock is Clock.ARRIVAL else EARLY + LOOKBACK
     # By event time the end is open: however late an event comes, it belongs to the range.
-    until = _at(request.end + LOOKBACK) if request.clock is Clock.ARRIVAL else LATEST
-    earliest, latest, first, end = (
-        list_offsets(settings, asked, spec) for spec in (EARLIEST, LATEST, _at(request.start - early), until)
-    )
-    found = {}
-    for p in range(partitions):
-        at = full, p
-        by_kafka = _or(first[at], latest[at]), _or(end[at], latest[at])
-        found[p] = known(by_kafka, earliest[at], held.get(p))
-    return found
+    by_arrival = request.clock is Clock.ARRIVAL
+    earliest = list_offsets(settings, asked, EARLIEST)
+    first = offsets_at(settings, asked, request.start - early)
+    end = offsets_at(settings, asked, request.end + LOOKBACK) if by_arrival else list_offsets(settings, asked, LATEST)
+    places = [(full, p) for p in range(partitions)]
+    return {at[1]: known((first[at], end[at]), earliest[at], held.get(at[1])) for at in places}
 
 
 def known(by_kafka: tuple[int, int], kafka_begins: int, held: tuple[int, int] | None) -> Offsets:
@@ -141,13 +133,3 @@ def _positions(
         return pl.DataFrame(schema={"partition": pl.Int32, "offset": pl.Int64})
     of_topic = rows.filter(pl.col("arrival_date") >= since.date(), pl.col("topic") == topic)
     return of_topic.filter(reduce(or_, inside, pl.lit(False))).select("partition", "offset").unique().collect()
-
-
-def _at(time: datetime) -> OffsetSpec:
-    spec: OffsetSpec = OffsetSpec.for_timestamp(max(0, milliseconds(time)))
-    return spec
-
-
-def _or(offset: int, latest: int) -> int:
-    """Kafka says -1 where nothing has come since."""
-    return offset if offset >= 0 else latest

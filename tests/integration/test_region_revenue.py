@@ -6,7 +6,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks.consumer_groups import Member, owners
 from jobs.streaming.region_revenue.main import JOB, TOPIC
+from jobs.streaming.region_revenue.seek import seek
 from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import build_consumer, end_offsets
@@ -163,6 +164,33 @@ def test_frozen_within_its_transaction_it_loses_its_partitions_and_writes_nothin
                     "both have partitions",
                 )
             assert frozen.alive
+    assert_equals_the_reference(settings)
+
+
+def test_sought_to_a_time_it_makes_the_results_from_then_on_again_and_doubles_none(
+    settings: Settings, log: Path, seed: int
+) -> None:
+    send_purchases(settings, seed)
+    with Member(settings, log) as member:
+        wait_until_all_is_kept(settings)
+        earlier = epochs(settings)
+        between = datetime.now(UTC) + timedelta(milliseconds=1)
+        send_purchases(settings, seed + 1)
+        wait_until_all_is_kept(settings)
+        later = {at: epoch for at, epoch in epochs(settings).items() if at not in earlier}
+        with connect(settings) as connection:
+            connection.execute("UPDATE results SET amount_cents = amount_cents + 1 WHERE reason IS NULL")
+        # It has nothing to do, and learns of it all the same.
+        sought = seek(settings, between, "test", timedelta())
+        assert sum(each.again for each in sought) == len(later)
+        until(lambda: all(epochs(settings)[at] > epoch for at, epoch in later.items()), SECONDS, "all is made again")
+        assert {at: epochs(settings)[at] for at in earlier} == earlier
+        # A partition that is not as far yet skips nothing.
+        seek(settings, datetime(2000, 1, 1, tzinfo=UTC), "test")
+        seek(settings, datetime.now(UTC), "test", timedelta())
+        until(lambda: all(epochs(settings)[at] > epoch for at, epoch in earlier.items()), SECONDS, "all is made again")
+        wait_until_all_is_kept(settings)
+        assert member.alive
     assert_equals_the_reference(settings)
 
 
