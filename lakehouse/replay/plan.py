@@ -2,43 +2,28 @@
 
 import hashlib
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 from deltalake import DeltaTable
 
-from lakehouse.contracts.events import CLICKS, EVENTS
+from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan, scan_opened
+from lakehouse.replay.affected import Affected, Touched
 from lakehouse.replay.offsets import EARLY, Offsets, Source, find_offsets
 from lakehouse.replay.request import SILVER, Clock, Request, RequestError
-from lakehouse.semantics.scopes import SCOPES, IntervalAround, Key, NaturalSession, Window
 from lakehouse.settings import Settings
 
 UNDO_DAYS: Final = 7
 """How long Delta's log and removed files are kept (design: Delta profile)."""
 SHOWN_DAYS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """What is recomputed of a table: the days that hold affected rows (none: it is not split by day, all of it).
-
-    `rows`: how many rows the events affect, as far as it can be told before they are computed. `files` and `bytes`:
-    what lies there today and is rewritten.
-    """
-
-    table: str
-    rows: int
-    days: tuple[date, ...]
-    files: int
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +88,8 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
     chosen = {topic: events for topic, events in chosen.items() if events.height}
     if not chosen:
         raise RequestError(_nothing(settings, request))
-    days = {name: _days(settings, name, chosen) for name in request.targets}
-    touched = tuple(_touched(settings, name, chosen, days[name]) for name in request.targets)
+    affected = Affected(settings, chosen)
+    touched = tuple(affected.touched(name) for name in request.targets)
     event_days = sorted(set().union(*(events["event_date"].unique() for events in chosen.values())))
     span = sorted({*event_days, *(day for t in touched for day in t.days)})
     reads = sum(_held(settings, name, span[0], span[-1]) for name in SILVER.values())
@@ -183,104 +168,6 @@ def _nothing(settings: Settings, request: Request) -> str:
     return f"no event lies from {_stamp(request.start)} to {_stamp(request.end)} by {request.clock} time; " + (
         ", ".join(held) or "bronze holds none at all"
     )
-
-
-DRAWN_FROM: Final = {"gold.alerts": ("gold.product_metrics_5m", "silver.sessions", "gold.fraud_decisions")}
-"""What remains that is drawn from other tables' rows is drawn from sessions, with the purchases in them."""
-
-
-def _drawn_from_all(name: str) -> bool:
-    """Of a table that is drawn from other tables' rows, any of which may have changed."""
-    return all(scope == Key(()) for scope in SCOPES[name].affected.values())
-
-
-def _days(settings: Settings, name: str, chosen: Mapping[str, pl.DataFrame]) -> set[date]:
-    """The days on which `name` has rows that the events affect."""
-    if not table(name).partition_by:
-        return set()
-    if _drawn_from_all(name):
-        return _days_drawn(settings, name, chosen)
-    days: set[date] = set()
-    for topic, scope in SCOPES[name].affected.items():
-        if topic not in chosen:
-            continue
-        events, time = chosen[topic], pl.col("event_time")
-        match scope:
-            case Window(size_ms=size, every_ms=every):
-                edges = (time - timedelta(milliseconds=size - every), time)
-            case IntervalAround(before_ms=before, after_ms=after):
-                edges = (time - timedelta(milliseconds=before), time + timedelta(milliseconds=after))
-            case NaturalSession():
-                days |= set(_sessions(settings, events, scope)["event_date"].unique())
-                edges = (time, time)
-            case _:
-                raise TypeError(f"{name}: no days for {scope}")
-        for edge in edges:
-            days |= set(events.select(edge.dt.date().alias("day"))["day"].unique())
-    return days
-
-
-def _days_drawn(settings: Settings, name: str, chosen: Mapping[str, pl.DataFrame]) -> set[date]:
-    """Of a table drawn from others: the days of what it is drawn from."""
-    if name in DRAWN_FROM:
-        return set().union(*(_days(settings, source, chosen) for source in DRAWN_FROM[name]))
-    session = SCOPES["silver.sessions"].affected[CLICKS.topic]
-    assert isinstance(session, NaturalSession)  # noqa: S101  for mypy
-    events = pl.concat([events.select("user_id", "event_time") for events in chosen.values()])
-    return set(events["event_time"].dt.date()) | set(_sessions(settings, events, session)["event_date"])
-
-
-def _sessions(settings: Settings, events: pl.DataFrame, scope: NaturalSession) -> pl.DataFrame:
-    """The sessions there are of the events' users, as far as the events' times, widened by the gap, may touch them."""
-    gap = timedelta(milliseconds=scope.gap_ms)
-    first, last = events["event_time"].min(), events["event_time"].max()
-    return (
-        scan(settings, "silver.sessions")
-        .filter((pl.col("session_end") > first - gap) & (pl.col("session_start") < last + gap))  # type: ignore[operator]
-        .select("user_id", "session_start", "event_date")
-        .join(events.lazy().select("user_id").unique(), "user_id", "semi")
-        .collect()
-    )
-
-
-def _touched(settings: Settings, name: str, chosen: Mapping[str, pl.DataFrame], days: set[date]) -> Touched:
-    opened = open_table(settings, name)
-    files = pl.DataFrame(opened.get_add_actions(flatten=True))
-    if table(name).partition_by and files.height:
-        files = files.filter(pl.col("partition.event_date").cast(pl.Date).is_in(sorted(days)))
-    size = int(files["size_bytes"].sum()) if files.height else 0
-    rows = 0
-    if _drawn_from_all(name):
-        rows = (
-            scan_opened(settings, name, opened)
-            .filter(pl.col("event_date").is_in(sorted(days)))
-            .select(pl.len())
-            .collect()
-            .item()
-        )
-    else:
-        affected = [
-            _keys(settings, scope, chosen[topic]) for topic, scope in SCOPES[name].affected.items() if topic in chosen
-        ]
-        rows = pl.concat(affected, how="vertical_relaxed").n_unique() if affected else 0
-    return Touched(name, rows, tuple(sorted(days)), files.height, size)
-
-
-def _keys(settings: Settings, scope: Any, events: pl.DataFrame) -> pl.DataFrame:
-    """What tells the affected rows apart: of a window its key and start, of a session its user and start."""
-    match scope:
-        case Window(size_ms=size, every_ms=every, key=key):
-            latest = pl.col("event_time").dt.truncate(f"{every}ms")
-            starts = [latest - timedelta(milliseconds=back) for back in range(0, size, every)]
-            windows = events.drop_nulls(list(key)).select(*key, start=pl.concat_list(starts)).explode("start")
-            return windows.unique()
-        case NaturalSession():
-            return _sessions(settings, events, scope).select("user_id", start="session_start")
-        case Key(key=key):
-            return events.select(key).unique()
-        case IntervalAround(key=key):
-            return events.select("user_id", start="event_time").unique()
-    raise TypeError(f"no keys for {scope}")
 
 
 def _held(settings: Settings, name: str, first: date, last: date) -> int:
