@@ -27,7 +27,7 @@ from jobs.streaming.spark.delta_tables import DeltaTables
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableError, open_table, scan, scan_opened
-from lakehouse.delta.describe import versions_read
+from lakehouse.delta.describe import commits, versions_read
 from lakehouse.delta.write import Once, append_ops
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.replay import diff, report, store
@@ -51,6 +51,8 @@ log = logging.getLogger("replay")
 
 Bounds = Mapping[str, Mapping[int, int]]
 """By topic and partition, the highest offset of an event that counts."""
+Versions = Mapping[date, Mapping[str, int]]
+"""By day and table."""
 
 
 def recompute(settings: Settings, number: int) -> None:
@@ -129,7 +131,7 @@ def _by_polars(
         LiveFirst(settings),
     )
     rows = work.run(names)
-    return rows, {name: {"path": staging.path(name), "version": staging.version(name)} for name in names}
+    return rows, {name: {"path": staging.path(name, "s3a"), "version": staging.version(name)} for name in names}
 
 
 def at_rest(settings: Settings, targets: Sequence[str], timeout_seconds: float = REST_SECONDS) -> dict[str, int]:
@@ -234,10 +236,12 @@ def swap(settings: Settings, number: int) -> None:
     result = {"versions": {}, "after": {}, "silver": silver}
     if streamed:
         result = _apply(settings, number, Kind.SWAP, streamed, silver, _kept_bounds(recomputed))
-    looked_at = datetime.fromisoformat(recomputed["looked_at"]) if marts else datetime.now(UTC)
     for part in marts:
+        sources = {source: pinned[source] for source in MARTS[part.table].reads}
+        read = dict.fromkeys(part.days, sources)
+        looked_at = datetime.fromisoformat(recomputed["looked_at"])
         result["versions"][part.table] = pinned[part.table]
-        result["after"][part.table] = _publish(settings, replay, part, looked_at, _label(number))
+        result["after"][part.table] = _publish(settings, replay, part, looked_at, _label(number), read)
     store.advance(settings, number, (State.SWAPPING,), State.DONE, outcome=result)
 
 
@@ -246,16 +250,16 @@ def _by_owner(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]
     return tuple(p for p in parts if p.table not in MARTS), tuple(p for p in parts if p.table in MARTS)
 
 
-def _publish(settings: Settings, replay: Replay, part: Part, looked_at: datetime, label: str) -> int:
+def _publish(settings: Settings, replay: Replay, part: Part, looked_at: datetime, label: str, read: Versions) -> int:
     """Puts the rows of a mart in place, a commit per day as its publisher makes them; returns the version after them.
+    `read`: by day, the versions that its rows were computed from.
 
     Killed in between, it does the rest when it is repeated. A day that was published from a later look than `looked_at`
     stays: it has what the replay has, and what came since.
     """
     rows = scan_opened(settings, part.table, open_staged(settings, part.path, part.version))
-    read = {name: _recomputed(replay)["pinned"][name] for name in MARTS[part.table].reads}
-    said = {"scope": label, "engine": replay.plan.request.engine, "read_versions": read}
     for day in part.days:
+        said = {"scope": label, "engine": replay.plan.request.engine, "read_versions": read[day]}
         of_day = rows.filter(pl.col("event_date") == day).collect()
         version = put_day(settings, part.table, day, of_day, looked_at, said)
         log.info("%s of %s: version %d", part.table, day, version)
@@ -301,12 +305,22 @@ def undo(settings: Settings, number: int) -> None:
             part = _as_it_was(settings, touched.table, touched.days, before)
             # A look later than the replay's, by as little as can be: whoever has published since looked later still.
             looked_at = datetime.fromisoformat(_recomputed(replay)["looked_at"]) + timedelta(milliseconds=1)
-            result[part.table] = _publish(settings, replay, part, looked_at, f"undo of {_label(number)}")
+            read = {day: _read_then(settings, part, day) for day in part.days}
+            result[part.table] = _publish(settings, replay, part, looked_at, f"undo of {_label(number)}", read)
     store.advance(settings, number, (State.UNDOING,), State.UNDONE, undone=result)
 
 
 def _as_it_was(settings: Settings, name: str, days: Sequence[date], versions: Mapping[str, int]) -> Part:
     return Part(name, settings.table_path(name, "s3a"), versions[name], tuple(days))
+
+
+def _read_then(settings: Settings, part: Part, day: date) -> dict[str, int]:
+    """The versions from which the rows of a mart's day were computed that it had at the part's version."""
+    for commit in commits(open_table(settings, part.table), until=part.version):
+        if commit.said.get("day") == day.isoformat():
+            read: dict[str, int] = commit.said["read_versions"]
+            return read
+    return {}
 
 
 def record(settings: Settings, number: int) -> None:

@@ -33,8 +33,8 @@ class Staging:
     settings: Settings
     number: int
 
-    def path(self, name: str) -> str:
-        return self.settings.table_path(f"staging.{prefix(self.number)}{name.replace('.', '__')}")
+    def path(self, name: str, scheme: str = "s3") -> str:
+        return self.settings.table_path(f"staging.{prefix(self.number)}{name.replace('.', '__')}", scheme)
 
     def create(self, name: str) -> None:
         """An empty one, by the contract of `name`."""
