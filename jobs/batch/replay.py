@@ -69,10 +69,10 @@ def recompute(settings: Settings, number: int) -> None:
         return
     began = time.monotonic()
     plan, request = replay.plan, replay.plan.request
-    looked_at = datetime.now(UTC)
-    pinned = at_rest(settings, request.targets)
     names = [*request.targets, *(SILVER[topic] for topic in request.topics)]
     names = with_needs(names) if request.engine is Engine.SPARK else recomputation.with_needs(names)
+    looked_at = datetime.now(UTC)
+    pinned = at_rest(settings, names)
     read = {topic: name for topic, name in SILVER.items() if name in names}
     bounds = {t: _bounds(settings, name, pinned[name], plan.days[0], plan.days[-1]) for t, name in read.items()}
     _await_bronze(settings, bounds)
@@ -134,17 +134,17 @@ def _by_polars(
     return rows, {name: {"path": staging.path(name, "s3a"), "version": staging.version(name)} for name in names}
 
 
-def at_rest(settings: Settings, targets: Sequence[str], timeout_seconds: float = REST_SECONDS) -> dict[str, int]:
-    """Versions of `targets` and of silver that belong together: the targets were computed from this silver. A mart may
-    be older; what belongs together is what it is computed from anew.
+def at_rest(settings: Settings, names: Sequence[str], timeout_seconds: float = REST_SECONDS) -> dict[str, int]:
+    """Versions of the tables `names` and of silver that belong together: the tables were computed from this silver. A
+    mart may be older; what belongs together is what it is computed from anew.
 
     Raises ReplayError: there is no such moment within the time.
     """
-    marts = [name for name in targets if name in MARTS]
+    marts = [name for name in names if name in MARTS]
     sources = {source for name in marts for source in MARTS[name].reads}
     deadline = time.monotonic() + timeout_seconds
     while True:
-        opened = {name: open_table(settings, name) for name in {*targets, *sources, *READ_BESIDE}}
+        opened = {name: open_table(settings, name) for name in {*names, *sources, *READ_BESIDE}}
         read = {name: versions_read(found) for name, found in opened.items() if name not in marts}
         silver = {name: {v[name] for v in read.values() if name in v} for name in SILVER.values()}
         if all(len(versions) <= 1 for versions in silver.values()):
