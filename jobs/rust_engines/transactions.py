@@ -77,9 +77,11 @@ class SilverTransactions:
 
 
 def first_of_each(records: pl.DataFrame) -> pl.DataFrame:
-    """One record of each event, the one with the lowest (partition, offset), dated."""
-    unique = records.sort(_POSITION).unique(IDENTITY, keep="first", maintain_order=True)
-    return unique.with_columns(event_date=pl.col("event_time").dt.date())
+    """One record of each event, the one with the lowest (partition, offset), dated; in any order."""
+    # Most records have no other of their event, as no other has their hash: only the rest is sorted, of millions.
+    shared = records.select(IDENTITY).hash_rows().is_duplicated()
+    first = records.filter(shared).sort(_POSITION).unique(IDENTITY, keep="first", maintain_order=True)
+    return pl.concat([records.filter(~shared), first]).with_columns(event_date=pl.col("event_time").dt.date())
 
 
 def _before(one: pl.Expr, other: pl.Expr) -> pl.Expr:
