@@ -80,13 +80,13 @@ def run(
 def list_replays() -> None:
     """Show the replays there are, newest first."""
     shown = Table(box=None, pad_edge=False)
-    for name in ("replay", "state", "from", "to", "clock", "affected rows", "by"):
+    for name in ("replay", "state", "from", "to", "clock", "engine", "affected rows", "by"):
         shown.add_column(name)
     for replay in store.newest_first(load_settings()):
         request = replay.plan.request
         shown.add_row(
             str(replay.id), replay.state, f"{request.start:%Y-%m-%d %H:%M}", f"{request.end:%Y-%m-%d %H:%M}",
-            request.clock, f"{replay.plan.affected_rows:,}", replay.requested_by,
+            request.clock, request.engine, f"{replay.plan.affected_rows:,}", replay.requested_by,
         )  # fmt: skip
     console.print(shown)
 
