@@ -382,7 +382,8 @@ def _kept_bounds(recomputed: Mapping[str, Any]) -> dict[str, dict[int, int]]:
 
 def _require(replay: Replay, *states: State) -> None:
     if replay.state not in states:
-        raise ReplayError(f"replay {replay.id} is {replay.state}, not {' or '.join(states)}")
+        why = f": {replay.error}" if replay.error else ""
+        raise ReplayError(f"replay {replay.id} is {replay.state}, not {' or '.join(states)}{why}")
 
 
 def _written_since(settings: Settings, replay: Replay) -> Replay | None:
