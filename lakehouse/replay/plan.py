@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Final
@@ -110,15 +111,17 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
 
 
 def code_version() -> str:
-    """The commit that this code is, where it lies in a repository; else the package's version."""
+    """The commit that this code is, where it lies in a repository; else the package's version; of a mere copy, that
+    nobody knows."""
     here = Path(__file__).resolve().parent
+    with suppress(FileNotFoundError):
+        git = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
+        if commit := subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip():
+            return commit
     try:
-        asked = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
         return package_version("kappa-lakehouse")
-    return asked.stdout.strip() or package_version("kappa-lakehouse")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def contracts_of(names: Iterable[str]) -> str:
