@@ -198,9 +198,6 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         by_polars = approve_and_run(tenant, day_request(engine=Engine.POLARS))
         assert differing(by_polars) == {REGIONS, MART}
         assert all(rows_of_day(tenant, name).equals(rows) for name, rows in right.items())
-        driver.drain()
-        comparison = compare(tenant, ["gold.user_totals", REGIONS, "gold.fraud_decisions"])
-        assert [t for t in comparison.tables if not t.equal] == []
 
 
 def test_a_cancelled_replay_ends_its_process_and_leaves_the_tables(tenant: Settings) -> None:
