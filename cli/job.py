@@ -11,14 +11,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from cli.times import parse_time
 from jobs.catalog import JOBS
+from jobs.streaming.region_revenue import main as region_revenue
+from jobs.streaming.region_revenue.seek import seek as seek_back
 from lakehouse.runtime import reconcile
 from lakehouse.runtime import upgrade as upgrading
 from lakehouse.runtime.reconcile import JobView
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.settings import load_settings
 
-app = typer.Typer(help="The long-running jobs: list, start, stop, upgrade.", no_args_is_help=True)
+app = typer.Typer(help="The long-running jobs: list, start, stop, upgrade, seek.", no_args_is_help=True)
 
 
 class Format(StrEnum):
@@ -75,6 +78,30 @@ def upgrade(
 ) -> None:
     """Replace a running job by the version on disk: Flink by savepoint, Spark between two batches."""
     typer.echo(upgrading.upgrade(load_settings(), _job(name), getpass.getuser(), new_checkpoint=new_checkpoint))
+
+
+@app.command(epilog=f"Example: lakehouse job seek {region_revenue.JOB} --to 2026-03-01T14:00Z")
+def seek(
+    name: Name,
+    to: Annotated[str, typer.Option("--to", metavar="TIME", help="When records arrived; ISO 8601, UTC.")],
+) -> None:
+    """Let a plain consumer read again what arrived from a time on; what it makes of it replaces its results.
+
+    Whether it runs or not; other jobs' tables are recomputed by `lakehouse replay`.
+    """
+    if _job(name).name != region_revenue.JOB:
+        raise typer.BadParameter(
+            f"{name} keeps its offsets with its state, not with its results: recompute its tables by `lakehouse replay`"
+        )
+    time = parse_time("--to", to)
+    if time > datetime.now(UTC):
+        raise typer.BadParameter(f"--to {to} lies in the future")
+    sought = seek_back(load_settings(), time, getpass.getuser())
+    for each in sought:
+        gone = " (Kafka holds nothing older)" if each.offset == each.kafka_begins > 0 else ""
+        typer.echo(
+            f"{region_revenue.TOPIC}[{each.partition}]: from offset {each.offset:,} on{gone}, {each.again:,} again"
+        )
 
 
 def _job(name: str) -> JobSpec:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cli.times import parse_time
 from lakehouse.replay import report, store
-from lakehouse.replay.request import TARGETS, TOPICS, Clock, Request
+from lakehouse.replay.request import TARGETS, TOPICS, Clock, Engine, Request
 from lakehouse.replay.staging import delete_staged
 from lakehouse.replay.steps import STEPS
 from lakehouse.replay.store import State
@@ -26,7 +26,8 @@ Number = Annotated[int, typer.Argument(help="Of the replay, as `plan` and `list`
 
 @app.command(
     epilog="Examples: lakehouse replay plan --from 2026-03-01T14:00Z --to 2026-03-01T15:00Z | "
-    "lakehouse replay plan --clock arrival --from 2026-03-01T14:00Z --to 2026-03-01T15:00Z --target gold.user_totals"
+    "lakehouse replay plan --clock arrival --from 2026-03-01T14:00Z --to 2026-03-01T15:00Z --target gold.user_totals | "
+    "lakehouse replay plan --engine datafusion --from 2026-03-01 --to 2026-03-02 --target marts.region_daily"
 )
 def plan(
     start: Annotated[str, typer.Option("--from", metavar="TIME", help="First time, included; ISO 8601, UTC.")],
@@ -38,10 +39,17 @@ def plan(
     target: Annotated[
         list[str] | None, typer.Option(help=f"Once per table; all affected without one: {', '.join(TARGETS)}.")
     ] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="Who recomputes: Spark all tables but marts, Polars revenue, totals, fraud decisions and marts, "
+            "DataFusion marts."
+        ),
+    ] = Engine.SPARK,
 ) -> None:
     """Show what a replay would touch, and keep the plan; nothing is written to tables."""
     first, last = parse_time("--from", start), parse_time("--to", end)
-    request = Request.checked(first, last, datetime.now(UTC), clock, topic or TOPICS, target or ())
+    request = Request.checked(first, last, datetime.now(UTC), clock, topic or TOPICS, target or (), engine)
     replay = store.plan_replay(load_settings(), request, getpass.getuser())
     console.print(Markdown(describe(replay)))
     console.print(f"\nApprove and run it: lakehouse replay run {replay.id}")
@@ -72,13 +80,13 @@ def run(
 def list_replays() -> None:
     """Show the replays there are, newest first."""
     shown = Table(box=None, pad_edge=False)
-    for name in ("replay", "state", "from", "to", "clock", "affected rows", "by"):
+    for name in ("replay", "state", "from", "to", "clock", "engine", "affected rows", "by"):
         shown.add_column(name)
     for replay in store.newest_first(load_settings()):
         request = replay.plan.request
         shown.add_row(
             str(replay.id), replay.state, f"{request.start:%Y-%m-%d %H:%M}", f"{request.end:%Y-%m-%d %H:%M}",
-            request.clock, f"{replay.plan.affected_rows:,}", replay.requested_by,
+            request.clock, request.engine, f"{replay.plan.affected_rows:,}", replay.requested_by,
         )  # fmt: skip
     console.print(shown)
 

@@ -6,7 +6,7 @@ from airflow.sdk import DAG, Param, TriggerRule, chain, task
 
 from dags.assets import table_asset, topic_asset
 from infra.airflow.replay import PlanApproval, ReplayStep
-from lakehouse.replay.request import TARGETS, TOPICS, Clock
+from lakehouse.replay.request import TARGETS, TOPICS, Clock, Engine
 from lakehouse.replay.steps import STEPS, UNDO
 
 NUMBER = "{{ ti.xcom_pull(task_ids='plan')['replay'] }}"
@@ -49,7 +49,15 @@ with DAG(
             type="array",
             items={"type": "string", "enum": list(TARGETS)},
             title="Tables",
-            description="Which tables to set right; without any, all that the events affect.",
+            description="Which tables to set right; without any, all affected ones that the engine can.",
+        ),
+        "engine": Param(
+            "spark",
+            type="string",
+            enum=list(Engine),
+            title="Engine",
+            description="Who recomputes: Spark all but marts; Polars revenue, totals, fraud decisions and marts; "
+            "DataFusion marts.",
         ),
     },
     doc_md="""
@@ -60,10 +68,11 @@ Recomputes the rows that the events of a time range affect, from all their event
 1. **plan** finds out what is touched: offsets, events, rows, files, minutes; refused if it makes no sense.
 2. **approve** shows the plan and waits for *Approve* or *Reject* (Required Actions). Plans of at most
    `LAKEHOUSE_REPLAY_UNATTENDED_ROWS` rows pass on their own.
-3. **recompute** computes the affected days from bronze into staging tables, beside the live streams.
+3. **recompute** computes the affected days into staging tables: from bronze, marts from the tables that they are made
+   of. It runs in the pool `replay`, on few cores, and pauses while live streams fall behind.
 4. **diff** compares them with what is there: the button *Diff* shows the report.
 5. **swap** hands them to the tables' owner, which puts them in place in one commit per table and refreshes what arrived
-   since. It waits where the owner is stopped.
+   since. It waits where the owner is stopped. Marts are published by day, as `backfill_marts` does.
 6. **record** notes it in `ops.replays`.
 
 Marking a task failed, or the run, stops the work for real and leaves the tables as they were. To take a replay back
@@ -81,7 +90,8 @@ that was swapped in, trigger `replay_undo` with its number (the plan's return va
         from lakehouse.settings import load_settings
 
         start, end = (datetime.fromisoformat(params[name]) for name in ("from", "to"))
-        request = Request.checked(start, end, datetime.now(UTC), params["clock"], params["topics"], params["targets"])
+        asked = (params[name] for name in ("clock", "topics", "targets", "engine"))
+        request = Request.checked(start, end, datetime.now(UTC), *asked)
         replay = store.plan_replay(load_settings(), request, dag_run.triggering_user_name or "airflow")
         return {"replay": replay.id, "rows": replay.plan.affected_rows, "plan": describe(replay)}
 

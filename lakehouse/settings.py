@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     """Whether Spark compiles its plans; for batches of some thousand rows interpreting them costs a quarter less."""
     replay_unattended_rows: int = Field(default=0, ge=0)
     """A replay that affects at most so many rows needs nobody's approval in Airflow."""
+    replay_parallelism: int = Field(default=1, ge=1)
+    """Cores that a replay's recomputation takes at most; the live streams have the others for themselves."""
     flink_jvm_options: str = ""
     """Of the TaskManager."""
     flink_checkpoint_seconds: int = Field(10, ge=1)

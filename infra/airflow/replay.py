@@ -6,6 +6,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperatorLink
 
+from infra.airflow.metadata import REPLAY
 from infra.airflow.pages import PREFIX
 from infra.airflow.remote import RemoteProcessOperator
 from lakehouse.replay.steps import MODULE, Step
@@ -55,11 +56,15 @@ class DiffLink(BaseOperatorLink):
 
 
 class ReplayStep(RemoteProcessOperator):
-    """Carries a step out in a process of its own. One that was killed is tried once more: it begins where it ended."""
+    """Carries a step out in a process of its own, a heavy one in the pool of replays.
+
+    One that was killed is tried once more: it begins where it ended."""
 
     operator_extra_links = (DiffLink(),)
 
     def __init__(self, *, step: Step, number: str, **kwargs: Any) -> None:
+        if step.heavy:
+            kwargs["pool"] = REPLAY.name
         super().__init__(
             task_id=step.name, doc_md=step.does, module=MODULE, arguments=[step.name, number], retries=1, **kwargs
         )

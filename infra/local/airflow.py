@@ -129,7 +129,7 @@ def _process(
 
 
 def _prepare(settings: Settings) -> None:
-    """Write the password file and bring the metadata to this version's schema."""
+    """Write the password file, and bring the metadata to this version's schema with our pools."""
     home = settings.home.absolute() / "data" / "airflow"
     home.mkdir(parents=True, exist_ok=True)
     own_dags(settings).mkdir(parents=True, exist_ok=True)
@@ -137,13 +137,13 @@ def _prepare(settings: Settings) -> None:
     password = {settings.airflow_user: settings.airflow_password.get_secret_value()}
     write_private(_passwords(settings), json.dumps(password))
     # In the database's own directory, so that the mark goes when the database goes.
-    migrated = settings.home.absolute() / "data" / "postgres" / f"airflow-{version('apache-airflow')}.migrated"
+    migrated = settings.home.absolute() / "data" / "postgres" / f"airflow-{version('apache-airflow')}-pools.migrated"
     if migrated.exists():
         return
     from infra.local.programs import base_environment
 
     done = subprocess.run(
-        (sys.executable, "-m", "airflow", "db", "migrate"),
+        (sys.executable, "-m", "infra.airflow.metadata"),
         env=base_environment(settings) | environment(settings),
         capture_output=True,
         text=True,

@@ -87,7 +87,8 @@ class Rebuild:
     """One rebuild of the event dates `first` to `last`, both included.
 
     `pinned`: versions of real tables; others are read at their newest. `bounds`: by topic and partition, the highest
-    offset of an event that counts; without a topic, all of its events do. `name`: what rows and commits say.
+    offset of an event that counts; without a topic, all of its events do. `name`: what rows and commits say. `before`
+    is told which table is rebuilt next, and may take time.
     """
 
     spark: SparkSession
@@ -98,6 +99,7 @@ class Rebuild:
     pinned: Mapping[str, int] = field(default_factory=dict)
     bounds: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     name: str = ""
+    before: Callable[[str], None] = lambda _table: None
 
     @property
     def label(self) -> str:
@@ -112,6 +114,7 @@ class Rebuild:
         self._check_range()
         counts = {}
         for number, name in enumerate(names, 1):
+            self.before(name)
             started = time.monotonic()
             log.info("%d of %d: %s ...", number, len(names), name)
             self.staging.create(name)

@@ -12,42 +12,52 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
-from deltalake import DeltaTable
 
+from jobs.batch.live_first import LiveFirst, step_back
 from jobs.batch.rebuild import NEEDS, Rebuild, with_needs
+from jobs.rust_engines import recompute as recomputation
+from jobs.rust_engines.publish import MARTS, put_day
+from jobs.rust_engines.sources import Pinned
 from jobs.spark_session import MissingJarsError, build_session
 from jobs.streaming.spark.delta_tables import DeltaTables
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableError, open_table, scan, scan_opened
-from lakehouse.delta.describe import versions_read
+from lakehouse.delta.describe import commits, versions_read
 from lakehouse.delta.write import Once, append_ops
+from lakehouse.kafka.consumer import ReadError
 from lakehouse.replay import diff, report, store
 from lakehouse.replay.change_set import ChangeSet, Part
-from lakehouse.replay.plan import contracts_of
-from lakehouse.replay.request import SILVER, TOPIC_OF
-from lakehouse.replay.staging import delete_staged, prefix
+from lakehouse.replay.offsets import EARLY, missing_from_bronze
+from lakehouse.replay.plan import Plan, contracts_of
+from lakehouse.replay.request import SILVER, TOPIC_OF, Engine
+from lakehouse.replay.staging import Staging, delete_staged, open_staged, prefix
 from lakehouse.replay.steps import STEPS, UNDO
 from lakehouse.replay.store import Kind, Replay, ReplayError, State
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
 
 REST_SECONDS: Final = 180.0
-NICENESS: Final = 10
-"""Live streams go first."""
+SETTLING_SECONDS: Final = 20.0
+"""Longer than ingesters' commits are apart."""
 CANCEL_POLL_SECONDS: Final = 1.0
 CANCELLED_STATUS: Final = 4
 
 log = logging.getLogger("replay")
 
+Bounds = Mapping[str, Mapping[int, int]]
+"""By topic and partition, the highest offset of an event that counts."""
+Versions = Mapping[date, Mapping[str, int]]
+"""By day and table."""
+
 
 def recompute(settings: Settings, number: int) -> None:
-    """Computes the rows of the replay's days from bronze into staging tables, as of one silver version.
+    """Computes the rows of the replay's days into staging tables, as of one silver version: from bronze, and marts from
+    the tables that they are made of.
 
     Raises:
         ReplayError: it is not approved, was cancelled, or the streams don't come to rest.
@@ -58,25 +68,20 @@ def recompute(settings: Settings, number: int) -> None:
     if replay.state is State.RECOMPUTED:
         return
     began = time.monotonic()
-    plan = replay.plan
-    targets = plan.request.targets
-    pinned = at_rest(settings, targets)
-    first, last = plan.days[0], plan.days[-1]
-    names = with_needs([*targets, *(SILVER[topic] for topic in plan.request.topics)])
+    plan, request = replay.plan, replay.plan.request
+    names = [*request.targets, *(SILVER[topic] for topic in request.topics)]
+    names = with_needs(names) if request.engine is Engine.SPARK else recomputation.with_needs(names)
+    looked_at = datetime.now(UTC)
+    pinned = at_rest(settings, names)
     read = {topic: name for topic, name in SILVER.items() if name in names}
-    bounds = {topic: _bounds(settings, name, pinned[name], first, last) for topic, name in read.items()}
+    bounds = {t: _bounds(settings, name, pinned[name], plan.days[0], plan.days[-1]) for t, name in read.items()}
     _await_bronze(settings, bounds)
-    os.nice(NICENESS)
+    _require_all_of_kafka(settings, plan, bounds)
+    step_back(settings)
     delete_staged(settings, number)  # what a killed attempt left: a table without its first commit can't be made again
+    by_engine = _by_spark if request.engine is Engine.SPARK else _by_polars
     with _ends_when_cancelled(settings, number):
-        spark = build_session(settings.model_copy(update={"parallelism": 1}), settings.prefixed(f"replay-{number}"))
-        try:
-            live, staging = DeltaTables(spark, settings), DeltaTables(spark, settings, staging=prefix(number))
-            rebuild = Rebuild(spark, live, staging, first, last, pinned, bounds, _label(number))
-            rows = rebuild.run(names)
-            staged = {name: {"path": staging.path(name), "version": staging.version(name)} for name in names}
-        finally:
-            spark.stop()
+        rows, staged = by_engine(settings, replay, names, Pinned(pinned, looked_at), bounds)
     store.advance(
         settings,
         number,
@@ -84,6 +89,7 @@ def recompute(settings: Settings, number: int) -> None:
         State.RECOMPUTED,
         recomputed={
             "pinned": pinned,
+            "looked_at": looked_at.isoformat(),
             "bounds": {topic: {str(p): offset for p, offset in found.items()} for topic, found in bounds.items()},
             "staged": staged,
             "rows": rows,
@@ -92,15 +98,54 @@ def recompute(settings: Settings, number: int) -> None:
     )
 
 
-def at_rest(settings: Settings, targets: Sequence[str], timeout_seconds: float = REST_SECONDS) -> dict[str, int]:
-    """Versions of `targets` and of silver that belong together: the targets were computed from this silver.
+def _by_spark(
+    settings: Settings, replay: Replay, names: Sequence[str], looked_at: Pinned, bounds: Bounds
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """The rows of each table, and where they are staged."""
+    days, pinned = replay.plan.days, looked_at.versions
+    limited = settings.model_copy(update={"parallelism": settings.replay_parallelism})
+    spark = build_session(limited, settings.prefixed(f"replay-{replay.id}"))
+    try:
+        live, staging = DeltaTables(spark, settings), DeltaTables(spark, settings, staging=prefix(replay.id))
+        before = LiveFirst(settings)
+        rebuild = Rebuild(spark, live, staging, days[0], days[-1], pinned, bounds, _label(replay.id), before)
+        rows = rebuild.run(names)
+        return rows, {name: {"path": staging.path(name), "version": staging.version(name)} for name in names}
+    finally:
+        spark.stop()
+
+
+def _by_polars(
+    settings: Settings, replay: Replay, names: Sequence[str], looked_at: Pinned, bounds: Bounds
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """The same without Spark; marts by DataFusion if that was asked for."""
+    staging = Staging(settings, replay.id)
+    of_silver = {SILVER[topic]: found for topic, found in bounds.items()}
+    work = recomputation.Recomputation(
+        staging,
+        "datafusion" if replay.plan.request.engine is Engine.DATAFUSION else "polars",
+        replay.plan.days,
+        looked_at,
+        of_silver,
+        _label(replay.id),
+        LiveFirst(settings),
+    )
+    rows = work.run(names)
+    return rows, {name: {"path": staging.path(name, "s3a"), "version": staging.version(name)} for name in names}
+
+
+def at_rest(settings: Settings, names: Sequence[str], timeout_seconds: float = REST_SECONDS) -> dict[str, int]:
+    """Versions of the tables `names` and of silver that belong together: the tables were computed from this silver. A
+    mart may be older; what belongs together is what it is computed from anew.
 
     Raises ReplayError: there is no such moment within the time.
     """
+    marts = [name for name in names if name in MARTS]
+    sources = {source for name in marts for source in MARTS[name].reads}
     deadline = time.monotonic() + timeout_seconds
     while True:
-        opened = {name: open_table(settings, name) for name in (*targets, *REBUILT_BESIDE)}
-        read = {name: versions_read(found) for name, found in opened.items()}
+        opened = {name: open_table(settings, name) for name in {*names, *sources, *READ_BESIDE}}
+        read = {name: versions_read(found) for name, found in opened.items() if name not in marts}
         silver = {name: {v[name] for v in read.values() if name in v} for name in SILVER.values()}
         if all(len(versions) <= 1 for versions in silver.values()):
             pinned = {name: int(found.version()) for name, found in opened.items()}
@@ -111,8 +156,8 @@ def at_rest(settings: Settings, targets: Sequence[str], timeout_seconds: float =
         time.sleep(0.5)
 
 
-REBUILT_BESIDE: Final = ("silver.sessions", "silver.products", "gold.user_totals_daily")
-"""Of which a rebuild reads what lies beyond its days."""
+READ_BESIDE: Final = ("silver.sessions", "silver.products", "gold.user_totals_daily")
+"""Of which a recomputation reads what lies beyond its days."""
 
 
 def compare(settings: Settings, number: int) -> None:
@@ -124,9 +169,26 @@ def compare(settings: Settings, number: int) -> None:
     found = [_diff(settings, replay, name, days) for name, days in _compared(replay)]
     # The report first: once the state says that rows were compared, nobody compares them again.
     report.write(settings, replay, found)
-    store.advance(settings, number, (State.RECOMPUTED,), State.COMPARED, diff={"tables": [d.to_json() for d in found]})
+    kept = {"tables": [d.to_json() for d in found]}
+    if error := _wrong_sources(replay, found):
+        store.advance(settings, number, (State.RECOMPUTED,), State.FAILED, diff=kept, error=error)
+        delete_staged(settings, number)
+        raise ReplayError(error)
+    store.advance(settings, number, (State.RECOMPUTED,), State.COMPARED, diff=kept)
     for d in found:
         log.info("%s: %d added, %d removed, %d changed of %d", d.table, d.added, d.removed, d.changed, d.rows_before)
+
+
+def _wrong_sources(replay: Replay, found: Sequence[diff.TableDiff]) -> str | None:
+    """Why marts can't be replayed: they were computed from silver as it is stored, and that is to be repaired first."""
+    marts = [name for name in replay.plan.request.targets if name in MARTS]
+    wrong = [d.table for d in found if table(d.table).insert_only and not d.equal]
+    if not (marts and wrong):
+        return None
+    return (
+        f"{', '.join(wrong)} differ from bronze, and {', '.join(marts)} would be computed from them: repair them by a "
+        f"replay of the same time with --engine {Engine.SPARK}, then replay the marts"
+    )
 
 
 def _compared(replay: Replay) -> list[tuple[str, tuple[date, ...]]]:
@@ -137,31 +199,19 @@ def _compared(replay: Replay) -> list[tuple[str, tuple[date, ...]]]:
 def _diff(settings: Settings, replay: Replay, name: str, days: Sequence[date]) -> diff.TableDiff:
     recomputed = _recomputed(replay)
     staged = recomputed["staged"][name]
-    opened = DeltaTable(
-        staged["path"].replace("s3a://", "s3://", 1), staged["version"], settings.delta_storage_options()
-    )
-    after = scan_opened(settings, name, opened)
+    after = scan_opened(settings, name, open_staged(settings, staged["path"], staged["version"]))
     # Of silver its newest version: whoever damaged it since the gold tables read it is to be found out too.
     stored = open_table(settings, name, None if table(name).insert_only else recomputed["pinned"][name])
     before = scan_opened(settings, name, stored)
     if table(name).insert_only:
-        before = _within(before, recomputed["bounds"][TOPIC_OF[name]])
+        before = recomputation.within(before, _kept_bounds(recomputed)[TOPIC_OF[name]])
     if table(name).partition_by:
         before, after = (frame.filter(pl.col("event_date").is_in(list(days))) for frame in (before, after))
     return diff.compare(name, int(stored.version()), days, before.collect(), after.collect())
 
 
-def _within(rows: pl.LazyFrame, bounds: Mapping[str, int]) -> pl.LazyFrame:
-    """The rows up to these offsets, by partition."""
-    limits = pl.LazyFrame(
-        {"partition": [int(p) for p in bounds], "_limit": list(bounds.values())},
-        schema={"partition": pl.Int32, "_limit": pl.Int64},
-    )
-    return rows.join(limits, "partition").filter(pl.col("offset") <= pl.col("_limit")).drop("_limit")
-
-
 def swap(settings: Settings, number: int) -> None:
-    """Hands the rows to the owner of the tables, and waits until it has swapped them in.
+    """Hands the rows to the owner of the tables, and waits until it has swapped them in; publishes marts.
 
     Raises ReplayError: the owner refused, and why.
     """
@@ -173,27 +223,52 @@ def swap(settings: Settings, number: int) -> None:
     if replay.state is State.DONE:
         return
     differing = {d["table"] for d in (replay.diff or {})["tables"] if d["added"] or d["removed"] or d["changed"]}
-    silver = {name: replay.plan.days for name in SILVER.values() if name in differing}
-    days = silver | {touched.table: touched.days for touched in replay.plan.touched}
+    repaired = {name: replay.plan.days for name in SILVER.values() if name in differing}
+    days = repaired | {touched.table: touched.days for touched in replay.plan.touched}
     parts = tuple(
         Part(name, recomputed["staged"][name]["path"], recomputed["staged"][name]["version"], tuple(days[name]))
-        for name in NEEDS
+        for name in (*NEEDS, *MARTS)
         if name in days
     )
-    change = ChangeSet(
-        _label(number),
-        parts,
-        {name: recomputed["pinned"][name] for name in (*SILVER.values(), "silver.products")},
-        {topic: {int(p): offset for p, offset in found.items()} for topic, found in recomputed["bounds"].items()},
-        contracts_of(part.table for part in parts),
-    )
-    store.hand_over(settings, number, Kind.SWAP, change.to_json())
-    result = _await(settings, number, Kind.SWAP)
+    pinned = recomputed["pinned"]
+    silver = {name: pinned[name] for name in (*SILVER.values(), "silver.products")}
+    streamed, marts = _by_owner(parts)
+    result = {"versions": {}, "after": {}, "silver": silver}
+    if streamed:
+        result = _apply(settings, number, Kind.SWAP, streamed, silver, _kept_bounds(recomputed))
+    for part in marts:
+        sources = {source: pinned[source] for source in MARTS[part.table].reads}
+        read = dict.fromkeys(part.days, sources)
+        looked_at = datetime.fromisoformat(recomputed["looked_at"])
+        result["versions"][part.table] = pinned[part.table]
+        result["after"][part.table] = _publish(settings, replay, part, looked_at, _label(number), read)
     store.advance(settings, number, (State.SWAPPING,), State.DONE, outcome=result)
 
 
+def _by_owner(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Those of the stream's owner, and marts."""
+    return tuple(p for p in parts if p.table not in MARTS), tuple(p for p in parts if p.table in MARTS)
+
+
+def _publish(settings: Settings, replay: Replay, part: Part, looked_at: datetime, label: str, read: Versions) -> int:
+    """Puts the rows of a mart in place, a commit per day as its publisher makes them; returns the version after them.
+    `read`: by day, the versions that its rows were computed from.
+
+    Killed in between, it does the rest when it is repeated. A day that was published from a later look than `looked_at`
+    stays: it has what the replay has, and what came since.
+    """
+    rows = scan_opened(settings, part.table, open_staged(settings, part.path, part.version))
+    for day in part.days:
+        said = {"scope": label, "engine": replay.plan.request.engine, "read_versions": read[day]}
+        of_day = rows.filter(pl.col("event_date") == day).collect()
+        version = put_day(settings, part.table, day, of_day, looked_at, said)
+        log.info("%s of %s: version %d", part.table, day, version)
+    return int(open_table(settings, part.table).version())
+
+
 def undo(settings: Settings, number: int) -> None:
-    """Brings back the rows that a replay replaced, as they were; what has come since is refreshed into them.
+    """Brings back the rows that a replay replaced, as they were; what has come since is refreshed into them. A mart's
+    day that was published anew since stays.
 
     Raises:
         ReplayError: it was not swapped in, or the versions before are no longer kept.
@@ -202,10 +277,9 @@ def undo(settings: Settings, number: int) -> None:
     _require(replay, State.DONE, State.UNDOING)
     if later := _written_since(settings, replay):
         raise ReplayError(f"replay {later.id} has since written the same rows: undo that one first")
-    handed = store.handed(settings, number, Kind.SWAP)
-    if handed is None or handed.result is None:
+    if replay.outcome is None:
         raise ReplayError(f"replay {number} was not swapped in")
-    swapped, before = ChangeSet.from_json(handed.content), handed.result["versions"]
+    before, silver = replay.outcome["versions"], replay.outcome["silver"]
     for name, version in before.items():
         try:
             open_table(settings, name, version)
@@ -214,20 +288,39 @@ def undo(settings: Settings, number: int) -> None:
                 f"the rows of {name} before replay {number} are no longer kept (7 days are): {gone}"
             ) from gone
     store.advance(settings, number, (State.DONE, State.UNDOING), State.UNDOING)
-    silver = handed.result["silver"]
-    days = {part.table: part.days for part in swapped.parts}
+    handed = store.handed(settings, number, Kind.SWAP)
+    swapped = ChangeSet.from_json(handed.content).parts if handed else ()
+    days = {part.table: part.days for part in swapped}
     bounds = {
         topic: _bounds(settings, name, silver[name], days[name][0], days[name][-1])
         for topic, name in SILVER.items()
         if name in days
     }
-    parts = tuple(
-        replace(part, path=settings.table_path(part.table, "s3a"), version=before[part.table]) for part in swapped.parts
-    )
-    change = ChangeSet(f"undo of {_label(number)}", parts, silver, bounds, contracts_of(part.table for part in parts))
-    store.hand_over(settings, number, Kind.UNDO, change.to_json())
-    result = _await(settings, number, Kind.UNDO)
+    result: dict[str, Any] = {}
+    if swapped:
+        parts = tuple(_as_it_was(settings, part.table, part.days, before) for part in swapped)
+        result = _apply(settings, number, Kind.UNDO, parts, silver, bounds)
+    for touched in replay.plan.touched:
+        if touched.table in MARTS:
+            part = _as_it_was(settings, touched.table, touched.days, before)
+            # A look later than the replay's, by as little as can be: whoever has published since looked later still.
+            looked_at = datetime.fromisoformat(_recomputed(replay)["looked_at"]) + timedelta(milliseconds=1)
+            read = {day: _read_then(settings, part, day) for day in part.days}
+            result[part.table] = _publish(settings, replay, part, looked_at, f"undo of {_label(number)}", read)
     store.advance(settings, number, (State.UNDOING,), State.UNDONE, undone=result)
+
+
+def _as_it_was(settings: Settings, name: str, days: Sequence[date], versions: Mapping[str, int]) -> Part:
+    return Part(name, settings.table_path(name, "s3a"), versions[name], tuple(days))
+
+
+def _read_then(settings: Settings, part: Part, day: date) -> dict[str, int]:
+    """The versions from which the rows of a mart's day were computed that it had at the part's version."""
+    for commit in commits(open_table(settings, part.table), until=part.version):
+        if commit.said.get("day") == day.isoformat():
+            read: dict[str, int] = commit.said["read_versions"]
+            return read
+    return {}
 
 
 def record(settings: Settings, number: int) -> None:
@@ -247,6 +340,7 @@ def record(settings: Settings, number: int) -> None:
                 "approved_by": replay.approved_by,
                 "code_version": replay.plan.code_version,
                 "clock": str(request.clock),
+                "engine": str(request.engine),
                 "range_start": request.start,
                 "range_end": request.end,
                 "table": name,
@@ -282,9 +376,14 @@ def _recomputed(replay: Replay) -> dict[str, Any]:
     return replay.recomputed
 
 
+def _kept_bounds(recomputed: Mapping[str, Any]) -> dict[str, dict[int, int]]:
+    return {topic: {int(p): offset for p, offset in found.items()} for topic, found in recomputed["bounds"].items()}
+
+
 def _require(replay: Replay, *states: State) -> None:
     if replay.state not in states:
-        raise ReplayError(f"replay {replay.id} is {replay.state}, not {' or '.join(states)}")
+        why = f": {replay.error}" if replay.error else ""
+        raise ReplayError(f"replay {replay.id} is {replay.state}, not {' or '.join(states)}{why}")
 
 
 def _written_since(settings: Settings, replay: Replay) -> Replay | None:
@@ -294,7 +393,7 @@ def _written_since(settings: Settings, replay: Replay) -> Replay | None:
     return None
 
 
-def _await_bronze(settings: Settings, bounds: Mapping[str, Mapping[int, int]]) -> None:
+def _await_bronze(settings: Settings, bounds: Bounds) -> None:
     """Waits until bronze holds what silver was made of: transactions come into the two by different jobs.
 
     Raises ReplayError: it doesn't within `REST_SECONDS`. What bronze lacks would be taken for invented.
@@ -315,11 +414,48 @@ def _await_bronze(settings: Settings, bounds: Mapping[str, Mapping[int, int]]) -
             time.sleep(1)
 
 
+def _require_all_of_kafka(settings: Settings, plan: Plan, bounds: Bounds) -> None:
+    """Raises ReplayError unless bronze holds what Kafka still has of the plan's offsets: rows are computed from bronze,
+    and would lack what it lacks."""
+    since = plan.request.start - EARLY - timedelta(days=1)
+    deadline = time.monotonic() + SETTLING_SECONDS
+    for topic, offsets in plan.offsets.items():
+        # An ingester commits events and dead letters one after the other.
+        while missing := missing_from_bronze(settings, topic, offsets, bounds[topic], since):
+            if time.monotonic() < deadline:
+                time.sleep(1)
+                continue
+            named = "; ".join(
+                f"{topic}[{p}] {', '.join(map(str, lost[:3]))}{' and more' if lost[3:] else ''}"
+                for p, lost in missing.items()
+            )
+            raise ReplayError(
+                f"bronze lacks {sum(map(len, missing.values())):,} records that Kafka holds ({named}), and rows would "
+                "be computed without them: `lakehouse audit` names all, `lakehouse table restore` brings a version back"
+            )
+    log.info("bronze holds all that Kafka still has of the range")
+
+
 def _bounds(settings: Settings, name: str, version: int, first: date, last: date) -> dict[int, int]:
     highest = (
         scan(settings, name, version=version, dates=(first, last)).group_by("partition").agg(pl.max("offset")).collect()
     )
     return dict(highest.iter_rows())
+
+
+def _apply(
+    settings: Settings,
+    number: int,
+    kind: Kind,
+    parts: tuple[Part, ...],
+    silver: dict[str, int],
+    bounds: dict[str, dict[int, int]],
+) -> dict[str, Any]:
+    """Hands a change set to the owner of its tables; returns what it says once it has applied it."""
+    label = _label(number) if kind is Kind.SWAP else f"undo of {_label(number)}"
+    change = ChangeSet(label, parts, silver, bounds, contracts_of(part.table for part in parts))
+    store.hand_over(settings, number, kind, change.to_json())
+    return _await(settings, number, kind)
 
 
 def _await(settings: Settings, number: int, kind: Kind) -> dict[str, Any]:
@@ -378,7 +514,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("py4j").setLevel(logging.WARNING)
     try:
         CARRY_OUT[arguments.step](load_settings(), arguments.replay)
-    except (ReplayError, TableError, ServiceDownError, MissingJarsError) as error:
+    except (ReplayError, TableError, ServiceDownError, ReadError, MissingJarsError) as error:
         log.error("%s", error)
         return 1
     return 0

@@ -48,6 +48,11 @@ def decide(transactions: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def with_sums(decided: pl.DataFrame) -> pl.DataFrame:
+    """Each decision is made of one event, its own."""
+    return decided.with_columns(events=pl.lit(1), fingerprint=pl.col("record_hash").cast(pl.Decimal(38, 0)))
+
+
 def affected(rows: pl.DataFrame, touched: pl.DataFrame) -> pl.DataFrame:
     """Those of `rows` that lie at or less than two hours after a touched transaction of their user."""
     times = touched.select(TOUCHED).unique().with_columns(touched_at="event_time").sort("event_time")
@@ -73,9 +78,7 @@ class Refresh:
         if self.touched.is_empty():
             return self.replacement.acknowledge(TABLE)
         transactions = self._transactions()
-        rows = affected(decide(transactions), self.touched).with_columns(
-            events=pl.lit(1), fingerprint=pl.col("record_hash").cast(pl.Decimal(38, 0))
-        )
+        rows = with_sums(affected(decide(transactions), self.touched))
         days = _days(self.touched, timedelta(), REACH)
         return self.replacement.swap(TABLE, days.to_list(), rows, self._kept)[0]
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import polars as pl
 import pyarrow as pa
@@ -14,6 +14,7 @@ from jobs.rust_engines.days import whole_day
 from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
+from lakehouse.contracts.times import milliseconds
 from lakehouse.delta.write import Once, replace_days, to_arrow
 from lakehouse.settings import Settings
 from lakehouse.time_travel.look import Look, Span
@@ -148,17 +149,22 @@ def publish_day(
     sources = Sources.pin(settings, chosen.reads, as_of)
     computed = chosen.compute_by_both(sources, day)
     rows = computed.rows[engine]
-    said = {"job": BACKFILL, "day": day.isoformat(), "engine": engine, "read_versions": sources.versions}
-    version = replace_days(
-        settings,
-        chosen.name,
-        [day],
-        to_arrow(chosen.name, rows),
-        # Of two publishers of one day, the one that looked at the sources later has the say.
-        Once(f"{settings.prefixed(BACKFILL)}/{chosen.name}/{day}", int(looked_at.timestamp() * 1000)),
-        said | ({"as_of": moment.isoformat()} if moment else {}),
-    )
+    said = {"engine": engine, "read_versions": sources.versions} | ({"as_of": moment.isoformat()} if moment else {})
+    version = put_day(settings, chosen.name, day, rows, looked_at, said)
     return Publication(chosen.name, day, engine, rows.height, version, sources.versions, computed.seconds)
+
+
+def put_day(
+    settings: Settings, mart: str, day: date, rows: pl.DataFrame, looked_at: datetime, said: Mapping[str, Any]
+) -> int:
+    """Puts `rows` in place of the day's in one commit, which says what is `said`; returns the version that holds it.
+
+    Of two publishers of one day, the one that looked at the sources later (`looked_at`) has the say: the other's commit
+    is not made. Raises what `lakehouse.delta.replace_days` raises.
+    """
+    once = Once(f"{settings.prefixed(BACKFILL)}/{mart}/{day}", milliseconds(looked_at))
+    said = {"job": BACKFILL, "day": day.isoformat(), **said}
+    return replace_days(settings, mart, [day], to_arrow(mart, rows), once, said)
 
 
 def require_equal(mart: str, day: date, polars: pl.DataFrame, datafusion: pl.DataFrame) -> None:

@@ -32,6 +32,8 @@ _SUMS: Final = (
     pl.col("record_hash").cast(pl.Decimal(38, 0)).sum().alias("fingerprint"),
 )
 _ROLLED_UP: Final = pl.sum("purchases", "revenue_cents", "events", "fingerprint")
+FIVE_MINUTES: Final = timedelta(minutes=5)
+TEN_MINUTES: Final = timedelta(minutes=10)
 
 
 def tumbling(purchases: pl.DataFrame) -> pl.DataFrame:
@@ -48,6 +50,27 @@ def sliding(purchases: pl.DataFrame) -> pl.DataFrame:
 
 def _dated(windows: pl.DataFrame) -> pl.DataFrame:
     return windows.with_columns(event_date=pl.col("window_start").dt.date())
+
+
+def of_windows(purchases: pl.DataFrame, size: timedelta) -> pl.DataFrame:
+    """Sums of purchases that `Windows` put into windows of `size`."""
+    rows = purchases.group_by("region", "window_start", "event_date").agg(*_SUMS)
+    return rows.with_columns(window_end=pl.col("window_start") + size)
+
+
+def of_region_days(windows: pl.DataFrame) -> pl.DataFrame:
+    """Sums of `REGION_5M`'s rows of whole days."""
+    return windows.group_by("region", "event_date").agg(_ROLLED_UP)
+
+
+def of_user_days(purchases: pl.DataFrame) -> pl.DataFrame:
+    span = (pl.min("event_time").alias("first_purchase"), pl.max("event_time").alias("last_purchase"))
+    return purchases.group_by("user_id", "event_date").agg(*_SUMS, *span)
+
+
+def of_users(days: pl.LazyFrame) -> pl.DataFrame:
+    """Sums of `USER_DAILY`'s rows, of all of a user's days."""
+    return days.group_by("user_id").agg(_ROLLED_UP, pl.min("first_purchase"), pl.max("last_purchase")).collect()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +97,24 @@ class Refresh:
                 yield name, self.replacement.acknowledge(name)
             return
         yield from self._regions()
-        yield REGION_SLIDING, self._windows(REGION_SLIDING, sliding, timedelta(minutes=10))[0]
+        yield REGION_SLIDING, self._windows(REGION_SLIDING, sliding, TEN_MINUTES)[0]
         yield from self._users()
 
     def _regions(self) -> Iterator[tuple[str, int]]:
-        version, content = self._windows(REGION_5M, tumbling, timedelta(minutes=5))
+        version, content = self._windows(REGION_5M, tumbling, FIVE_MINUTES)
         yield REGION_5M, version
         daily = tumbling(self.purchases).select("region", "event_date").unique()
-        rows = content.join(daily, ["region", "event_date"], "semi").group_by("region", "event_date").agg(_ROLLED_UP)
+        rows = of_region_days(content.join(daily, ["region", "event_date"], "semi"))
         yield REGION_DAILY, self._swap(REGION_DAILY, daily, rows)[0]
 
     def _users(self) -> Iterator[tuple[str, int]]:
         key = ["user_id", "event_date"]
         keys = self.purchases.select("user_id", event_date=pl.col("event_time").dt.date()).unique()
-        span = (pl.min("event_time").alias("first_purchase"), pl.max("event_time").alias("last_purchase"))
-        rows = self._silver(keys["event_date"].unique()).join(keys, key, "semi").group_by(key).agg(*_SUMS, *span)
+        rows = of_user_days(self._silver(keys["event_date"].unique()).join(keys, key, "semi"))
         yield USER_DAILY, self._swap(USER_DAILY, keys, rows)[0]
         users = keys.select("user_id").unique()
         # A user's total needs all their days: of the finer table, not of events.
-        history = scan(self.replacement.settings, USER_DAILY).join(users.lazy(), "user_id", "semi").group_by("user_id")
-        totals = history.agg(_ROLLED_UP, pl.min("first_purchase"), pl.max("last_purchase")).collect()
+        totals = of_users(scan(self.replacement.settings, USER_DAILY).join(users.lazy(), "user_id", "semi"))
         yield USER_TOTALS, self._swap(USER_TOTALS, users, totals)[0]
 
     def _windows(self, name: str, windows: Windows, size: timedelta) -> tuple[int, pl.DataFrame]:
@@ -101,8 +122,7 @@ class Refresh:
         keys = windows(self.purchases).select(key).unique()
         ends = (keys["window_start"] + size - timedelta(milliseconds=1)).dt.date()
         purchases = self._silver(pl.concat([keys["event_date"], ends]).unique())
-        rows = windows(purchases).join(keys, key, "semi").group_by(key).agg(*_SUMS)
-        return self._swap(name, keys, rows.with_columns(window_end=pl.col("window_start") + size))
+        return self._swap(name, keys, of_windows(windows(purchases).join(keys, key, "semi"), size))
 
     def _silver(self, days: pl.Series) -> pl.DataFrame:
         return (

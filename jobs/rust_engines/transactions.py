@@ -38,7 +38,7 @@ class SilverTransactions:
         fresh = incoming.join(self._held(incoming), IDENTITY, "anti")
         if fresh.is_empty():
             return None
-        return append(self.settings, TABLE, to_arrow(TABLE, _typed(fresh)), self._once(), self.metadata)
+        return append(self.settings, TABLE, to_arrow(TABLE, typed(TABLE, fresh)), self._once(), self.metadata)
 
     def displace(self, records: pl.DataFrame) -> int | None:
         """Gives transactions that silver holds from a higher (partition, offset) the incoming record instead; None
@@ -57,7 +57,7 @@ class SilverTransactions:
         opened = open_table(self.settings, TABLE)
         held = scan_opened(self.settings, TABLE, opened).filter(pl.col("event_date").is_in(days)).collect()
         won = incoming.join(lost, IDENTITY, "semi")
-        content = pl.concat([held.join(lost, IDENTITY, "anti"), _typed(won)])
+        content = pl.concat([held.join(lost, IDENTITY, "anti"), typed(TABLE, won)])
         said = {**self.metadata, "correction": "lower_position", "dates": sorted(day.isoformat() for day in days)}
         return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(), said)
 
@@ -77,9 +77,11 @@ class SilverTransactions:
 
 
 def first_of_each(records: pl.DataFrame) -> pl.DataFrame:
-    """One record of each transaction, the one with the lowest (partition, offset), dated."""
-    unique = records.sort(_POSITION).unique(IDENTITY, keep="first", maintain_order=True)
-    return unique.with_columns(event_date=pl.col("event_time").dt.date())
+    """One record of each event, the one with the lowest (partition, offset), dated; in any order."""
+    # Most records have no other of their event, as no other has their hash: only the rest is sorted, of millions.
+    shared = records.select(IDENTITY).hash_rows().is_duplicated()
+    first = records.filter(shared).sort(_POSITION).unique(IDENTITY, keep="first", maintain_order=True)
+    return pl.concat([records.filter(~shared), first]).with_columns(event_date=pl.col("event_time").dt.date())
 
 
 def _before(one: pl.Expr, other: pl.Expr) -> pl.Expr:
@@ -90,6 +92,7 @@ def _before(one: pl.Expr, other: pl.Expr) -> pl.Expr:
     return earlier | (same & (one.struct.field(offset) < other.struct.field(offset)))
 
 
-def _typed(rows: pl.DataFrame) -> pl.DataFrame:
-    contract = table(TABLE)
+def typed(name: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` by the contract of the table `name`."""
+    contract = table(name)
     return rows.select(contract.column_names).cast(polars_schema(contract))

@@ -507,6 +507,7 @@ _DECLARED: Final = (
             Column("version_after", Type.LONG),
             Column("events", Type.LONG),
             Column("seconds", Type.DOUBLE),
+            Column("engine", Type.STRING, nullable=True),
         ),
         ("replay", "table"),
         insert_only=True,

@@ -1,7 +1,7 @@
-"""Event times as written on the wire, read exactly and floored to milliseconds."""
+"""Times in milliseconds since the epoch, and as written on the wire: read exactly, floored to milliseconds."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -12,6 +12,7 @@ _TIME: Final = re.compile(
 _DAYS_IN_MONTH: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAY_MS: Final = 86_400_000
 _MAX_OFFSET_MINUTES: Final = 18 * 60
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @lru_cache(4096)
@@ -40,8 +41,8 @@ def parse_time(text: str) -> int | None:
     match = _TIME.fullmatch(text)
     if match is None:
         return None
-    date, hours, minutes, seconds, fraction, sign, offset_hours, offset_minutes = match.groups()
-    midnight = _date_ms(date)
+    day, hours, minutes, seconds, fraction, sign, offset_hours, offset_minutes = match.groups()
+    midnight = _date_ms(day)
     if midnight is None or hours > "23" or minutes > "59" or seconds > "59":
         return None
     result = midnight + (int(hours) * 60 + int(minutes)) * 60_000 + int(seconds) * 1000
@@ -57,5 +58,11 @@ def parse_time(text: str) -> int | None:
 
 def format_time(epoch_ms: int) -> str:
     """The shortest wire form of a time within years 0001 to 9999, in UTC: ``2026-07-01T10:00:00.250Z``."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=epoch_ms)
+    moment = _EPOCH + timedelta(milliseconds=epoch_ms)
     return moment.isoformat(timespec="milliseconds" if epoch_ms % 1000 else "seconds").replace("+00:00", "Z")
+
+
+def milliseconds(moment: date) -> int:
+    """Epoch milliseconds of a time with a zone, finer digits floored, or of a day's midnight UTC."""
+    at = moment if isinstance(moment, datetime) else datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    return (at - _EPOCH) // timedelta(milliseconds=1)

@@ -6,8 +6,9 @@ from typing import Final, cast
 
 from confluent_kafka import KafkaError, TopicPartition
 
-from lakehouse.drained.positions import Lag
+from lakehouse.drained.positions import Lag, lags
 from lakehouse.kafka.consumer import ReadError, build_consumer
+from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.settings import Settings
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -48,3 +49,20 @@ def oldest_owed(settings: Settings, lags: Iterable[Lag]) -> float | None:
     finally:
         consumer.close()
     return min(arrivals, default=None)
+
+
+def owed(settings: Settings, name: str) -> tuple[int, float]:
+    """Records that the consumer `name` owes, and the seconds that the oldest has waited.
+
+    Raises what `lags` and `oldest_owed` raise.
+    """
+    found: list[Lag] = lags(settings, [name])
+    oldest = oldest_owed(settings, found)
+    return sum(each.lag for each in found), 0.0 if oldest is None else max(0.0, time.time() - oldest)
+
+
+def patience(settings: Settings, job: JobSpec) -> int:
+    """How long, in seconds, the oldest record that `job` owes waits at most while it meets its freshness target.
+
+    A Flink job says how far it is with its checkpoints only: what shows at once is owed until the next."""
+    return job.freshness_seconds + (settings.flink_checkpoint_seconds if job.engine is Engine.FLINK else 0)

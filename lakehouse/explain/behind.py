@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -10,6 +10,7 @@ import polars as pl
 from lakehouse.alerts import CTR_ANOMALY
 from lakehouse.contracts.events import CLICKS, EVENTS, MAX_CLOCK_SKEW_MS, PRODUCTS, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.tables import FRAUD_ONLINE, TABLES, table
+from lakehouse.contracts.times import milliseconds
 from lakehouse.semantics.scopes import FOREVER, SCOPES
 
 ALERTS: Final = "gold.alerts"
@@ -166,7 +167,7 @@ def _of_purchase(row: Row) -> tuple[Part, ...]:
 
 
 def _reach(name: str, topic: str, equal: Mapping[str, Any], row: Row) -> Part:
-    t = _milliseconds(row["event_time"])
+    t = milliseconds(row["event_time"])
     return Part(topic, equal, _range(*SCOPES[name].needs[topic].events(t, t)), counted=False)
 
 
@@ -176,15 +177,9 @@ def _span(row: Row, row_time: str | None) -> tuple[int, int]:
         return -FOREVER, FOREVER
     if row_time == "session_start":
         ends = ("part_start", "part_end") if "part" in row else ("session_start", "session_end")
-        return _milliseconds(row[ends[0]]), _milliseconds(row[ends[1]])
-    return _milliseconds(row[row_time]), _milliseconds(row[row_time])
+        return milliseconds(row[ends[0]]), milliseconds(row[ends[1]])
+    return milliseconds(row[row_time]), milliseconds(row[row_time])
 
 
 def _range(start_ms: int, end_ms: int) -> tuple[datetime, datetime] | None:
     return None if start_ms <= -FOREVER else (_EPOCH + start_ms * _MS, _EPOCH + end_ms * _MS)
-
-
-def _milliseconds(moment: date) -> int:
-    """Of a time, or of a day's midnight."""
-    at = moment if isinstance(moment, datetime) else datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
-    return (at - _EPOCH) // _MS

@@ -3,11 +3,13 @@
 import socket
 import time
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from lakehouse.contracts.times import milliseconds
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -16,6 +18,8 @@ SETTLING_SECONDS: Final = 60.0
 _ATTEMPT_SECONDS: Final = 3.0
 EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+LOOKBACK: Final = timedelta(minutes=1)
+"""A broker's clock may step back: a record of a time may have been appended after a later one."""
 
 # A broker confirms a topic's creation, and knows its leader, before it serves it; and a leader moves.
 _SETTLING: Final = (
@@ -83,6 +87,14 @@ def list_offsets(
             if error.args[0].code() not in _SETTLING or time.monotonic() > deadline:
                 raise explained(error, settings) from error
         time.sleep(0.05)
+
+
+def offsets_at(settings: Settings, partitions: Sequence[TopicPartition], at: datetime) -> dict[tuple[str, int], int]:
+    """By each partition's time index, the first offset that was appended `at` this time or later; its end where none
+    was. Raises what `list_offsets` raises."""
+    found = list_offsets(settings, partitions, OffsetSpec.for_timestamp(max(0, milliseconds(at))))
+    latest = list_offsets(settings, partitions, LATEST)
+    return {place: offset if offset >= 0 else latest[place] for place, offset in found.items()}
 
 
 def explained(error: KafkaException, settings: Settings) -> Exception:

@@ -6,7 +6,6 @@ table had at the version of an earlier clean look are skipped.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 import polars as pl
@@ -16,6 +15,7 @@ from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EventContract, Kind
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import ingested, table
+from lakehouse.contracts.times import milliseconds
 from lakehouse.contracts.validation import Invalid, Valid, validate, validate_value
 from lakehouse.delta import TableMissingError, VersionMissingError, open_table, scan
 from lakehouse.ledger.routes import DEAD_LETTERS
@@ -120,17 +120,13 @@ def _time(text: pl.Series) -> pl.Series:
 
 
 def _same(contract: EventContract, row: dict[str, Any]) -> bool:
-    verdict = validate_value(contract.topic, row["value"], _milliseconds(row["arrival"]))
+    verdict = validate_value(contract.topic, row["value"], milliseconds(row["arrival"]))
     return isinstance(verdict, Valid) and all(
-        verdict.fields[f.name] == (_milliseconds(row[f.name]) if f.kind is Kind.TIME else row[f.name])
+        verdict.fields[f.name] == (milliseconds(row[f.name]) if f.kind is Kind.TIME else row[f.name])
         for f in contract.fields
     )
 
 
 def _reason(row: dict[str, Any]) -> tuple[str | None, str | None]:
-    verdict = validate(row["topic"], row["key"], row["value"], _milliseconds(row["arrival"]))
+    verdict = validate(row["topic"], row["key"], row["value"], milliseconds(row["arrival"]))
     return (str(verdict.reason), verdict.field) if isinstance(verdict, Invalid) else (None, None)
-
-
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import polars as pl
@@ -10,6 +9,7 @@ import polars as pl
 from lakehouse.compare.reference import to_frame
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
+from lakehouse.contracts.times import milliseconds
 from lakehouse.explain.behind import ALERTS, EXPLAINED
 from lakehouse.explain.explanation import Status
 from lakehouse.explain.keys import as_typed, where_key
@@ -74,7 +74,7 @@ def check_row(settings: Settings, name: str, key: Key) -> Checked:
     lost = waiting.filter(_passed_by(settings, waiting, found.read)) if waiting.height else waiting
     used = pl.concat([found.of(Status.COUNTED, Status.LOOKED_AT, Status.DUPLICATE), lost])
     records = tuple(
-        Record(topic, partition, offset, _milliseconds(arrival), user.encode(), value)
+        Record(topic, partition, offset, milliseconds(arrival), user.encode(), value)
         for topic, partition, offset, arrival, user, value in used.select(_KAFKA).iter_rows()
     )
     expected = recompute(name, key, records)
@@ -98,7 +98,3 @@ def _passed_by(settings: Settings, waiting: pl.DataFrame, read: Mapping[str, int
         later = tables.scan(name, read.get(name)).filter(pl.col("partition") == partition, pl.col("offset") > offset)
         passed.append(later.head(1).collect().height > 0)
     return pl.Series(passed, dtype=pl.Boolean)
-
-
-def _milliseconds(time: datetime) -> int:
-    return round(time.timestamp() * 1000)

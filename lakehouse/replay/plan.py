@@ -2,63 +2,36 @@
 
 import hashlib
 import subprocess
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from deltalake import DeltaTable
 
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan, scan_opened
-from lakehouse.kafka.offsets import EARLIEST, LATEST, list_offsets, partition_counts
+from lakehouse.replay.affected import Affected, Touched
+from lakehouse.replay.offsets import EARLY, Offsets, Source, find_offsets
 from lakehouse.replay.request import SILVER, Clock, Request, RequestError
-from lakehouse.semantics.scopes import SCOPES, IntervalAround, Key, NaturalSession, Window
 from lakehouse.settings import Settings
 
 UNDO_DAYS: Final = 7
 """How long Delta's log and removed files are kept (design: Delta profile)."""
-EARLY: Final = timedelta(minutes=5)
-"""How far an event's own time may lie after its arrival."""
-LOOKBACK: Final = timedelta(minutes=1)
-"""A broker's clock may step back: a record of the range may have been appended after a later one."""
-EXAMPLE_DAYS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Offsets:
-    """Of one partition: the offsets [first, end) that may hold the range, as Kafka's time index and bronze have it, and
-    where Kafka begins today."""
-
-    first: int
-    end: int
-    kafka_begins: int
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """What is recomputed of a table: the days that hold affected rows (none: it is not split by day, all of it).
-
-    `rows`: how many rows the events affect, as far as it can be told before they are computed. `files` and `bytes`:
-    what lies there today and is rewritten.
-    """
-
-    table: str
-    rows: int
-    days: tuple[date, ...]
-    files: int
-    bytes: int
+SHOWN_DAYS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`events` and `users` by topic: in the range; `event_days`: the days on which they happened. `reads`: events of
     silver that the recomputation reads. `estimated_seconds`: from the rate of earlier replays; None before the first.
+    `bronze`: the versions of bronze that the plan was made from, by topic.
     `contracts` and `code_version` name what the plan was made with: a swap under other contracts is refused.
     """
 
@@ -73,6 +46,7 @@ class Plan:
     touched: tuple[Touched, ...]
     reads: int
     estimated_seconds: float | None
+    bronze: dict[str, int] = field(default_factory=dict)
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -86,7 +60,7 @@ class Plan:
     @property
     def beyond_kafka(self) -> bool:
         """Whether Kafka no longer holds all of the range: bronze alone does."""
-        return any(o.first < o.kafka_begins for partitions in self.offsets.values() for o in partitions.values())
+        return any(o.source is Source.BRONZE for partitions in self.offsets.values() for o in partitions.values())
 
     def undo_reaches(self, swapped_at: datetime) -> datetime:
         """Until when the rows before can be brought back."""
@@ -99,7 +73,7 @@ class Plan:
             if touched.table in theirs:
                 shared = sorted(theirs[touched.table] & set(touched.days))
                 if shared or not touched.days:
-                    return touched.table + (f" of {_listed(shared)}" if shared else "")
+                    return touched.table + (f" of {listed(shared)}" if shared else "")
         return None
 
 
@@ -110,16 +84,13 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
         RequestError: no event lies in the range; the message says where some do.
         TableMissingError, ServiceDownError: as `lakehouse.delta.open_table`; Kafka does not answer.
     """
-    chosen = {topic: _events(settings, request, topic) for topic in request.topics}
+    bronze = _bronze(settings, request)
+    chosen = {topic: _events(settings, request, topic, opened) for topic, opened in bronze.items()}
     chosen = {topic: events for topic, events in chosen.items() if events.height}
     if not chosen:
         raise RequestError(_nothing(settings, request))
-    days = {name: _days(settings, name, chosen) for name in request.targets}
-    everything = set().union(*days.values())
-    touched = tuple(
-        _touched(settings, name, chosen, everything if _drawn_from_all(name) else days[name])
-        for name in request.targets
-    )
+    affected = Affected(settings, chosen)
+    touched = tuple(affected.touched(name) for name in request.targets)
     event_days = sorted(set().union(*(events["event_date"].unique() for events in chosen.values())))
     span = sorted({*event_days, *(day for t in touched for day in t.days)})
     reads = sum(_held(settings, name, span[0], span[-1]) for name in SILVER.values())
@@ -131,23 +102,26 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
         {topic: events.height for topic, events in chosen.items()},
         {topic: events["user_id"].n_unique() for topic, events in chosen.items()},
         tuple(event_days),
-        _offsets(settings, request, chosen),
+        find_offsets(settings, request, chosen),
         touched,
         reads,
         reads / rate if rate else None,
+        {topic: int(opened.version()) for topic, opened in bronze.items()},
     )
 
 
 def code_version() -> str:
-    """The commit that this code is, where it lies in a repository; else the package's version."""
+    """The commit that this code is, where it lies in a repository; else the package's version; of a mere copy, that
+    nobody knows."""
     here = Path(__file__).resolve().parent
+    with suppress(FileNotFoundError):
+        git = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
+        if commit := subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip():
+            return commit
     try:
-        asked = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
         return package_version("kappa-lakehouse")
-    return asked.stdout.strip() or package_version("kappa-lakehouse")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def contracts_of(names: Iterable[str]) -> str:
@@ -155,14 +129,20 @@ def contracts_of(names: Iterable[str]) -> str:
     return hashlib.sha256(repr([(name, table(name).columns) for name in sorted(names)]).encode()).hexdigest()[:16]
 
 
-def _events(settings: Settings, request: Request, topic: str) -> pl.DataFrame:
+def _bronze(settings: Settings, request: Request) -> dict[str, DeltaTable]:
+    """By topic, the table as it is now, without those that nobody has written yet."""
+    opened = {}
+    for topic in request.topics:
+        with suppress(TableMissingError):
+            opened[topic] = open_table(settings, f"bronze.{EVENTS[topic].table}")
+    return opened
+
+
+def _events(settings: Settings, request: Request, topic: str, bronze: DeltaTable) -> pl.DataFrame:
     """Of the range: keys, times and positions."""
     name = f"bronze.{EVENTS[topic].table}"
     time = "arrival" if request.clock is Clock.ARRIVAL else "event_time"
-    try:
-        rows = scan(settings, name)
-    except TableMissingError:
-        return pl.DataFrame(schema={"event_date": pl.Date})
+    rows = scan_opened(settings, name, bronze)
     last = request.end.date() if request.clock is Clock.ARRIVAL else date.max
     wanted = ("user_id", "product_id", "region", "event_time", "partition", "offset")
     columns = [c for c in wanted if c in table(name).column_names]
@@ -193,88 +173,6 @@ def _nothing(settings: Settings, request: Request) -> str:
     )
 
 
-def _drawn_from_all(name: str) -> bool:
-    """Of a table that is drawn from other tables' rows, any of which may have changed."""
-    return all(scope == Key(()) for scope in SCOPES[name].affected.values())
-
-
-def _days(settings: Settings, name: str, chosen: Mapping[str, pl.DataFrame]) -> set[date]:
-    """The days on which `name` has rows that the events affect."""
-    if not table(name).partition_by or _drawn_from_all(name):
-        return set()
-    days: set[date] = set()
-    for topic, scope in SCOPES[name].affected.items():
-        if topic not in chosen:
-            continue
-        events, time = chosen[topic], pl.col("event_time")
-        match scope:
-            case Window(size_ms=size, every_ms=every):
-                edges = (time - timedelta(milliseconds=size - every), time)
-            case IntervalAround(before_ms=before, after_ms=after):
-                edges = (time - timedelta(milliseconds=before), time + timedelta(milliseconds=after))
-            case NaturalSession():
-                days |= set(_sessions(settings, events, scope)["event_date"].unique())
-                edges = (time, time)
-            case _:
-                raise TypeError(f"{name}: no days for {scope}")
-        for edge in edges:
-            days |= set(events.select(edge.dt.date().alias("day"))["day"].unique())
-    return days
-
-
-def _sessions(settings: Settings, events: pl.DataFrame, scope: NaturalSession) -> pl.DataFrame:
-    """The sessions there are of the events' users, as far as the events' times, widened by the gap, may touch them."""
-    gap = timedelta(milliseconds=scope.gap_ms)
-    first, last = events["event_time"].min(), events["event_time"].max()
-    return (
-        scan(settings, "silver.sessions")
-        .filter((pl.col("session_end") > first - gap) & (pl.col("session_start") < last + gap))  # type: ignore[operator]
-        .select("user_id", "session_start", "event_date")
-        .join(events.lazy().select("user_id").unique(), "user_id", "semi")
-        .collect()
-    )
-
-
-def _touched(settings: Settings, name: str, chosen: Mapping[str, pl.DataFrame], days: set[date]) -> Touched:
-    opened = open_table(settings, name)
-    files = pl.DataFrame(opened.get_add_actions(flatten=True))
-    if table(name).partition_by and files.height:
-        files = files.filter(pl.col("partition.event_date").cast(pl.Date).is_in(sorted(days)))
-    size = int(files["size_bytes"].sum()) if files.height else 0
-    rows = 0
-    if _drawn_from_all(name):
-        rows = (
-            scan_opened(settings, name, opened)
-            .filter(pl.col("event_date").is_in(sorted(days)))
-            .select(pl.len())
-            .collect()
-            .item()
-        )
-    else:
-        affected = [
-            _keys(settings, scope, chosen[topic]) for topic, scope in SCOPES[name].affected.items() if topic in chosen
-        ]
-        rows = pl.concat(affected, how="vertical_relaxed").n_unique() if affected else 0
-    return Touched(name, rows, tuple(sorted(days)), files.height, size)
-
-
-def _keys(settings: Settings, scope: Any, events: pl.DataFrame) -> pl.DataFrame:
-    """What tells the affected rows apart: of a window its key and start, of a session its user and start."""
-    match scope:
-        case Window(size_ms=size, every_ms=every, key=key):
-            latest = pl.col("event_time").dt.truncate(f"{every}ms")
-            starts = [latest - timedelta(milliseconds=back) for back in range(0, size, every)]
-            windows = events.drop_nulls(list(key)).select(*key, start=pl.concat_list(starts)).explode("start")
-            return windows.unique()
-        case NaturalSession():
-            return _sessions(settings, events, scope).select("user_id", start="session_start")
-        case Key(key=key):
-            return events.select(key).unique()
-        case IntervalAround(key=key):
-            return events.select("user_id", start="event_time").unique()
-    raise TypeError(f"no keys for {scope}")
-
-
 def _held(settings: Settings, name: str, first: date, last: date) -> int:
     """Rows of these days, by the Delta log's statistics."""
     try:
@@ -286,53 +184,11 @@ def _held(settings: Settings, name: str, first: date, last: date) -> int:
     return int(files.filter(pl.col("partition.event_date").cast(pl.Date).is_between(first, last))["num_records"].sum())
 
 
-def _offsets(settings: Settings, request: Request, chosen: Mapping[str, pl.DataFrame]) -> dict[str, dict[int, Offsets]]:
-    """By topic and partition."""
-    counts = partition_counts(settings)
-    found: dict[str, dict[int, Offsets]] = {}
-    for topic in request.topics:
-        full = settings.prefixed(topic)
-        partitions = [TopicPartition(full, number) for number in range(counts.get(full, 0))]
-        if not partitions:
-            continue
-        earliest, latest = (list_offsets(settings, partitions, spec) for spec in (EARLIEST, LATEST))
-        early = LOOKBACK if request.clock is Clock.ARRIVAL else EARLY + LOOKBACK
-        first = list_offsets(settings, partitions, _at(request.start - early))
-        # By event time the end is open: however late an event comes, it belongs to the range.
-        end = (
-            list_offsets(settings, partitions, _at(request.end + LOOKBACK))
-            if request.clock is Clock.ARRIVAL
-            else latest
-        )
-        held = dict(chosen[topic].group_by("partition").agg(pl.min("offset")).iter_rows()) if topic in chosen else {}
-        found[topic] = {
-            p.partition: Offsets(
-                min(
-                    _or(first[full, p.partition], latest[full, p.partition]),
-                    held.get(p.partition, latest[full, p.partition]),
-                ),
-                _or(end[full, p.partition], latest[full, p.partition]),
-                earliest[full, p.partition],
-            )
-            for p in partitions
-        }
-    return found
-
-
-def _at(time: datetime) -> OffsetSpec:
-    spec: OffsetSpec = OffsetSpec.for_timestamp(max(0, int(time.timestamp() * 1000)))
-    return spec
-
-
-def _or(offset: int, latest: int) -> int:
-    """Kafka says -1 where nothing has come since."""
-    return offset if offset >= 0 else latest
-
-
 def _stamp(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _listed(days: list[date]) -> str:
-    shown = ", ".join(day.isoformat() for day in days[:EXAMPLE_DAYS])
-    return shown + (f" and {len(days) - EXAMPLE_DAYS} more days" if len(days) > EXAMPLE_DAYS else "")
+def listed(days: Sequence[date]) -> str:
+    """The first of `days`, and how many more there are."""
+    shown = ", ".join(day.isoformat() for day in days[:SHOWN_DAYS])
+    return shown + (f" and {len(days) - SHOWN_DAYS} more" if len(days) > SHOWN_DAYS else "")

@@ -1,13 +1,13 @@
 """What somebody asks to be replayed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES, TRANSACTIONS
-from lakehouse.contracts.tables import SPARK_INGEST, TABLES, table
+from lakehouse.contracts.tables import BACKFILL, SPARK_INGEST, TABLES, table
 from lakehouse.semantics.scopes import SCOPES
 
 TOPICS: Final = (CLICKS.topic, PURCHASES.topic, TRANSACTIONS.topic)
@@ -17,7 +17,7 @@ SILVER: Final = {topic: f"silver.{EVENTS[topic].table}" for topic in TOPICS}
 """Where the events of each topic lie, de-duplicated."""
 TOPIC_OF: Final = {name: topic for topic, name in SILVER.items()}
 
-TARGETS: Final = tuple(
+STREAMED: Final = tuple(
     t.name
     for t in TABLES.values()
     if t.owner == SPARK_INGEST
@@ -25,7 +25,33 @@ TARGETS: Final = tuple(
     and not t.insert_only
     and set(SCOPES[t.name].affected) & set(TOPICS)
 )
-"""Tables whose rows can be recomputed, in the order of their contracts."""
+MARTS: Final = tuple(t.name for t in TABLES.values() if t.owner == BACKFILL)
+TARGETS: Final = (*STREAMED, *MARTS)
+"""Tables whose rows can be recomputed, in the order of their contracts: those of the stream, and the marts."""
+
+
+class Engine(StrEnum):
+    """Who recomputes."""
+
+    SPARK = "spark"
+    POLARS = "polars"
+    DATAFUSION = "datafusion"
+
+
+COMPUTED_BY: Final[Mapping[Engine, tuple[str, ...]]] = {
+    Engine.SPARK: STREAMED,
+    Engine.POLARS: (
+        "gold.region_revenue_5m",
+        "gold.region_revenue_daily",
+        "gold.region_revenue_sliding_10m",
+        "gold.user_totals_daily",
+        "gold.user_totals",
+        "gold.fraud_decisions",
+        *MARTS,
+    ),
+    Engine.DATAFUSION: MARTS,
+}
+"""The tables that each engine can recompute."""
 
 
 class Clock(StrEnum):
@@ -41,13 +67,15 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The events of `topics` whose time by `clock` lies in [start, end), and the tables to set right for them."""
+    """The events of `topics` whose time by `clock` lies in [start, end), the tables to set right for them, and who
+    recomputes."""
 
     topics: tuple[str, ...]
     clock: Clock
     start: datetime
     end: datetime
     targets: tuple[str, ...]
+    engine: Engine = Engine.SPARK
 
     @classmethod
     def checked(
@@ -58,8 +86,9 @@ class Request:
         clock: str = Clock.EVENT,
         topics: Sequence[str] = TOPICS,
         targets: Sequence[str] = (),
+        engine: str = Engine.SPARK,
     ) -> "Request":
-        """A request that makes sense; without `targets`, all tables that events of `topics` affect.
+        """A request that makes sense; without `targets`, all tables of `engine` that events of `topics` affect.
 
         Raises:
             RequestError: it doesn't; the message says why, and what would.
@@ -77,12 +106,24 @@ class Request:
             raise RequestError(f"{', '.join(unknown)} can't be replayed; what can: {', '.join(TOPICS)}")
         if not topics:
             raise RequestError(f"no topic to replay; there are {', '.join(TOPICS)}")
-        affected = tuple(name for name in TARGETS if set(SCOPES[name].affected) & set(topics))
+        if engine not in list(Engine):
+            raise RequestError(f"there is no engine {engine}; there are {', '.join(Engine)}")
+        computed = COMPUTED_BY[Engine(engine)]
+        affected = tuple(name for name in computed if set(SCOPES[name].affected) & set(topics))
+        if not affected:
+            raise RequestError(f"{engine} recomputes nothing that {', '.join(topics)} affect; {_who_computes()}")
         for name in targets:
             table(name)
             if name not in TARGETS:
                 raise RequestError(f"{name} is not a table that replays write; those are {', '.join(TARGETS)}")
+            if name not in computed:
+                others = [other for other in Engine if name in COMPUTED_BY[other]]
+                raise RequestError(f"{name} is not recomputed by {engine}, but by {' and '.join(others)}")
             if name not in affected:
                 raise RequestError(f"{name} does not depend on {', '.join(topics)}; what does: {', '.join(affected)}")
         chosen = tuple(name for name in affected if name in targets) if targets else affected
-        return cls(tuple(topics), Clock(clock), start, end, chosen)
+        return cls(tuple(topics), Clock(clock), start, end, chosen, Engine(engine))
+
+
+def _who_computes() -> str:
+    return "; ".join(f"{engine}: {', '.join(names)}" for engine, names in COMPUTED_BY.items())

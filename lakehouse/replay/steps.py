@@ -9,14 +9,15 @@ MODULE: Final = "jobs.batch.replay"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`does`: in a sentence, for who reads the graph."""
+    """`does`: in a sentence, for who reads the graph. `heavy`: takes cores for long, so that it waits for its turn."""
 
     name: str
     does: str
+    heavy: bool = False
 
 
 STEPS: Final = (
-    Step("recompute", "Computes the affected days from bronze, into staging tables beside the live streams."),
+    Step("recompute", "Computes the affected days into staging tables, beside the live streams.", heavy=True),
     Step("diff", "Compares the recomputed rows with those that are there, and writes a report."),
     Step("swap", "Hands the rows to the tables' owner, which swaps them in and refreshes what arrived since."),
     Step("record", "Writes what was done to ops.replays, and removes the staging tables."),

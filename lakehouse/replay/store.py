@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
 from lakehouse.replay.plan import Plan, make_plan
-from lakehouse.replay.request import Request
+from lakehouse.replay.request import Engine, Request
 from lakehouse.runtime.wanted import connection
 from lakehouse.settings import Settings
 
@@ -96,7 +96,7 @@ def plan_replay(settings: Settings, request: Request, requested_by: str) -> Repl
         ReplayError: it overlaps one that is not finished.
         TableMissingError, ServiceDownError: as `lakehouse.replay.plan.make_plan`; PostgreSQL does not answer.
     """
-    plan = make_plan(settings, request, _rate(newest_first(settings)))
+    plan = make_plan(settings, request, _rate(newest_first(settings, limit=100), request.engine))
     with _database(settings) as database:
         database.execute("SELECT pg_advisory_xact_lock(hashtext('replay plans'))")
         for other in _all(database, settings, OPEN):
@@ -112,9 +112,13 @@ def plan_replay(settings: Settings, request: Request, requested_by: str) -> Repl
         return _one(database, settings, row[0] if row else 0)
 
 
-def _rate(replays: Sequence[Replay]) -> float | None:
-    """Events per second of the replays that were carried out; None without one."""
-    done = [(replay.plan.reads, replay.recomputed["seconds"]) for replay in replays if replay.recomputed]
+def _rate(replays: Sequence[Replay], engine: Engine) -> float | None:
+    """Events per second of the replays that `engine` carried out; None without one."""
+    done = [
+        (replay.plan.reads, replay.recomputed["seconds"])
+        for replay in replays
+        if replay.recomputed and replay.plan.request.engine is engine
+    ]
     return sum(reads for reads, _ in done) / sum(seconds for _, seconds in done) if done else None
 
 
@@ -169,11 +173,12 @@ def cancel(settings: Settings, number: int) -> Replay:
         replay = _one(database, settings, number, lock=True)
         if replay.state not in OPEN or replay.state is State.UNDOING:
             raise ReplayError(f"replay {number} is {replay.state}: there is nothing to cancel")
-        taken = database.execute(
-            "SELECT 1 FROM replay.change_sets WHERE replay = %s AND (attempts > 0 OR state = 'applied') FOR UPDATE",
+        waits = database.execute(
+            "SELECT 1 FROM replay.change_sets WHERE replay = %s AND attempts = 0 AND state = 'waiting' FOR UPDATE",
             [number],
         ).fetchone()
-        if taken:
+        # Without a change set its process is about to hand one over, or publishes marts.
+        if replay.state is State.SWAPPING and not waits:
             raise ReplayError(f"replay {number} is being swapped in; `lakehouse replay undo {number}` takes it back")
         database.execute("UPDATE replay.change_sets SET state = 'withdrawn' WHERE replay = %s", [number])
         database.execute(

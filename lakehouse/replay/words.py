@@ -1,12 +1,9 @@
 """A plan in words, as Markdown: what an operator approves."""
 
 from datetime import UTC, datetime
-from typing import Final
 
-from lakehouse.replay.plan import Plan
+from lakehouse.replay.plan import Plan, listed
 from lakehouse.replay.store import Replay
-
-_SHOWN_DAYS: Final = 3
 
 
 def describe(replay: Replay) -> str:
@@ -17,37 +14,38 @@ def describe(replay: Replay) -> str:
     took = "no earlier replay to tell from" if plan.estimated_seconds is None else _minutes(plan.estimated_seconds)
     lines = [
         f"**Replay {replay.id}**: events from {request.start:%Y-%m-%d %H:%M:%SZ} to {request.end:%Y-%m-%d %H:%M:%SZ} "
-        f"by {request.clock} time, code {plan.code_version}.",
+        f"by {request.clock} time, recomputed by {request.engine}, code {plan.code_version}.",
         "",
         f"- In the range: {events}; {sum(plan.users.values()):,} users.",
         f"- To recompute {len(plan.days)} days, {plan.reads:,} events are read; estimate: {took}.",
-        f"- Kafka holds the range {'only in part: bronze has the rest' if plan.beyond_kafka else 'whole'}.",
+        f"- {_where(plan)}",
         f"- Undo reaches until {plan.undo_reaches(datetime.now(UTC)):%Y-%m-%d} if it is swapped in today.",
         "",
         "| table | affected rows | days rewritten | files | bytes |",
         "|---|---|---|---|---|",
-        *(f"| {t.table} | {t.rows:,} | {_days(t.days)} | {t.files} | {t.bytes:,} |" for t in plan.touched),
+        *(f"| {t.table} | {t.rows:,} | {listed(t.days) or 'all'} | {t.files} | {t.bytes:,} |" for t in plan.touched),
         "",
-        "| partition | offsets that may hold the range | Kafka begins at |",
-        "|---|---|---|",
+        "| partition | offsets that may hold the range | known from | Kafka begins at |",
+        "|---|---|---|---|",
         *_offsets(plan),
     ]
     return "\n".join(lines)
 
 
+def _where(plan: Plan) -> str:
+    """Who still has the records of the range."""
+    if not plan.beyond_kafka:
+        return "Kafka holds the range whole; its time index gave the offsets, with a minute of lookback."
+    versions = ", ".join(f"of {topic} at version {version}" for topic, version in plan.bronze.items())
+    return f"Kafka no longer holds all of the range: where it doesn't, bronze gave the offsets ({versions})."
+
+
 def _offsets(plan: Plan) -> list[str]:
     return [
-        f"| {topic}[{partition}] | {found.first:,} to {found.end:,} | {found.kafka_begins:,} |"
+        f"| {topic}[{partition}] | {found.first:,} to {found.end:,} | {found.source} | {found.kafka_begins:,} |"
         for topic, partitions in plan.offsets.items()
         for partition, found in sorted(partitions.items())
     ]
-
-
-def _days(days: tuple[object, ...]) -> str:
-    if not days:
-        return "all"
-    shown = ", ".join(str(day) for day in days[:_SHOWN_DAYS])
-    return shown + (f" and {len(days) - _SHOWN_DAYS} more" if len(days) > _SHOWN_DAYS else "")
 
 
 def _minutes(seconds: float) -> str:

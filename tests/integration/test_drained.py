@@ -2,26 +2,32 @@
 
 import io
 import json
+import logging
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from threading import Thread
 
 import polars as pl
 import pytest
 from confluent_kafka import TopicPartition
 
+from jobs.batch.live_first import LiveFirst
+from jobs.catalog import JOBS
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, append, create_table
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import Drain, NotDrainedError, kafka_ends, lags, oldest_owed, wait_until_drained
 from lakehouse.drained.hops import REFRESHES, SPARK
-from lakehouse.drained.positions import group_positions
+from lakehouse.drained.positions import DASHBOARD_WRITER, group_positions
 from lakehouse.drained.refreshes import outdated
+from lakehouse.drained.waiting import owed
 from lakehouse.kafka.consumer import build_consumer, read_partitions
 from lakehouse.kafka.sender import Sender
-from lakehouse.kafka.topics import create_topics
+from lakehouse.kafka.topics import DASHBOARD, create_topics
 from lakehouse.object_store import build_client
+from lakehouse.runtime.wanted import Wanted, migrate, set_wanted
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import last_spark_batch
 from tests import strategies
@@ -29,6 +35,7 @@ from tests.command import lakehouse
 from tests.conftest import Stack
 from tests.integration.spark_lake import click, purchase
 from tests.reference_lake import fill
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 
@@ -228,3 +235,30 @@ def test_the_audit_command(stack: Stack, tenant: Settings) -> None:
     assert lost.returncode == 1, lost.stderr
     assert "1 lost in bronze.clicks: shop.clicks[" in lost.stdout
     assert "2 lost, 0 doubled, 0 altered of 4 records" in lost.stdout
+
+
+def test_a_recomputation_pauses_while_a_stream_that_is_wanted_falls_behind(
+    tenant: Settings, stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    stack.ensure("postgres")
+    migrate(tenant)
+    caplog.set_level(logging.INFO, "replay")
+
+    def owe_one_more() -> None:
+        with Sender(tenant) as sender:
+            sender.send([(DASHBOARD, b"row", b"{}")])
+
+    def paused() -> bool:
+        owe_one_more()
+        return f"paused before a day while live streams fall behind: {DASHBOARD_WRITER} owes" in caplog.text
+
+    owe_one_more()
+    until(lambda: owed(tenant, DASHBOARD_WRITER)[1] > JOBS[DASHBOARD_WRITER].freshness_seconds, 60, "it is late")
+    LiveFirst(tenant)("a day")  # nobody wants it to run
+    assert not caplog.text
+    set_wanted(tenant, DASHBOARD_WRITER, Wanted.RUNNING, "test")
+    recomputation = Thread(target=LiveFirst(tenant), args=("a day",))
+    recomputation.start()
+    until(paused, 60, "a pause", every=1)
+    recomputation.join(60)  # it owes no more than before
+    assert not recomputation.is_alive()

@@ -6,7 +6,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks.consumer_groups import Member, owners
 from jobs.streaming.region_revenue.main import JOB, TOPIC
-from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep
+from jobs.streaming.region_revenue.seek import seek
+from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep, require_own, set_back
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import build_consumer, end_offsets
 from lakehouse.kafka.topics import create_topics
@@ -141,6 +142,18 @@ def test_a_former_owner_writes_nothing(settings: Settings) -> None:
         assert claim(heir, TOPIC, [0, 1], "heir")[0] == (3, 1)
 
 
+def test_a_partition_that_is_not_as_far_yet_skips_nothing_when_it_is_sought(settings: Settings) -> None:
+    with connect(settings) as connection:
+        owner = claim(connection, TOPIC, [0], "owner")
+        last = Result(TOPIC, 0, 4, "not_json", None, None, None, None, None, 7)
+        keep(connection, TOPIC, [last], {0: 5}, {0: owner[0].epoch})
+        assert set_back(connection, TOPIC, {0: 9, 1: 9}, "operator") == {0: 5, 1: None}
+        assert set_back(connection, TOPIC, {0: 3, 1: 0}, "operator") == {0: 5, 1: None}
+        assert kept(connection) == {0: 3}
+        with pytest.raises(FencedError):
+            require_own(connection, TOPIC, {0: owner[0].epoch})
+
+
 def test_frozen_within_its_transaction_it_loses_its_partitions_and_writes_nothing_when_it_wakes(
     settings: Settings, log: Path, seed: int
 ) -> None:
@@ -163,6 +176,31 @@ def test_frozen_within_its_transaction_it_loses_its_partitions_and_writes_nothin
                     "both have partitions",
                 )
             assert frozen.alive
+    assert_equals_the_reference(settings)
+
+
+def test_sought_to_a_time_it_makes_the_results_from_then_on_again_and_doubles_none(
+    settings: Settings, log: Path, seed: int
+) -> None:
+    send_purchases(settings, seed)
+    with Member(settings, log) as member:
+        wait_until_all_is_kept(settings)
+        earlier = epochs(settings)
+        between = datetime.now(UTC) + timedelta(milliseconds=1)
+        send_purchases(settings, seed + 1)
+        wait_until_all_is_kept(settings)
+        later = {at: epoch for at, epoch in epochs(settings).items() if at not in earlier}
+        with connect(settings) as connection:
+            connection.execute(
+                "UPDATE results SET amount_cents = amount_cents + 1 WHERE reason IS NULL AND processed_at > %s",
+                (between,),
+            )
+        # It has nothing to do, and learns of it all the same.
+        sought = seek(settings, between, "test", timedelta())
+        assert sum(each.again for each in sought) == len(later)
+        until(lambda: all(epochs(settings)[at] > epoch for at, epoch in later.items()), SECONDS, "all is made again")
+        assert {at: epochs(settings)[at] for at in earlier} == earlier
+        assert member.alive
     assert_equals_the_reference(settings)
 
 

@@ -13,23 +13,30 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from confluent_kafka import TopicPartition
 
 from jobs.catalog import JOBS
+from jobs.rust_engines import publish_day
 from jobs.streaming.spark.progress import journal_path
 from lakehouse.compare import COMPARED, compare
 from lakehouse.compare.reference import Reference
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, create_table, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.consumer import end_offsets
+from lakehouse.kafka.offsets import admin_client
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.replay import report, store
-from lakehouse.replay.request import Clock, Request, RequestError
+from lakehouse.replay.offsets import Source, missing_from_bronze
+from lakehouse.replay.request import MARTS, Clock, Engine, Request, RequestError
 from lakehouse.replay.steps import STEPS
-from lakehouse.replay.store import ReplayError, State
+from lakehouse.replay.store import Replay, ReplayError, State
+from lakehouse.replay.words import describe
 from lakehouse.settings import ROOT, Settings
 from tests.integration.spark_lake import Driver, ingest_transactions, profile, send, version
+from tests.lake import stored
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -40,15 +47,17 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(2400)]
 DAY = date(2026, 3, 2)
 NEXT = DAY + timedelta(days=1)
 WINDOWS = "gold.product_metrics_5m"
+REGIONS = "gold.region_revenue_daily"
+MART = "marts.region_daily"
 PURCHASES = "silver.purchases"
 TABLES = [name for name in COMPARED if name in JOBS[SPARK_INGEST].writes]
 Rows = Callable[[pl.DataFrame], pl.DataFrame]
 
 
-def day_request(first: date = DAY, last: date = DAY) -> Request:
+def day_request(first: date = DAY, last: date = DAY, engine: Engine = Engine.SPARK) -> Request:
     start = datetime(first.year, first.month, first.day, tzinfo=UTC)
     end = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
-    return Request.checked(start, end, datetime.now(UTC))
+    return Request.checked(start, end, datetime.now(UTC), engine=engine)
 
 
 def damage(settings: Settings, name: str, change: Rows) -> None:
@@ -69,6 +78,24 @@ def begin(settings: Settings, step: str, number: int) -> subprocess.Popen[bytes]
 
 def carry_out(settings: Settings, step: str, number: int) -> None:
     assert begin(settings, step, number).wait(900) == 0, f"{step} of replay {number} failed"
+
+
+def approve_and_run(settings: Settings, request: Request) -> Replay:
+    """The whole replay, as an operator starts it."""
+    replay = store.plan_replay(settings, request, "test")
+    environment = os.environ | {"LAKEHOUSE_NAMESPACE": settings.namespace}
+    subprocess.run(
+        [sys.executable, "-m", "cli", "replay", "run", str(replay.id)], cwd=ROOT, env=environment, check=True
+    )
+    return store.get(settings, replay.id)
+
+
+def differing(replay: Replay) -> set[str]:
+    return {d["table"] for d in (replay.diff or {})["tables"] if d["added"] or d["removed"] or d["changed"]}
+
+
+def rows_of_day(settings: Settings, name: str) -> pl.DataFrame:
+    return stored(settings, name, DAY).select(table(name).compared_columns)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -125,7 +152,7 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         assert found[WINDOWS]["columns"] == {"revenue_cents": found[WINDOWS]["changed"]}
         assert (found[PURCHASES]["added"], found[PURCHASES]["removed"]) == (1, 0)
         # What the stream has since computed from the damaged silver may differ too.
-        assert {WINDOWS, PURCHASES} <= {n for n, d in found.items() if d["added"] or d["removed"] or d["changed"]}
+        assert {WINDOWS, PURCHASES} <= differing(store.get(tenant, replay.id))
         assert WINDOWS in report.path(tenant, replay.id).read_text(encoding="utf-8")
 
         waiting = begin(tenant, "swap", replay.id)
@@ -162,6 +189,16 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         assert [t for t in comparison.tables if not t.equal] == []
         assert scan(tenant, PURCHASES, dates=(DAY, DAY)).collect().height > lost
 
+        for mart in MARTS:
+            for day in (DAY, NEXT):  # a session of the day may be one with the next day's first
+                publish_day(tenant, mart, day)
+        right = {name: rows_of_day(tenant, name) for name in (REGIONS, MART)}
+        damage(tenant, REGIONS, lambda rows: rows.with_columns(revenue_cents=pl.col("revenue_cents") + 1))
+        damage(tenant, MART, lambda rows: rows[1:])
+        by_polars = approve_and_run(tenant, day_request(engine=Engine.POLARS))
+        assert differing(by_polars) == {REGIONS, MART}
+        assert all(rows_of_day(tenant, name).equals(rows) for name, rows in right.items())
+
 
 def test_a_cancelled_replay_ends_its_process_and_leaves_the_tables(tenant: Settings) -> None:
     before = {name: open_table(tenant, name).version() for name in TABLES}
@@ -175,6 +212,21 @@ def test_a_cancelled_replay_ends_its_process_and_leaves_the_tables(tenant: Setti
     assert {name: open_table(tenant, name).version() for name in TABLES} == before
     with pytest.raises(ReplayError, match="cancelled"):
         store.approve(tenant, replay.id, "test")
+
+
+def test_marts_are_replayed_by_datafusion_and_an_undo_leaves_what_was_published_since(tenant: Settings) -> None:
+    right = rows_of_day(tenant, MART)
+    damage(tenant, MART, lambda rows: rows[1:])
+    damaged = rows_of_day(tenant, MART)
+    replay = approve_and_run(tenant, day_request(engine=Engine.DATAFUSION))
+    assert differing(replay) == {MART}
+    assert rows_of_day(tenant, MART).equals(right)
+    publish_day(tenant, "marts.product_daily", DAY)
+    published = open_table(tenant, "marts.product_daily").version()
+    carry_out(tenant, "undo", replay.id)
+    assert rows_of_day(tenant, MART).equals(damaged)
+    assert open_table(tenant, "marts.product_daily").version() == published
+    assert (scan(tenant, "ops.replays").filter(replay=replay.id).collect()["engine"] == "datafusion").all()
 
 
 def test_a_time_without_events_is_refused_with_where_there_are_some(tenant: Settings) -> None:
@@ -192,6 +244,47 @@ def test_a_plan_by_arrival_takes_the_events_that_came_then(tenant: Settings) -> 
     assert replay.plan.events == {"shop.purchases": scan(tenant, "bronze.purchases").collect().height}
     assert [(t.table, t.days) for t in replay.plan.touched] == [("gold.user_totals", ())]
     assert {p: o.end for p, o in replay.plan.offsets["shop.purchases"].items()}.keys() == set(range(6))
+
+
+def test_marts_of_silver_that_differs_from_bronze_are_not_swapped_in(tenant: Settings) -> None:
+    damage(tenant, PURCHASES, lambda rows: rows.sort("event_time", "event_id")[1:])
+    before = open_table(tenant, MART).version()
+    replay = store.plan_replay(tenant, day_request(engine=Engine.POLARS), "test")
+    store.approve(tenant, replay.id, "test")
+    carry_out(tenant, "recompute", replay.id)
+    assert begin(tenant, "diff", replay.id).wait(100) == 1
+    failed = store.get(tenant, replay.id)
+    assert failed.state is State.FAILED
+    assert failed.error is not None
+    assert failed.error.startswith(f"{PURCHASES} differ from bronze")
+    assert open_table(tenant, MART).version() == before
+    assert not _staged(tenant, replay.id)
+
+
+def test_what_retention_has_removed_is_planned_from_bronze_and_what_bronze_lacks_is_noticed(tenant: Settings) -> None:
+    request = day_request()
+    plan = store.plan_replay(tenant, request, "test")
+    store.cancel(tenant, plan.id)
+    assert not plan.plan.beyond_kafka
+    topic, since = "shop.purchases", request.start - timedelta(days=1)
+    offsets = plan.plan.offsets[topic]
+    ends = {p: found.end - 1 for p, found in offsets.items()}
+    assert missing_from_bronze(tenant, topic, offsets, ends, since) == {}
+    lost = scan(tenant, "bronze.purchases").select("partition", "offset").sort("partition", "offset").tail(1).collect()
+    partition, offset = lost.row(0)
+    open_table(tenant, "bronze.purchases").delete(f'"partition" = {partition} AND "offset" = {offset}')
+    assert missing_from_bronze(tenant, topic, offsets, ends, since) == {partition: [offset]}
+
+    removed = [TopicPartition(tenant.prefixed(topic), p, end) for p, end in end_offsets(tenant, topic).items()]
+    client = admin_client(tenant)
+    for future in client.delete_records(removed).values():
+        future.result()
+    beyond = store.plan_replay(tenant, request, "test")
+    store.cancel(tenant, beyond.id)
+    assert beyond.plan.beyond_kafka
+    assert {found.source for found in beyond.plan.offsets[topic].values()} == {Source.BRONZE}
+    assert f"of {topic} at version {open_table(tenant, 'bronze.purchases').version()}" in describe(beyond)
+    assert missing_from_bronze(tenant, topic, beyond.plan.offsets[topic], ends, since) == {}
 
 
 def _staged(settings: Settings, number: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infra.airflow.metadata import POOLS, REPLAY
 from jobs.catalog import JOBS
 from jobs.rust_engines.publish import MARTS
 from lakehouse.contracts.tables import TABLES
@@ -36,6 +37,7 @@ print(json.dumps({
         "doc": d.doc_md or "",
         "catchup": d.catchup,
         "tasks": {t.task_id: sorted(t.upstream_task_ids) for t in d.tasks},
+        "pools": {t.task_id: t.pool for t in d.tasks if t.pool != "default_pool"},
         "undescribed": [n for n in d.params if not described(d.params.get_param(n))],
         "assets": sorted({a.name for t in d.tasks for a in (*t.inlets, *t.outlets)}),
         "written": sorted({a.name for t in d.tasks for a in t.outlets}),
@@ -113,6 +115,12 @@ def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
         "quality": ["ops.quality_results"],
         "replay": ["ops.replays"],
     }
+
+
+def test_recomputations_wait_for_each_other_in_a_pool_that_the_stack_makes(parsed: dict[str, Any]) -> None:
+    pools = {name: dag["pools"] for name, dag in parsed["dags"].items() if dag["pools"]}
+    assert pools == {"replay": {"recompute": REPLAY.name}}
+    assert REPLAY in POOLS
 
 
 def test_a_mart_waits_for_the_suites_of_all_that_it_reads(parsed: dict[str, Any]) -> None:

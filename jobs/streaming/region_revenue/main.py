@@ -20,7 +20,7 @@ import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from psycopg.errors import IdleInTransactionSessionTimeout
 
-from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep
+from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep, require_own
 from lakehouse.contracts.events import PURCHASES
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.validation import Invalid, validate
@@ -34,6 +34,8 @@ BATCH: Final = 1_000
 BATCH_SECONDS: Final = 0.2
 SESSION_SECONDS: Final = 6
 """A member that has been silent for so long loses its partitions to the others."""
+OWNERSHIP_SECONDS: Final = 1.0
+"""Without a record at hand, so often it looks whether its partitions are its own still."""
 PAUSE_SECONDS: Final = 1.0
 """Between attempts, while PostgreSQL or Kafka is down."""
 COOPERATIVE: Final = "cooperative-sticky"
@@ -58,6 +60,7 @@ class Membership:
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._epochs: dict[int, int] = {}
         self._at_hand: dict[int, list[Message]] = {}
+        self._looked = monotonic()
         self._store = connect(settings)
         self._consumer = build_consumer(
             settings,
@@ -78,13 +81,16 @@ class Membership:
         """Process until `stopping` is set.
 
         Raises:
-            FencedError: a partition has another owner, which Kafka has not told us yet: join anew.
+            FencedError: a partition has another owner, which Kafka has not told us yet, or was sought: join anew.
             ReadError: records were removed by retention before they were read.
         """
         while not stopping.is_set():
             self._read()
             if self._at_hand:
                 self._keep()
+            elif monotonic() > self._looked + OWNERSHIP_SECONDS:
+                require_own(self._store, TOPIC, self._epochs)
+                self._looked = monotonic()
 
     def leave(self) -> None:
         self._consumer.close()

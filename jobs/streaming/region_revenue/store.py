@@ -116,6 +116,31 @@ def claim(connection: psycopg.Connection, topic: str, partitions: Iterable[int],
     return claims
 
 
+def require_own(connection: psycopg.Connection, topic: str, epochs: Mapping[int, int]) -> None:
+    """Raises FencedError if somebody else has claimed one of the partitions since their `epochs`."""
+    rows = connection.execute("SELECT partition, epoch FROM positions WHERE topic = %s", (topic,)).fetchall()
+    newest: dict[int, int] = dict(rows)
+    for partition, epoch in epochs.items():
+        if newest.get(partition) != epoch:
+            raise FencedError(topic, partition, epoch)
+
+
+def set_back(
+    connection: psycopg.Connection, topic: str, offsets: Mapping[int, int], owner: str
+) -> dict[int, int | None]:
+    """Claims the partitions for `owner`, and lets each that is beyond its offset go on there; returns where each was.
+
+    Whoever had them can write no more, learns it, claims them anew and begins there. Nothing is skipped: a partition
+    that is not as far yet, or has nothing, stays.
+    """
+    with connection.transaction():
+        claims = claim(connection, topic, offsets, owner)
+        for partition, held in claims.items():
+            if held.next_offset is not None and held.next_offset > offsets[partition]:
+                connection.execute(_MOVE, (offsets[partition], topic, partition, held.epoch))
+    return {partition: held.next_offset for partition, held in claims.items()}
+
+
 def keep(
     connection: psycopg.Connection,
     topic: str,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from lakehouse.contracts.tables import UnknownTableError
-from lakehouse.replay.request import TARGETS, Clock, Request, RequestError
+from lakehouse.replay.request import COMPUTED_BY, MARTS, STREAMED, TARGETS, Clock, Engine, Request, RequestError
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 FROM = datetime(2026, 3, 1, 14, tzinfo=UTC)
@@ -13,7 +13,7 @@ TO = datetime(2026, 3, 1, 15, tzinfo=UTC)
 
 
 def test_without_tables_all_that_the_events_affect_are_meant() -> None:
-    assert Request.checked(FROM, TO, NOW).targets == TARGETS
+    assert Request.checked(FROM, TO, NOW).targets == STREAMED
     assert Request.checked(FROM, TO, NOW, topics=["shop.transactions"]).targets == (
         "gold.fraud_decisions",
         "gold.alerts",
@@ -25,8 +25,32 @@ def test_tables_come_in_the_order_of_their_contracts() -> None:
     assert Request.checked(FROM, TO, NOW, targets=names).targets == ("silver.sessions", "gold.user_totals")
 
 
-def test_tables_that_only_grow_and_marts_are_no_targets() -> None:
-    assert not {"silver.clicks", "bronze.clicks", "marts.product_daily", "silver.alerts_sent"} & set(TARGETS)
+def test_tables_that_only_grow_are_no_targets() -> None:
+    assert not {"silver.clicks", "bronze.clicks", "silver.alerts_sent"} & set(TARGETS)
+
+
+@pytest.mark.parametrize("engine", Engine)
+def test_without_tables_all_that_the_engine_recomputes_are_meant(engine: Engine) -> None:
+    request = Request.checked(FROM, TO, NOW, engine=engine)
+    assert (request.engine, request.targets) == (engine, COMPUTED_BY[engine])
+    assert set(request.targets) <= set(TARGETS)
+
+
+def test_what_an_engine_does_not_recompute_is_refused_with_who_does() -> None:
+    with pytest.raises(RequestError, match=r"silver.sessions is not recomputed by polars, but by spark"):
+        Request.checked(FROM, TO, NOW, targets=["silver.sessions"], engine="polars")
+    with pytest.raises(RequestError, match=r"marts.region_daily is not recomputed by spark, but by polars and datafu"):
+        Request.checked(FROM, TO, NOW, targets=["marts.region_daily"])
+    with pytest.raises(RequestError, match=r"user_totals is not recomputed by datafusion, but by spark and polars"):
+        Request.checked(FROM, TO, NOW, targets=["gold.user_totals"], engine="datafusion")
+    with pytest.raises(RequestError, match=r"datafusion recomputes nothing that shop.transactions affect"):
+        Request.checked(FROM, TO, NOW, topics=["shop.transactions"], engine="datafusion")
+    with pytest.raises(RequestError, match=r"there is no engine duckdb; there are spark, polars, datafusion"):
+        Request.checked(FROM, TO, NOW, engine="duckdb")
+
+
+def test_marts_are_targets() -> None:
+    assert Request.checked(FROM, TO, NOW, targets=MARTS, engine="datafusion").targets == MARTS
 
 
 @pytest.mark.parametrize(
@@ -53,7 +77,7 @@ def test_topics_that_are_no_events_are_refused() -> None:
 def test_tables_that_replays_do_not_write_are_refused() -> None:
     with pytest.raises(UnknownTableError, match=r"gold.typo"):
         Request.checked(FROM, TO, NOW, targets=["gold.typo"])
-    with pytest.raises(RequestError, match=r"marts.product_daily is not a table that replays write"):
-        Request.checked(FROM, TO, NOW, targets=["marts.product_daily"])
+    with pytest.raises(RequestError, match=r"silver.clicks is not a table that replays write"):
+        Request.checked(FROM, TO, NOW, targets=["silver.clicks"])
     with pytest.raises(RequestError, match=r"gold.user_totals does not depend on shop.clicks"):
         Request.checked(FROM, TO, NOW, Clock.ARRIVAL, ["shop.clicks"], ["gold.user_totals"])
