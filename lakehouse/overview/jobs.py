@@ -72,14 +72,17 @@ def questions_of(settings: Settings, job: JobSpec) -> dict[str, Callable[[], Any
     """What to ask of `job`, by names of its own."""
     asked: dict[str, Callable[[], Any]] = {f"state of {job.name}": partial(view, settings, job)}
     if job.name in consumers():
-        asked[f"lag of {job.name}"] = partial(_lag, settings, job.name)
+        asked[f"lag of {job.name}"] = partial(owed, settings, job.name)
     if job.entry_point.startswith(_SPARK):  # a process, and the supervisor knows nothing of checkpoints
         asked[f"batch of {job.name}"] = partial(last_spark_batch, settings, job.name)
     return asked
 
 
-def _lag(settings: Settings, name: str) -> tuple[int, float]:
-    """Records that the consumer owes, and the seconds that the oldest has waited."""
+def owed(settings: Settings, name: str) -> tuple[int, float]:
+    """Records that the consumer owes, and the seconds that the oldest has waited.
+
+    Raises ServiceDownError, ReadError.
+    """
     found: list[Lag] = lags(settings, [name])
     oldest = oldest_owed(settings, found)
     return sum(each.lag for each in found), 0.0 if oldest is None else max(0.0, time.time() - oldest)
@@ -114,14 +117,17 @@ def job_row(settings: Settings, job: JobSpec, answers: Mapping[str, Any]) -> Job
         job.by_default,
         job.writes,
         job.freshness_seconds,
-        _patience(settings, job),
+        patience_seconds(settings, job),
         unknown=tuple(dict.fromkeys(why)),
         **found,
     )
 
 
-def _patience(settings: Settings, job: JobSpec) -> int:
-    """A Flink job says how far it is with its checkpoints only: what shows at once is owed until the next."""
+def patience_seconds(settings: Settings, job: JobSpec) -> int:
+    """How long a record may wait while the target is met.
+
+    A Flink job says how far it is with its checkpoints only: what shows at once is owed until the next.
+    """
     return job.freshness_seconds + (settings.flink_checkpoint_seconds if job.engine is Engine.FLINK else 0)
 
 
