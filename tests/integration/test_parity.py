@@ -12,7 +12,8 @@ import pytest
 from lakehouse.delta import Once, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.parity.check import SAMPLED, Checked, check_row
-from lakehouse.parity.sample import case_path, check_sample, objective
+from lakehouse.parity.results import objective
+from lakehouse.parity.sample import case_path, check_sample
 from lakehouse.settings import Settings
 from tests.command import lakehouse
 from tests.conftest import Stack

@@ -109,7 +109,7 @@ def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
         "audit": ["ops.ledger"],
         "backfill_marts": ["marts.product_daily", "marts.region_daily", "marts.session_funnel", "ops.quality_results"],
         "catalog_refresh": ["shop.products", "shop.profiles"],
-        "parity": ["ops.parity"],
+        "parity": ["ops.parity", "shop.alerts"],
         "quality": ["ops.quality_results"],
         "replay": ["ops.replays"],
     }
