@@ -42,12 +42,8 @@ class TableQuality:
 
     @property
     def says(self) -> str:
-        """Which critical expectations failed, with an example of each."""
-        return "; ".join(
-            f"{self.table} version {self.version}: {failure.says}, broken by {failure.observed:,} rows"
-            + (f", for example {as_text(self.samples[failure.says][0])}" if failure.says in self.samples else "")
-            for failure in self.failures
-        )
+        """Which critical expectations failed."""
+        return f"version {self.version}: {'; '.join(map(_broken, self.failures))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +64,19 @@ class QualityFailedError(RuntimeError):
     """A table is not as expected; what is built from it must wait. `result` tells everything."""
 
     def __init__(self, result: QualityResult) -> None:
-        super().__init__("; ".join(checked.says for checked in result.tables if not checked.success))
+        said = [
+            f"{checked.table} version {checked.version}: {_broken(failure)}"
+            + (f", for example {as_text(checked.samples[failure.says][0])}" if failure.says in checked.samples else "")
+            for checked in result.tables
+            for failure in checked.failures
+        ]
+        super().__init__("; ".join(said))
         self.result = result
 
 
 def as_text(row: dict[str, object]) -> dict[str, str]:
     return {column: "null" if value is None else str(value) for column, value in row.items()}
+
+
+def _broken(outcome: Outcome) -> str:
+    return f"{outcome.says}, broken by {outcome.observed:,} rows"

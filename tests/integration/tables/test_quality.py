@@ -190,12 +190,12 @@ def test_a_record_that_waits_too_long_is_a_warning(checked, monkeypatch):
 
 
 def test_a_day_with_few_rows_is_a_warning_without_rows_to_set_aside(checked):
-    days = [f"2024-03-0{day}T10:0{minute}:00Z" for day in range(1, 5) for minute in range(5 if day < 4 else 2)]
-    fill(checked, Events.of([click("ana", day) for day in days]), "silver.clicks")
-    ((usual,), (few,)) = (run_quality(checked, ["silver.clicks"], date(2024, 3, day)).tables for day in (3, 4))
+    times = [f"{10 + 24 * day}:0{minute}" for day in range(5) for minute in range(5 if day < 4 else 2)]
+    fill(checked, Events.of([click("ana", time) for time in times]), "silver.clicks")
+    ((usual,), (few,)) = (run_quality(checked, ["silver.clicks"], date(2024, 3, day)).tables for day in (4, 5))
     assert usual.warnings == []
     (warned,) = few.warnings
-    assert few.samples[warned.says] == [{"day": date(2024, 3, 4), "rows": 2, "usual": 5}]
+    assert few.samples[warned.says] == [{"day": date(2024, 3, 5), "rows": 2, "usual": 5}]
     assert not table_exists(checked, "quarantine.rows")
 
 
