@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lakehouse.parity.sample import case_path, check_sample, objective
+from lakehouse.parity.results import objective
+from lakehouse.parity.sample import case_path, check_sample
 from lakehouse.settings import load_settings
 
 app = typer.Typer()

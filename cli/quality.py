@@ -11,6 +11,7 @@ from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import table_exists
 from lakehouse.settings import load_settings
 from quality import TableQuality, checked_tables, run_quality
+from quality.result import as_text
 
 app = typer.Typer()
 _console: Final = Console(highlight=False)
@@ -53,6 +54,9 @@ def quality(
     _console.print(shown)
     for checked in result.tables:
         _explain(checked)
+    if any(checked.failing for checked in result.tables):
+        where = f"""--where "run_id = '{result.run_id}'\""""
+        _console.print(f"rows set aside: lakehouse table read quarantine.rows {where}", markup=False, soft_wrap=True)
     _console.print(f"Data Docs: {settings.home / 'reports' / 'data_docs' / 'index.html'}", soft_wrap=True)
     raise typer.Exit(0 if result.success else 1)
 
@@ -64,3 +68,5 @@ def _explain(checked: TableQuality) -> None:
                 f"[{colour}]{word}[/] {checked.table}: {outcome.says}; broken by {outcome.observed:,} rows",
                 soft_wrap=True,
             )
+            for example in checked.samples.get(outcome.says, [])[:1]:
+                _console.print(f"  for example {as_text(example)}", markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
 
-from dags.assets import table_asset
+from dags.assets import table_asset, topic_asset
 from infra.airflow.quality import QualityOperator
 
 READS = {
@@ -57,10 +57,10 @@ with DAG(
     doc_md="""
 ### Marts by day
 
-A run covers one UTC day, its data interval. It checks that day of the tables that it reads (a failed suite blocks the
-marts built from it), then computes `marts.product_daily`, `marts.region_daily` and `marts.session_funnel` from the very
-versions that were checked, with Polars and with DataFusion, compares the two row for row, and publishes that day's rows
-in one commit. Repeating a day replaces it by the same rows.
+A run covers one UTC day, its data interval. It checks that day of the tables that it reads (a failed suite alerts, and
+blocks the marts built from it), then computes `marts.product_daily`, `marts.region_daily` and `marts.session_funnel`
+from the very versions that were checked, with Polars and with DataFusion, compares the two row for row, and publishes
+that day's rows in one commit. Repeating a day replaces it by the same rows.
 
 What is committed while a run is under way waits for the next one. To take it up, clear the checks with what follows
 them: a mart that is cleared alone is built from the versions that were checked.
@@ -79,7 +79,7 @@ parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
             day=DAY,
             as_of=AS_OF,
             inlets=[table_asset(name)],
-            outlets=[table_asset("ops.quality_results")],
+            outlets=[table_asset("ops.quality_results"), table_asset("quarantine.rows"), topic_asset("shop.alerts")],
         )
         for name in dict.fromkeys(table for tables in READS.values() for table in tables)
     }

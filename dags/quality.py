@@ -4,11 +4,14 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from dags.assets import table_asset
+from dags.assets import table_asset, topic_asset
 from infra.airflow.quality import QualityOperator
 from lakehouse.contracts.tables import TABLES
 
 CHECKED = [table.name for table in TABLES.values() if table.layer in ("silver", "gold") and not table.variant_of]
+
+KEPT = [table_asset("ops.quality_results"), table_asset("quarantine.rows"), topic_asset("shop.alerts")]
+"""What a check writes."""
 
 with DAG(
     "quality",
@@ -23,11 +26,15 @@ with DAG(
 ### Quality
 
 One Great Expectations suite per silver and gold table, generated from the table's contract; one task per table. A
-failed expectation fails the task. The results are appended to `ops.quality_results`, and each task's button
-*Data Docs* opens the page with every expectation and what it observed (also in the menu, *Data Docs*).
+failed expectation fails the task, and `shop.alerts` gets a message, which the job `notifier` posts; another when the
+table is as expected again. Freshness, volume and what `parity` found are expectations too.
+
+The results are appended to `ops.quality_results`, with rows and seconds. Rows that fail go to `quarantine.rows`, with
+the expectation's name and this run's id (`lakehouse table read quarantine.rows`). Each task's button *Data Docs* opens
+the page with every expectation and what it observed (also in the menu, *Data Docs*).
 
 The DAG `backfill_marts` runs the suites of the tables that it reads as gates before it publishes anything.
 """,
 ):
     for name in CHECKED:
-        QualityOperator(table=name, inlets=[table_asset(name)], outlets=[table_asset("ops.quality_results")])
+        QualityOperator(table=name, inlets=[table_asset(name)], outlets=KEPT)

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias
 
 from lakehouse.settings import Settings
@@ -16,8 +16,16 @@ WITHDRAWN: Final = "withdrawn"
 CTR_ANOMALY: Final = "ctr_anomaly"
 FRAUD_FLAGGED: Final = "fraud_flagged"
 FRAUD_BLOCKED: Final = "fraud_blocked"
+QUALITY_FAILED: Final = "quality_failed"
+PARITY_DIFFERS: Final = "parity_differs"
 
 _PAGERDUTY_KEY_LENGTH: Final = 255
+_SAYS_LENGTH: Final = 900
+_TABLE_STATES: Final = {
+    QUALITY_FAILED: ("is not as expected", "is as expected again"),
+    PARITY_DIFFERS: ("differs from the reference", "no longer differs from the reference"),
+}
+"""How a table is while an alert is open, and once it is withdrawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,11 @@ class CtrAlert:
     def notice(self) -> str:
         """What a receiver hears of once: this turn."""
         return self.dedup_key
+
+    @property
+    def at(self) -> int:
+        """The moment that it is about."""
+        return self.window_end
 
     @property
     def summary(self) -> str:
@@ -94,6 +107,11 @@ class FraudAlert:
         return self.incident
 
     @property
+    def at(self) -> int:
+        """The moment that it is about."""
+        return self.window_end
+
+    @property
     def summary(self) -> str:
         """One line for people."""
         at = datetime.fromtimestamp(self.event_time / 1000, UTC)
@@ -111,9 +129,69 @@ class FraudAlert:
         return {name: getattr(self, name) for name in names}
 
 
-Alert: TypeAlias = CtrAlert | FraudAlert
+@dataclass(frozen=True, slots=True)
+class TableAlert:
+    """A table has failed its check (`QUALITY_FAILED`) or differs from the reference (`PARITY_DIFFERS`), `OPENED`; or
+    no longer does, `WITHDRAWN`.
 
-_RULES: Final[dict[str, type[Alert]]] = {CTR_ANOMALY: CtrAlert, FRAUD_FLAGGED: FraudAlert, FRAUD_BLOCKED: FraudAlert}
+    `since`: epoch milliseconds of the first of the checks that found it so, which tells this turn from others of its
+    rule, table and `day` (the only one that was checked, as YYYY-MM-DD, or None). `says`: what was found.
+    """
+
+    rule: str
+    table: str
+    day: str | None
+    since: int
+    state: str
+    says: str
+    dedup_key: str
+
+    @classmethod
+    def turn(
+        cls, rule: str, table: str, since: datetime, state: str, says: str, day: date | None = None
+    ) -> "TableAlert":
+        """With its key: the same turn is sent by each check that finds it."""
+        ms, said = round(since.timestamp() * 1000), day.isoformat() if day else None
+        key = f"{rule}/{table}/{said or 'all'}/{ms}/{state}"
+        return cls(rule, table, said, ms, state, says[:_SAYS_LENGTH], key)
+
+    @property
+    def incident(self) -> str:
+        """What opens and is withdrawn: rule, table and day."""
+        return f"{self.rule}/{self.table}/{self.day or 'all'}"
+
+    @property
+    def notice(self) -> str:
+        """What a receiver hears of once: this turn."""
+        return self.dedup_key
+
+    @property
+    def at(self) -> int:
+        """The moment that it is about."""
+        return self.since
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        checked = f"{self.table}, {self.day}" if self.day else self.table
+        is_wrong, is_right = _TABLE_STATES[self.rule]
+        return f"{checked} {is_wrong}: {self.says}" if self.state == OPENED else f"{checked} {is_right}"
+
+    @property
+    def details(self) -> dict[str, str | int]:
+        """What else there is to know."""
+        return {"table": self.table, "day": self.day or "all"}
+
+
+Alert: TypeAlias = CtrAlert | FraudAlert | TableAlert
+
+_RULES: Final[dict[str, type[Alert]]] = {
+    CTR_ANOMALY: CtrAlert,
+    FRAUD_FLAGGED: FraudAlert,
+    FRAUD_BLOCKED: FraudAlert,
+    QUALITY_FAILED: TableAlert,
+    PARITY_DIFFERS: TableAlert,
+}
 
 
 def parse_alert(message: bytes) -> Alert:
@@ -178,7 +256,7 @@ def slack_message(alert: Alert) -> dict[str, Any]:
 
 
 def pagerduty_event(alert: Alert, routing_key: str) -> dict[str, Any]:
-    """The body for PagerDuty's Events API v2: an incident per rule, window and product or user."""
+    """The body for PagerDuty's Events API v2: an incident per rule, window and product or user, or table."""
     key = alert.incident
     if len(key) > _PAGERDUTY_KEY_LENGTH:
         key = hashlib.sha256(key.encode()).hexdigest()
@@ -192,7 +270,7 @@ def pagerduty_event(alert: Alert, routing_key: str) -> dict[str, Any]:
             "summary": alert.summary[:1024],
             "source": alert.rule,
             "severity": "warning",
-            "timestamp": datetime.fromtimestamp(alert.window_end / 1000, UTC).isoformat(),
+            "timestamp": datetime.fromtimestamp(alert.at / 1000, UTC).isoformat(),
             "custom_details": alert.details,
         }
     return event

@@ -1,5 +1,6 @@
 """Expectations of the tables: generated from contracts, extended by hand, checked by `run_quality`."""
 
-from quality.checkpoint import QualityFailedError, QualityResult, TableQuality, checked_tables, run_quality
+from quality.checkpoint import checked_tables, run_quality
+from quality.result import QualityFailedError, QualityResult, TableQuality
 
 __all__ = ["QualityFailedError", "QualityResult", "TableQuality", "checked_tables", "run_quality"]

@@ -1,75 +1,28 @@
-"""Checking tables: count, validate, keep the result, show it, and say no where a table is not as expected."""
+"""Checking tables: count, validate, keep the result, set aside what fails, show it, tell people, and say no where a
+table is not as expected."""
 
+import logging
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
 
 from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta.write import append_ops
+from lakehouse.kafka.alerts import send_alerts
+from lakehouse.kafka.sender import DeliveryError
+from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
+from quality.alert import RESULTS, turns
+from quality.around import Around
 from quality.counting import count
 from quality.data_docs import write_data_docs
-from quality.rules import Severity
-from quality.suites import Outcome, validate
+from quality.quarantine import set_aside
+from quality.result import QualityFailedError, QualityResult, TableQuality, as_text
+from quality.suites import validate
 
-
-@dataclass(frozen=True, slots=True)
-class TableQuality:
-    """One table's check. `samples` holds some of the rows that break a rule, by the rule."""
-
-    table: str
-    version: int
-    day: date | None
-    rows_checked: int
-    seconds: float
-    outcomes: list[Outcome]
-    samples: dict[str, list[dict[str, object]]]
-
-    @property
-    def failures(self) -> list[Outcome]:
-        """The critical expectations that failed."""
-        return [o for o in self.outcomes if not o.success and o.severity is Severity.CRITICAL]
-
-    @property
-    def warnings(self) -> list[Outcome]:
-        return [o for o in self.outcomes if not o.success and o.severity is Severity.WARNING]
-
-    @property
-    def success(self) -> bool:
-        return not self.failures
-
-    @property
-    def rows_per_second(self) -> float:
-        return self.rows_checked / self.seconds if self.seconds else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class QualityResult:
-    """One run over several tables; `run_id` finds it in `ops.quality_results`."""
-
-    run_id: str
-    checked_at: datetime
-    tables: list[TableQuality]
-
-    @property
-    def success(self) -> bool:
-        return all(t.success for t in self.tables)
-
-
-class QualityFailedError(RuntimeError):
-    """A table is not as expected; what is built from it must wait. `result` tells everything."""
-
-    def __init__(self, result: QualityResult) -> None:
-        said = [
-            f"{checked.table} version {checked.version}: {failure.says}, broken by {failure.observed:,} rows"
-            + (f", for example {_as_text(checked.samples[failure.says][0])}" if failure.says in checked.samples else "")
-            for checked in result.tables
-            for failure in checked.failures
-        ]
-        super().__init__("; ".join(said))
-        self.result = result
+log = logging.getLogger(__name__)
 
 
 def checked_tables() -> list[str]:
@@ -89,31 +42,58 @@ def run_quality(
     """Checks `tables` (default: all silver and gold ones), of those with an event date only `day`, if given; as they
     are, or as they were at the time `as_of` (with a zone).
 
-    Appends to `ops.quality_results` and renews the Data Docs in ``<home>/reports/data_docs`` in any case.
+    Appends to `ops.quality_results`, the rows that fail to `quarantine.rows`, and renews the Data Docs in
+    ``<home>/reports/data_docs`` in any case. ``shop.alerts`` gets a message when a table fails, and one when it is as
+    expected again; none of how a table was.
 
     Raises:
         QualityFailedError: a critical expectation failed, unless `raise_on_failure` is false.
         UnknownTableError, TableMissingError, VersionMissingError, ServiceDownError: as `lakehouse.delta.open_table`.
+        ServiceDownError, DeliveryError: Kafka did not take the alert that a table is as expected again. Of one that has
+            failed this is logged. The next check sends it.
     """
     contracts = [table(name) for name in (checked_tables() if tables is None else tables)]
-    result = QualityResult(run_id or str(uuid.uuid4()), datetime.now(UTC), [])
+    result = QualityResult(run_id or str(uuid.uuid4()), datetime.now(UTC), as_of, [])
+    around = Around(settings, as_of)
     for contract in contracts:
         counts = count(settings, contract, day, as_of)
+        only = day if contract.partition_by else None
+        observed = around.observe(contract, counts.version, only)
         checked = TableQuality(
             contract.name,
             counts.version,
-            day if contract.partition_by else None,
+            only,
             counts.rows,
             counts.seconds,
-            validate(contract, counts),
-            counts.samples,
+            validate(contract, counts, observed),
+            counts.samples | {each.says: each.violations for each in observed if each.violations},
+            counts.failing,
         )
         result.tables.append(checked)
+        set_aside(settings, result, checked)
         write_data_docs(settings.home / "reports" / "data_docs", _for_docs(result, checked))
-    append_ops(settings, "ops.quality_results", [_for_ops(result, checked) for checked in result.tables])
+    # What failed is kept before people are told, and what passed afterwards: where telling fails, the next check finds
+    # the same turn again and tells.
+    told = turns(settings, result)
+    _keep(settings, result, success=False)
+    try:
+        if told:
+            send_alerts(settings, told)
+    except (ServiceDownError, DeliveryError) as error:
+        if result.success:
+            raise
+        log.error("the alert was not sent, the next check does it: %s", error)
+    else:
+        _keep(settings, result, success=True)
     if raise_on_failure and not result.success:
         raise QualityFailedError(result)
     return result
+
+
+def _keep(settings: Settings, result: QualityResult, *, success: bool) -> None:
+    rows = [_for_ops(result, checked) for checked in result.tables if checked.success is success]
+    if rows:
+        append_ops(settings, RESULTS, rows)
 
 
 def _for_ops(result: QualityResult, checked: TableQuality) -> dict[str, Any]:
@@ -126,6 +106,9 @@ def _for_ops(result: QualityResult, checked: TableQuality) -> dict[str, Any]:
         "expectations": len(checked.outcomes),
         "failed": len(checked.failures),
         "success": checked.success,
+        "day": checked.day,
+        "as_of": result.as_of,
+        "seconds": checked.seconds,
     }
 
 
@@ -143,11 +126,7 @@ def _for_docs(result: QualityResult, checked: TableQuality) -> dict[str, Any]:
         "failed": len(checked.failures),
         "warnings": len(checked.warnings),
         "expectations": [
-            asdict(outcome) | {"samples": [_as_text(row) for row in checked.samples.get(outcome.says, ())]}
+            asdict(outcome) | {"samples": [as_text(row) for row in checked.samples.get(outcome.says, ())]}
             for outcome in checked.outcomes
         ],
     }
-
-
-def _as_text(row: dict[str, object]) -> dict[str, str]:
-    return {column: "null" if value is None else str(value) for column, value in row.items()}

@@ -20,6 +20,9 @@ from quality.rules import RowRule, Rule
 SAMPLES: Final = 3
 """How many broken rows are shown for each broken rule."""
 
+SET_ASIDE: Final = 10_000
+"""How many of them are kept for the quarantine: a rule that every row breaks must not copy the table."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -34,6 +37,8 @@ class Counts:
     broken: dict[str, int]
     samples: dict[str, list[dict[str, object]]]
     """Some of the rows that break a rule (of a unique key: the repeated keys)."""
+    failing: dict[str, pl.DataFrame]
+    """The rows that break a rule, up to `SET_ASIDE` of each."""
 
 
 def rules_of(contract: TableContract) -> list[Rule]:
@@ -60,12 +65,14 @@ def count(settings: Settings, contract: TableContract, day: date | None, as_of: 
     schema = ", ".join(f"{field.name} {_plain(str(field.type))}" for field in stored)
     totals = dict.fromkeys((rule.says for rule in rules_of(contract)), 0)
     samples: dict[str, list[dict[str, object]]] = {}
+    failing: dict[str, pl.DataFrame] = {}
     checked = 0
     if schema == declared_schema(contract):
         for only in _days(opened.partitions(), day) if contract.partition_by else [None]:
             rows = scan_opened(settings, contract.name, opened, (only, only) if only else None)
-            checked += _count_rows(rows, rules_of(contract), totals, samples)
-    return Counts(contract.name, int(opened.version()), schema, checked, time.perf_counter() - began, totals, samples)
+            checked += _count_rows(rows, rules_of(contract), totals, samples, failing)
+    seconds = time.perf_counter() - began
+    return Counts(contract.name, int(opened.version()), schema, checked, seconds, totals, samples, failing)
 
 
 def _days(partitions: list[dict[str, str]], day: date | None) -> list[date]:
@@ -75,9 +82,14 @@ def _days(partitions: list[dict[str, str]], day: date | None) -> list[date]:
 
 
 def _count_rows(
-    rows: pl.LazyFrame, rules: list[Rule], totals: dict[str, int], samples: dict[str, list[dict[str, object]]]
+    rows: pl.LazyFrame,
+    rules: list[Rule],
+    totals: dict[str, int],
+    samples: dict[str, list[dict[str, object]]],
+    failing: dict[str, pl.DataFrame],
 ) -> int:
-    """Adds what breaks each rule to `totals`, in one pass over the rows plus one for each `FrameRule`."""
+    """Adds what breaks each rule to `totals`, in one pass over the rows plus one for each `FrameRule`, and two for each
+    rule that is broken."""
     row_rules = [rule for rule in rules if isinstance(rule, RowRule)]
     sums = [rule.breaks.fill_null(False).sum().alias(rule.says) for rule in row_rules]
     seen = rows.select(pl.len().alias(""), *sums).collect(engine="streaming").row(0, named=True)
@@ -90,6 +102,10 @@ def _count_rows(
         missing = SAMPLES - len(samples.get(rule.says, ()))
         if found and missing > 0:
             samples.setdefault(rule.says, []).extend(rule.broken(rows).head(missing).collect().to_dicts())
+        kept = failing.get(rule.says)
+        if found and (missing := SET_ASIDE - (0 if kept is None else kept.height)) > 0:
+            more = rule.failing(rows).head(missing).collect(engine="streaming")
+            failing[rule.says] = more if kept is None else pl.concat([kept, more])
     return int(seen[""])
 
 

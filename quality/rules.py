@@ -28,6 +28,10 @@ class RowRule:
     def broken(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         return rows.filter(self.breaks.fill_null(False))
 
+    def failing(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Those of `rows` that break the rule."""
+        return self.broken(rows)
+
 
 @dataclass(frozen=True, slots=True)
 class FrameRule:
@@ -39,6 +43,21 @@ class FrameRule:
 
     def broken(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         return self.find(rows)
+
+    def failing(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Those of `rows` that a violation names: its columns that are the table's have the rows' values."""
+        found, columns = self.find(rows), rows.collect_schema().names()
+        named = [name for name in found.collect_schema().names() if name in columns]
+        return rows.join(found.select(named).unique(), on=named, how="semi", nulls_equal=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A rule about what is around a table, such as how it is fed, and what breaks it: none of the table's rows."""
+
+    says: str
+    severity: Severity
+    violations: list[dict[str, object]]
 
 
 Rule = RowRule | FrameRule

@@ -9,6 +9,7 @@ import contextlib
 import io
 import logging
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ import pandas as pd
 
 from lakehouse.contracts.tables import TableContract
 from quality.counting import Counts, declared_schema, rules_of
-from quality.rules import Severity
+from quality.rules import Observed, Severity
 
 SCHEMA_RULE = "columns and types are those of the contract"
 
@@ -45,8 +46,9 @@ def great_expectations() -> ModuleType:
     return great_expectations
 
 
-def suite(contract: TableContract) -> Any:
-    """The table's `ExpectationSuite`: that no row breaks any of its rules, and that its schema is the contract's."""
+def suite(contract: TableContract, observed: Iterable[Observed] = ()) -> Any:
+    """The table's `ExpectationSuite`: that no row breaks any of its rules, that its schema is the contract's, and what
+    was `observed` around it."""
     gx = great_expectations()
     expect = gx.expectations
     expectations = [
@@ -60,13 +62,13 @@ def suite(contract: TableContract) -> Any:
         expect.ExpectColumnMaxToBeBetween(
             column=rule.says, min_value=0, max_value=0, description=rule.says, severity=rule.severity.value
         )
-        for rule in rules_of(contract)
+        for rule in (*rules_of(contract), *observed)
     ]
     return gx.ExpectationSuite(name=contract.name, expectations=expectations)
 
 
-def validate(contract: TableContract, counts: Counts) -> list[Outcome]:
-    """Validates `counts` against the table's suite, by a checkpoint of an ephemeral context."""
+def validate(contract: TableContract, counts: Counts, observed: Sequence[Observed] = ()) -> list[Outcome]:
+    """Validates `counts` and `observed` against the table's suite, by a checkpoint of an ephemeral context."""
     gx = great_expectations()
     context = gx.get_context(mode="ephemeral", project_config=_configuration())
     context.variables.progress_bars = {"globally": False}
@@ -76,10 +78,11 @@ def validate(contract: TableContract, counts: Counts) -> list[Outcome]:
         .add_batch_definition_whole_dataframe("newest version")
     )
     definition = context.validation_definitions.add(
-        gx.ValidationDefinition(name=contract.name, data=batches, suite=context.suites.add(suite(contract)))
+        gx.ValidationDefinition(name=contract.name, data=batches, suite=context.suites.add(suite(contract, observed)))
     )
     checkpoint = context.checkpoints.add(gx.Checkpoint(name=contract.name, validation_definitions=[definition]))
-    frame = pd.DataFrame([{SCHEMA_RULE: counts.schema} | counts.broken])
+    seen = counts.broken | {each.says: len(each.violations) for each in observed}
+    frame = pd.DataFrame([{SCHEMA_RULE: counts.schema} | seen])
     (result,) = checkpoint.run(batch_parameters={"dataframe": frame}).run_results.values()
     return [_outcome(one) for one in result.results]
 

@@ -420,6 +420,21 @@ _DECLARED: Final = (
         insert_only=True,
     ),
     TableContract(
+        "quarantine.rows",
+        "quality",
+        (
+            Column("run_id", Type.STRING),
+            Column("quarantined_at", Type.TIMESTAMP),
+            Column("table", Type.STRING),
+            Column("version", Type.LONG),
+            Column("expectation", Type.STRING),
+            Column("severity", Type.STRING),
+            Column("row", Type.STRING),
+        ),
+        ("run_id", "table", "version", "expectation", "row"),
+        insert_only=True,
+    ),
+    TableContract(
         "ops.comparisons",
         "compare",
         (
@@ -471,8 +486,11 @@ _DECLARED: Final = (
             Column("expectations", Type.LONG),
             Column("failed", Type.LONG),
             Column("success", Type.BOOLEAN),
+            Column("day", Type.DATE, nullable=True),
+            Column("as_of", Type.TIMESTAMP, nullable=True),
+            Column("seconds", Type.DOUBLE, nullable=True),
         ),
-        ("run_id", "table"),
+        ("run_id", "table", "checked_at"),
         insert_only=True,
     ),
     TableContract(

@@ -1,8 +1,10 @@
 """A row's key, as a person writes it on the command line, and what to say where it names no row."""
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import polars as pl
 
@@ -10,6 +12,7 @@ from lakehouse.contracts.tables import Column, TableContract, Type
 
 Key = Mapping[str, Any]
 _NEAREST: Final = 3
+_PLAIN: Final = re.compile(r"[\w@%+=:,./-]+")
 
 
 class BadKeyError(ValueError):
@@ -74,10 +77,19 @@ def where_key(contract: TableContract, key: Key) -> pl.Expr:
 
 def _day(contract: TableContract, key: Key) -> list[pl.Expr]:
     """Rows lie on the day of their own time; an alert's window begins on it."""
-    if contract.partition_by != ("event_date",) or "event_date" in key:
+    if "event_date" in key or (day := day_of(contract, key)) is None:
         return []
+    return [pl.col("event_date") == day]
+
+
+def day_of(contract: TableContract, key: Key) -> date | None:
+    """The event date of the row of this key; None where the table has no days, or the key doesn't tell it."""
+    if contract.partition_by != ("event_date",):
+        return None
+    if "event_date" in key:
+        return cast(date, key["event_date"])
     time = next((key[n] for n in ("event_time", "window_start", "session_start") if key.get(n) is not None), None)
-    return [] if time is None else [pl.col("event_date") == time.date()]
+    return None if time is None else cast(datetime, time).date()
 
 
 def nearest(contract: TableContract, rows: pl.LazyFrame, key: Key) -> list[dict[str, Any]]:
@@ -92,8 +104,18 @@ def nearest(contract: TableContract, rows: pl.LazyFrame, key: Key) -> list[dict[
 
 
 def as_typed(key: Key) -> str:
-    """``p42 2026-03-01T14:00``: as `parse_key` reads it."""
-    return " ".join(_text(value) for value in key.values() if value is not None)
+    """``p42 2026-03-01T14:00``: as a shell splits it for `parse_key`."""
+    return " ".join(_quoted(_text(value)) for value in key.values() if value is not None)
+
+
+def from_typed(contract: TableContract, text: str) -> dict[str, Any]:
+    """The key that `as_typed` wrote. Raises BadKeyError."""
+    return parse_key(contract, shlex.split(text))
+
+
+def _quoted(text: str) -> str:
+    """Only where a shell would read something else: `shlex.quote` alone quotes every umlaut."""
+    return text if _PLAIN.fullmatch(text) else shlex.quote(text)
 
 
 def _text(value: Any) -> str:

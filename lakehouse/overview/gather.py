@@ -11,6 +11,7 @@ from typing import Any
 from lakehouse.contracts.tables import TABLES
 from lakehouse.overview.jobs import JobRow, job_row, questions_of
 from lakehouse.overview.tables import TableRow, extent_of, last_checks, last_comparisons, table_row
+from lakehouse.parity.results import objectives
 from lakehouse.questions import Questions
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.settings import Settings
@@ -45,6 +46,7 @@ def overview(settings: Settings, jobs: Iterable[JobSpec], questions: Questions) 
     asked: dict[str, Callable[[], Any]] = {
         "quality": partial(last_checks, settings),
         "parity": partial(last_comparisons, settings),
+        "sampled": partial(objectives, settings, at),
     }
     for job in jobs:
         asked |= questions_of(settings, job)

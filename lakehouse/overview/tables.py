@@ -11,6 +11,7 @@ from lakehouse.compare import TableComparison
 from lakehouse.contracts.tables import TableContract
 from lakehouse.delta import TableMissingError, open_table, scan
 from lakehouse.delta.describe import Extent, extent
+from lakehouse.parity.results import Objective
 from lakehouse.questions import Unanswered
 from lakehouse.settings import Settings
 
@@ -20,12 +21,19 @@ COMPARISONS: Final = "ops.comparisons"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The last check of a table's expectations. `failed`: critical ones that were not met."""
+    """The last check of a table's expectations. `failed`: critical ones that were not met. `rows` were checked in
+    `seconds`, None where that wasn't noted yet."""
 
     at: datetime
     version: int | None
     expectations: int
     failed: int
+    rows: int
+    seconds: float | None
+
+    @property
+    def rows_per_second(self) -> float | None:
+        return self.rows / self.seconds if self.seconds else None
 
     @property
     def ok(self) -> bool:
@@ -47,19 +55,21 @@ class Compared:
 @dataclass(frozen=True, slots=True)
 class TableRow:
     """A table. `extent` is None for one that was never written, or of which nothing is known; `quality` and `parity`
-    where it was never checked or compared, or nobody knows. `unknown`: why something isn't known."""
+    where it was never checked or compared, or nobody knows. `sampled`: its rows that parity drew in 24 hours, if
+    any. `unknown`: why something isn't known."""
 
     table: str
     owner: str
     extent: Extent | None = None
     quality: Checked | None = None
     parity: Compared | None = None
+    sampled: Objective | None = None
     unknown: tuple[str, ...] = ()
 
     @property
     def wrong(self) -> bool:
-        """Whether its last check or comparison failed."""
-        return any(each is not None and not each.ok for each in (self.quality, self.parity))
+        """Whether its last check or comparison failed, or a row still differs that parity drew."""
+        return any(each is not None and not each.ok for each in (self.quality, self.parity, self.sampled))
 
     @property
     def ok(self) -> bool:
@@ -69,8 +79,10 @@ class TableRow:
     def to_dict(self) -> dict[str, Any]:
         """For JSON, but for its times."""
         return asdict(self) | {
-            "quality": self.quality and asdict(self.quality) | {"ok": self.quality.ok},
+            "quality": self.quality
+            and asdict(self.quality) | {"rows_per_second": self.quality.rows_per_second, "ok": self.quality.ok},
             "parity": self.parity and {"at": self.parity.at, **asdict(self.parity.result), "ok": self.parity.ok},
+            "sampled": self.sampled and asdict(self.sampled) | {"ok": self.sampled.ok},
             "ok": self.ok,
         }
 
@@ -84,9 +96,10 @@ def extent_of(settings: Settings, name: str) -> Extent | None:
 
 
 def last_checks(settings: Settings) -> dict[str, Checked]:
-    """The last check of each table that was ever checked. Raises what `open_table` raises."""
-    found = _last_of_each(settings, CHECKS, "checked_at")
-    return {row["table"]: Checked(row["checked_at"], *_of(row, "version", "expectations", "failed")) for row in found}
+    """The last check of each table that was ever checked as it is. Raises what `open_table` raises."""
+    told = ("version", "expectations", "failed", "rows_checked", "seconds")
+    found = _last_of_each(settings, CHECKS, "checked_at", pl.col("as_of").is_null())
+    return {row["table"]: Checked(row["checked_at"], *_of(row, *told)) for row in found}
 
 
 def last_comparisons(settings: Settings) -> dict[str, Compared]:
@@ -96,12 +109,12 @@ def last_comparisons(settings: Settings) -> dict[str, Compared]:
     return {row["table"]: Compared(row["compared_at"], TableComparison(*_of(row, *counts))) for row in found}
 
 
-def _last_of_each(settings: Settings, name: str, time: str) -> list[dict[str, Any]]:
+def _last_of_each(settings: Settings, name: str, time: str, *which: pl.Expr) -> list[dict[str, Any]]:
     try:
         rows = scan(settings, name)
     except TableMissingError:
         return []
-    return rows.group_by("table").agg(pl.all().sort_by(time).last()).collect().to_dicts()
+    return rows.filter(*which).group_by("table").agg(pl.all().sort_by(time).last()).collect().to_dicts()
 
 
 def _of(row: Mapping[str, Any], *columns: str) -> list[Any]:
@@ -109,14 +122,16 @@ def _of(row: Mapping[str, Any], *columns: str) -> list[Any]:
 
 
 def table_row(contract: TableContract, answers: Mapping[str, Any]) -> TableRow:
-    """The row of a table, from the answers about it, to "quality" and to "parity"."""
-    size, checks, comparisons = (answers[name] for name in (f"table {contract.name}", "quality", "parity"))
-    why = [answer.why for answer in (size, checks, comparisons) if isinstance(answer, Unanswered)]
+    """The row of a table, from the answers about it, to "quality", "parity" and "sampled"."""
+    asked = (f"table {contract.name}", "quality", "parity", "sampled")
+    size, checks, comparisons, sampled = found = [answers[name] for name in asked]
+    why = [answer.why for answer in found if isinstance(answer, Unanswered)]
     return TableRow(
         contract.name,
         contract.owner,
         size if isinstance(size, Extent) else None,
         checks.get(contract.name) if isinstance(checks, dict) else None,
         comparisons.get(contract.name) if isinstance(comparisons, dict) else None,
+        sampled.get(contract.name) if isinstance(sampled, dict) else None,
         tuple(dict.fromkeys(why)),
     )

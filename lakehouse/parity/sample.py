@@ -1,84 +1,100 @@
-"""Random gold rows, checked; what was checked in a day, and whether all were right."""
+"""Random gold rows, and those that differed before, checked; and what people are told of it."""
 
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from lakehouse.alerts import OPENED, PARITY_DIFFERS, WITHDRAWN, TableAlert
 from lakehouse.contracts.tables import table
-from lakehouse.delta import TableMissingError, open_table, scan, scan_opened
-from lakehouse.delta.write import append_ops
+from lakehouse.delta import TableMissingError, open_table, scan_opened
 from lakehouse.explain.explanation import plain
-from lakehouse.explain.keys import NoSuchRowError
+from lakehouse.explain.keys import NoSuchRowError, as_typed, from_typed
+from lakehouse.kafka.alerts import send_alerts
 from lakehouse.parity.check import SAMPLED, Checked, Key, check_row
+from lakehouse.parity.results import Difference, differences, keep
 from lakehouse.parity.smallest import smallest
 from lakehouse.settings import Settings
 
-RESULTS: Final = "ops.parity"
-WINDOW: Final = timedelta(hours=24)
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """Of the rows `checked` since `since`, so many `differed`: zero is the objective."""
-
-    since: datetime
-    checked: int
-    differed: int
-
-    def __str__(self) -> str:
-        return f"{self.differed:,} of {self.checked:,} differ in {WINDOW.total_seconds() / 3600:.0f} h"
+AGAIN: Final = 35
+"""How many rows that differed are looked at again at a time."""
 
 
 def check_sample(settings: Settings, rows: int, seed: int, names: Sequence[str] = SAMPLED) -> list[Checked]:
-    """Checks up to `rows` random rows of these tables; keeps the results in ``ops.parity``, and of a wrong row the
-    records as a case (`case_path`).
+    """Checks up to `rows` random rows of these tables, and again those that differed last; keeps the results in
+    ``ops.parity``, and of a wrong row the records as a case (`case_path`). A row that is gone differs no more.
 
-    Raises ServiceDownError: MinIO does not answer.
+    ``shop.alerts`` gets a message when a table differs, and one when none of its rows does any more.
+
+    Raises:
+        ServiceDownError: MinIO, or of an alert Kafka, does not answer.
+        DeliveryError: Kafka did not take an alert; the next check sends it.
     """
     choice = random.Random(seed)  # noqa: S311  which rows are looked at is no secret
-    now, checked = datetime.now(UTC), []
+    now = datetime.now(UTC)
+    before = differences(settings, now, names)
+    checked = [check_again(settings, found) for found in before[:AGAIN]]
+    known = {(found.table, found.row) for found in checked}
     for name, key in _keys(settings, rows, choice, names):
+        if (name, as_typed(key)) in known:
+            continue
         try:
             checked.append(check_row(settings, name, key))
         except NoSuchRowError:
             continue  # refreshed since it was drawn
-    for wrong in (found for found in checked if not found.equal):
-        save_case(settings, wrong)
-    if checked:
-        append_ops(
-            settings,
-            RESULTS,
-            [
-                {
-                    "run_id": f"{now:%Y%m%dT%H%M%S}-{seed}",
-                    "checked_at": now,
-                    "table": found.table,
-                    "row": found.row,
-                    "version": found.version,
-                    "equal": found.equal,
-                    "columns": ", ".join(found.columns) or None,
-                }
-                for found in checked
-            ],
-        )
+    wrong, right = ([found for found in checked if found.equal is equal] for equal in (False, True))
+    for found in wrong:
+        if (found.table, found.row) not in known:
+            save_case(settings, found)
+    # What differs is kept before people are told, and what doesn't afterwards: where telling fails, the next run finds
+    # the same turn again and tells.
+    keep(settings, wrong, now, seed)
+    if told := turns(before, checked, now):
+        send_alerts(settings, told)
+    keep(settings, right, now, seed)
     return checked
 
 
-def objective(settings: Settings, now: datetime) -> Objective:
-    """What the checks of the last 24 hours have found. Raises ServiceDownError."""
-    since = now - WINDOW
+def check_again(settings: Settings, found: Difference) -> Checked:
+    """Checks the row as it is now; one that is gone is equal. Raises what `check_row` raises else."""
+    key = from_typed(table(found.table), found.row)
     try:
-        rows = scan(settings, RESULTS).filter(pl.col("checked_at") >= since)
-    except TableMissingError:
-        return Objective(since, 0, 0)
-    checked, differed = rows.select(pl.len(), (~pl.col("equal")).sum().alias("differed")).collect().row(0)
-    return Objective(since, checked, differed)
+        return check_row(settings, found.table, key)
+    except NoSuchRowError:
+        return Checked(found.table, int(open_table(settings, found.table).version()), key, {}, None, (), ())
+
+
+def still_different(settings: Settings, name: str) -> list[Checked]:
+    """Of the table's rows that differed when they were checked last, in 24 h, those that differ now: up to `AGAIN`.
+
+    Raises ServiceDownError.
+    """
+    again = (check_again(settings, found) for found in differences(settings, datetime.now(UTC), [name])[:AGAIN])
+    return [found for found in again if not found.equal]
+
+
+def turns(before: Iterable[Difference], checked: Iterable[Checked], now: datetime) -> list[TableAlert]:
+    """The alerts of a run that found `checked` at the time `now`, when the rows `before` were known to differ: one for
+    each table that differs, the same each time until none of its rows does; and one when that has come."""
+    now_equal = {(found.table, found.row) for found in checked if found.equal}
+    wrong = {(found.table, found.row): found for found in checked if not found.equal}
+    since: dict[str, datetime] = {}
+    for found in before:
+        since[found.table] = min(found.since, since.get(found.table, found.since))
+    open_rows = {(found.table, found.row) for found in before} - now_equal | wrong.keys()
+    told = []
+    for name in sorted(since.keys() | {name for name, _ in open_rows}):
+        rows = sorted(row for of, row in open_rows if of == name)
+        state = OPENED if rows else WITHDRAWN
+        example = wrong.get((name, rows[0])) if rows else None
+        says = f"{len(rows):,} of its rows, for example {rows[0]}" if rows else ""
+        says += f" in {', '.join(example.columns)}" if example else ""
+        told.append(TableAlert.turn(PARITY_DIFFERS, name, since.get(name, now), state, says))
+    return told
 
 
 def case_path(settings: Settings, found: Checked) -> Path:

@@ -15,11 +15,14 @@ from jobs.batch.rebuild import NEEDS
 from jobs.catalog import JOBS
 from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
+from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert, parse_alert
 from lakehouse.contracts.tables import BACKFILL
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.maintenance import compact
 from lakehouse.delta.write import to_arrow
+from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.topics import ALERTS
 from lakehouse.live_generations import JOB as LIVE_DASHBOARD
 from lakehouse.redis_values import PRODUCT_METRICS, LiveValues, parse_value
 from lakehouse.runtime.reconcile import stop
@@ -72,6 +75,16 @@ def clear(airflow: AirflowClient, run: DagRun, task: str) -> None:
         task_ids=[task],
         only_failed=False,
     )
+
+
+def told(settings: Settings, name: str) -> list[tuple[str | None, str]]:
+    """Day and state of the alerts that the checks of a table have sent."""
+    alerts = [parse_alert(record.value or b"") for record in read_partitions(settings, ALERTS)]
+    return [
+        (alert.day, alert.state)
+        for alert in alerts
+        if isinstance(alert, TableAlert) and (alert.rule, alert.table) == (QUALITY_FAILED, name)
+    ]
 
 
 def days_of(settings: Settings, mart: str) -> set[date]:
@@ -158,11 +171,15 @@ def test_a_broken_row_blocks_its_mart_and_fails_the_quality_run_until_it_is_gone
     assert {name for name, page in shown.items() if not page["success"]} == {METRICS}
     assert set(shown) == set(checked_tables())
     assert all((docs / f"{name}.html").exists() for name in shown)
+    aside = scan(shop_days, "quarantine.rows").filter(table=METRICS).collect()
+    assert {marts.run_id, quality.run_id} <= set(aside["run_id"])
+    assert {(DAY.isoformat(), OPENED), (None, OPENED)} <= set(told(shop_days, METRICS))
 
     clear(airflow, quality, "check_gold_product_metrics_5m")
     airflow.wait(quality, PATIENCE_SECONDS)
 
     assert json.loads((docs / f"{METRICS}.json").read_text())["success"]
+    assert (None, WITHDRAWN) in told(shop_days, METRICS)
 
 
 def test_the_live_values_of_a_superseded_generation_are_deleted(airflow: AirflowClient, stack: "Stack") -> None:

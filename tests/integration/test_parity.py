@@ -9,11 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from lakehouse.alerts import OPENED, PARITY_DIFFERS, QUALITY_FAILED, WITHDRAWN, TableAlert, parse_alert
 from lakehouse.delta import Once, replace_days, scan
 from lakehouse.delta.write import to_arrow
+from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.topics import ALERTS
 from lakehouse.parity.check import SAMPLED, Checked, check_row
-from lakehouse.parity.sample import case_path, check_sample, objective
+from lakehouse.parity.results import differences, objective, objectives
+from lakehouse.parity.sample import case_path, check_sample, still_different
 from lakehouse.settings import Settings
+from quality import QualityFailedError, run_quality
 from tests.command import lakehouse
 from tests.conftest import Stack
 from tests.reference_lake import fill_tables
@@ -86,6 +91,28 @@ def test_an_altered_row_is_found_and_its_smallest_input_is_kept(tenant: Settings
     assert objective(tenant, datetime.now(UTC)).differed == len(checked)
 
 
+def test_what_differed_alerts_and_fails_the_suite_until_it_is_right(tenant: Settings, seed: int) -> None:
+    damage(tenant, WINDOWS, lambda rows: rows.with_columns(clicks=pl.col("clicks") + 1))
+    wrong = check_sample(tenant, 3, seed, [WINDOWS])
+    with pytest.raises(QualityFailedError, match="no row that parity found different in 24 h still differs"):
+        run_quality(tenant, [WINDOWS], DAY)
+    assert run_quality(tenant, [WINDOWS], date(2024, 3, 2)).success
+
+    damage(tenant, WINDOWS, lambda rows: rows.with_columns(clicks=pl.col("clicks") - 1))
+    assert run_quality(tenant, [WINDOWS], DAY).success
+    assert still_different(tenant, WINDOWS) == []
+    found = objectives(tenant, datetime.now(UTC))[WINDOWS]
+    assert (found.differed, found.differ) == (len(wrong), len(wrong)), "as parity itself saw it last"
+    check_sample(tenant, 1, seed, [WINDOWS])
+    assert objectives(tenant, datetime.now(UTC))[WINDOWS].differ == 0
+    assert told(tenant) == [
+        (PARITY_DIFFERS, OPENED),
+        (QUALITY_FAILED, OPENED),
+        (QUALITY_FAILED, WITHDRAWN),
+        (PARITY_DIFFERS, WITHDRAWN),
+    ]
+
+
 def test_an_event_that_silver_lost_is_not_taken_for_one_that_waits(tenant: Settings) -> None:
     damage(tenant, "silver.purchases", lambda rows: rows.filter(pl.col("product_id") != "mug"))
     damage(tenant, WINDOWS, _without_purchase)
@@ -93,12 +120,20 @@ def test_an_event_that_silver_lost_is_not_taken_for_one_that_waits(tenant: Setti
     assert set(found.columns) == {"conversions", "revenue_cents", "events", "fingerprint"}
 
 
-def test_a_row_without_any_event_is_found(tenant: Settings) -> None:
-    damage(tenant, WINDOWS, lambda rows: pl.concat([rows, rows[:1].with_columns(product_id=pl.lit("ghost"))]))
-    row = scan(tenant, WINDOWS).filter(product_id="ghost").collect().row(0, named=True)
-    found = check_row(tenant, WINDOWS, {"product_id": "ghost", "window_start": row["window_start"]})
+def test_a_row_without_any_event_is_found_until_it_is_gone(tenant: Settings, seed: int) -> None:
+    damage(tenant, WINDOWS, lambda rows: pl.concat([rows, rows[:1].with_columns(product_id=pl.lit("a ghost"))]))
+    row = scan(tenant, WINDOWS).filter(product_id="a ghost").collect().row(0, named=True)
+    found = check_row(tenant, WINDOWS, {"product_id": "a ghost", "window_start": row["window_start"]})
     assert found.expected is None
     assert not found.equal
+
+    check_sample(tenant, 50, seed, [WINDOWS])
+    (wrong,) = differences(tenant, datetime.now(UTC), [WINDOWS])
+    assert wrong.row.startswith("'a ghost' ")
+    damage(tenant, WINDOWS, lambda rows: rows.filter(pl.col("product_id") != "a ghost"))
+    check_sample(tenant, 1, seed, [WINDOWS])
+    assert differences(tenant, datetime.now(UTC), [WINDOWS]) == []
+    assert [state for _, state in told(tenant)] == [OPENED, WITHDRAWN]
 
 
 def test_the_command_names_what_differs_and_fails(tenant: Settings, seed: int) -> None:
@@ -107,6 +142,13 @@ def test_the_command_names_what_differs_and_fails(tenant: Settings, seed: int) -
     assert ran.returncode == 1
     assert f"{WINDOWS} mug 2024-03-01T10:00 differs in clicks" in ran.stdout
     assert "differ in 24 h" in ran.stdout
+
+
+def told(settings: Settings) -> list[tuple[str, str]]:
+    """Rule and state of the alerts about tables, in the order in which they were sent."""
+    records = sorted(read_partitions(settings, ALERTS), key=lambda record: record.arrival_ms)
+    alerts = [parse_alert(record.value or b"") for record in records]
+    return [(alert.rule, alert.state) for alert in alerts if isinstance(alert, TableAlert)]
 
 
 def mug(settings: Settings) -> Checked:

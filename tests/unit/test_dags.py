@@ -109,10 +109,17 @@ def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
     written = {name: dag["written"] for name, dag in parsed["dags"].items() if dag["written"]}
     assert written == {
         "audit": ["ops.ledger"],
-        "backfill_marts": ["marts.product_daily", "marts.region_daily", "marts.session_funnel", "ops.quality_results"],
+        "backfill_marts": [
+            "marts.product_daily",
+            "marts.region_daily",
+            "marts.session_funnel",
+            "ops.quality_results",
+            "quarantine.rows",
+            "shop.alerts",
+        ],
         "catalog_refresh": ["shop.products", "shop.profiles"],
-        "parity": ["ops.parity"],
-        "quality": ["ops.quality_results"],
+        "parity": ["ops.parity", "shop.alerts"],
+        "quality": ["ops.quality_results", "quarantine.rows", "shop.alerts"],
         "replay": ["ops.replays"],
     }
 

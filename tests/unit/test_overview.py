@@ -1,6 +1,7 @@
 """What is said of a job and of a table, from answers as services give them, and when something is the matter."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,16 +12,17 @@ from jobs.catalog import JOBS
 from lakehouse.compare import TableComparison
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta.describe import Extent
-from lakehouse.drained.positions import SparkBatch
 from lakehouse.overview import Checked, Compared, JobRow, Overview, TableRow, render_overview
 from lakehouse.overview.jobs import job_row, questions_of
 from lakehouse.overview.tables import table_row
+from lakehouse.parity.results import Objective
 from lakehouse.questions import Unanswered
 from lakehouse.report import Link
 from lakehouse.runtime.protocol import JobStatus, State
 from lakehouse.runtime.reconcile import JobView
 from lakehouse.runtime.wanted import Wanted, WantedState
 from lakehouse.settings import load_settings
+from lakehouse.spark_checkpoints import SparkBatch
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DASHBOARD, SPARK = JOBS["live_dashboard"], JOBS["spark_lakehouse"]
@@ -131,11 +133,11 @@ def test_what_was_not_answered_is_said_once_and_the_rest_stands() -> None:
 
 
 def clicks(**answers: Any) -> TableRow:
-    known = {"table silver.clicks": Extent(9, 2, 100, 1_234), "quality": {}, "parity": {}}
+    known = {"table silver.clicks": Extent(9, 2, 100, 1_234), "quality": {}, "parity": {}, "sampled": {}}
     return table_row(TABLES["silver.clicks"], known | answers)
 
 
-PASSED = Checked(AT, 9, 20, 0)
+PASSED = Checked(AT, 9, 20, 0, 1_000, 0.5)
 EQUAL = Compared(AT, TableComparison("silver.clicks", 9, 1_234))
 
 
@@ -163,6 +165,7 @@ def test_a_table_has_its_own_check_and_comparison() -> None:
         {"quality": {"silver.clicks": replace(PASSED, failed=1)}},
         {"parity": {"silver.clicks": Compared(AT, replace(EQUAL.result, different=1))}},
         {"parity": {"silver.clicks": Compared(AT, replace(EQUAL.result, rows_compared=0))}},
+        {"sampled": {"silver.clicks": Objective(90, 2, 1)}},
         {"quality": DOWN},
         {"table silver.clicks": DOWN},
     ],
@@ -171,16 +174,36 @@ def test_a_table_that_failed_differs_or_is_not_known_is_not_ok(answers: dict[str
     assert not clicks(**answers).ok
 
 
+def test_a_row_that_differed_and_is_right_again_is_counted_and_no_worry() -> None:
+    row = clicks(sampled={"silver.clicks": Objective(90, 2, 0)})
+
+    assert row.ok
+    assert re.search(r"2 of 90 differ in 24 h.*right again", page(tables=(row,)), re.DOTALL)
+
+
 def page(*jobs: JobRow, tables: tuple[TableRow, ...] = ()) -> str:
     return render_overview(Overview(AT, 0.4, jobs, tables), [Link("Flink", "http://127.0.0.1:29081")])
 
 
 def test_the_page_shows_jobs_tables_and_links() -> None:
-    table = clicks(quality={"silver.clicks": PASSED}, parity={"silver.clicks": EQUAL})
+    table = clicks(
+        quality={"silver.clicks": PASSED},
+        parity={"silver.clicks": EQUAL},
+        sampled={"silver.clicks": Objective(90, 0, 0)},
+    )
     shown = page(dashboard(), tables=(table,))
 
     assert "Every job is as wanted" in shown
-    for text in ("live_dashboard", "3 s", "1,234", "passed", "equal", "http://127.0.0.1:29081"):
+    for text in (
+        "live_dashboard",
+        "3 s",
+        "1,234",
+        "passed",
+        "2,000 rows/s",
+        "equal",
+        "0 of 90 differ in 24 h",
+        "http://127.0.0.1:29081",
+    ):
         assert text in shown
     assert 'href="explain?table=silver.clicks"' in shown
 
@@ -217,4 +240,5 @@ def test_the_data_hold_what_the_page_shows() -> None:
         "live_dashboard", "running", "running", True, True,
     )  # fmt: skip
     assert told["extent"] == {"version": 9, "files": 2, "size_bytes": 100, "rows": 1_234}
+    assert told["quality"]["rows_per_second"] == 2_000
     assert (told["quality"]["ok"], told["parity"]["ok"], told["parity"]["rows_compared"]) == (True, True, 1_234)

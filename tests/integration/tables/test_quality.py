@@ -2,18 +2,26 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
 
-from lakehouse.contracts.tables import UnknownTableError, table
-from lakehouse.delta import Once, TableMissingError, append, scan
+from jobs.catalog import JOBS
+from lakehouse.alerts import OPENED, WITHDRAWN, TableAlert, parse_alert
+from lakehouse.contracts.tables import SPARK_INGEST, UnknownTableError, table
+from lakehouse.delta import Once, TableMissingError, append, open_table, scan, table_exists
 from lakehouse.delta.write import to_arrow
+from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.sender import Sender
+from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.semantics import Events
+from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 from quality import QualityFailedError, checked_tables, run_quality
 from quality.data_docs import write_data_docs
@@ -36,9 +44,21 @@ SHOP = Events.of(
 
 
 @pytest.fixture
-def checked(lake, tmp_path) -> Settings:
-    """A lake with a home of its own: the Data Docs of one installation are shared by its namespaces."""
+def checked(lake, stack, tmp_path) -> Settings:
+    """A lake with topics, and a home of its own: the Data Docs of one installation are shared by its namespaces."""
+    stack.ensure("kafka")
+    create_topics(lake)
     return lake.model_copy(update={"home": tmp_path})
+
+
+def told(lake: Settings) -> list[tuple[str, str | None, str]]:
+    """Table, day and state of the alerts that were sent, in their order."""
+    alerts = [parse_alert(record.value or b"") for record in read_partitions(lake, ALERTS)]
+    return [(alert.table, alert.day, alert.state) for alert in alerts if isinstance(alert, TableAlert)]
+
+
+def remove_broken_row(lake: Settings) -> None:
+    open_table(lake, GOLD).delete("product_id = 'broken'")
 
 
 def add_broken_row(lake: Settings, day: date) -> None:
@@ -65,6 +85,9 @@ def test_tables_as_expected_pass_and_the_result_is_kept(checked):
     assert kept["run_id"].unique().to_list() == ["run-1"]
     assert kept["success"].all()
     assert kept["rows_checked"].sum() == sum(t.rows_checked for t in result.tables)
+    assert kept["seconds"].to_list() == [t.seconds for t in result.tables]
+    assert not table_exists(checked, "quarantine.rows")
+    assert told(checked) == []
 
 
 def test_one_broken_row_fails_its_table_and_only_it(checked):
@@ -77,6 +100,103 @@ def test_one_broken_row_fails_its_table_and_only_it(checked):
     kept = scan(checked, "ops.quality_results").sort("table").collect()
     assert kept["success"].to_list() == [False, True]
     assert kept["failed"].to_list()[0] > 0
+
+
+def test_failing_rows_are_set_aside_once_per_run_with_what_they_break(checked):
+    fill(checked, SHOP, GOLD)
+    add_broken_row(checked, FIRST)
+    for _ in range(2):
+        run_quality(checked, [GOLD], raise_on_failure=False, run_id="run-1")
+    aside = scan(checked, "quarantine.rows").collect()
+    assert aside.height == aside["expectation"].n_unique()
+    broken = aside.row(by_predicate=pl.col("expectation") == "clicks is at least 0", named=True)
+    assert (broken["run_id"], broken["table"], broken["version"], broken["severity"]) == ("run-1", GOLD, 2, "critical")
+    row = json.loads(broken["row"])
+    assert (row["product_id"], row["clicks"], row["event_date"]) == ("broken", -1, "2024-03-01")
+    assert set(row) == set(table(GOLD).column_names)
+
+    run_quality(checked, [GOLD], raise_on_failure=False, run_id="run-2")
+    assert scan(checked, "quarantine.rows").collect().height == 2 * aside.height
+    remove_broken_row(checked)
+    run_quality(checked, [GOLD], run_id="run-2")
+    assert scan(checked, "quarantine.rows").collect().height == 2 * aside.height
+
+
+def test_of_a_repeated_key_both_rows_are_set_aside(checked):
+    fill(checked, SHOP, GOLD)
+    again = expected(GOLD, SHOP, FIRST).head(1)
+    append(checked, GOLD, to_arrow(GOLD, again), Once.new("test"))
+    run_quality(checked, [GOLD], raise_on_failure=False)
+    aside = scan(checked, "quarantine.rows").collect()
+    assert aside["expectation"].to_list() == ["key (product_id, window_start) is unique"] * 2
+
+
+def test_a_table_that_fails_alerts_and_again_when_it_is_right(checked):
+    fill(checked, SHOP, GOLD)
+    run_quality(checked, [GOLD])
+    add_broken_row(checked, FIRST)
+    for day in (None, None, FIRST, SECOND):
+        run_quality(checked, [GOLD], day, raise_on_failure=False)
+    assert sorted(told(checked), key=str) == [(GOLD, "2024-03-01", OPENED), *[(GOLD, None, OPENED)] * 2]
+    keys = [parse_alert(record.value or b"").notice for record in read_partitions(checked, ALERTS)]
+    assert len(set(keys)) == 2, "the same turn twice is one notice"
+    remove_broken_row(checked)
+    for _ in range(2):
+        run_quality(checked, [GOLD])
+    assert told(checked).count((GOLD, None, WITHDRAWN)) == 1
+    assert (GOLD, "2024-03-01", WITHDRAWN) not in told(checked)
+
+
+def test_how_a_table_was_alerts_nobody_and_withdraws_nothing(checked):
+    fill(checked, SHOP, GOLD)
+    add_broken_row(checked, FIRST)
+    broken = datetime.now(UTC)
+    remove_broken_row(checked)
+    run_quality(checked, [GOLD], as_of=broken, raise_on_failure=False)
+    run_quality(checked, [GOLD])
+    assert told(checked) == []
+
+
+def test_a_table_that_fails_while_kafka_is_down_fails_all_the_same_and_is_told_later(checked):
+    fill(checked, SHOP, GOLD)
+    add_broken_row(checked, FIRST)
+    with socket.socket() as free:
+        free.bind((checked.host, 0))
+        deaf = checked.model_copy(update={"kafka_port": free.getsockname()[1]})
+        with pytest.raises(QualityFailedError):
+            run_quality(deaf, [GOLD], FIRST)
+        remove_broken_row(checked)
+        with pytest.raises(ServiceDownError, match="kafka"):
+            run_quality(deaf, [GOLD], FIRST)
+    run_quality(checked, [GOLD], FIRST)
+    assert told(checked) == [(GOLD, "2024-03-01", WITHDRAWN)]
+
+
+def test_a_record_that_waits_too_long_is_a_warning(checked, monkeypatch):
+    fill(checked, SHOP, "silver.clicks")
+    job = JOBS[SPARK_INGEST]
+    says = f"no record has waited for {SPARK_INGEST} for more than {job.freshness_seconds} s"
+    (fresh,) = run_quality(checked, ["silver.clicks"]).tables
+    assert {o.says: o.success for o in fresh.outcomes}[says]
+
+    monkeypatch.setitem(JOBS, SPARK_INGEST, replace(job, freshness_seconds=0))
+    with Sender(checked) as sender:
+        sender.send([("shop.clicks", b"ana", b"{}")])
+    result = run_quality(checked, ["silver.clicks"], raise_on_failure=False)
+    (late,) = result.tables
+    assert [w.says for w in late.warnings] == [says.replace(str(job.freshness_seconds), "0")]
+    assert late.samples[late.warnings[0].says][0]["records owed"] == 1
+    assert result.success
+
+
+def test_a_day_with_few_rows_is_a_warning_without_rows_to_set_aside(checked):
+    times = [f"{10 + 24 * day}:0{minute}" for day in range(5) for minute in range(5 if day < 4 else 2)]
+    fill(checked, Events.of([click("ana", time) for time in times]), "silver.clicks")
+    ((usual,), (few,)) = (run_quality(checked, ["silver.clicks"], date(2024, 3, day)).tables for day in (4, 5))
+    assert usual.warnings == []
+    (warned,) = few.warnings
+    assert few.samples[warned.says] == [{"day": date(2024, 3, 5), "rows": 2, "usual": 5}]
+    assert not table_exists(checked, "quarantine.rows")
 
 
 def test_only_the_day_asked_for_is_checked(checked):
@@ -98,6 +218,10 @@ def test_a_warning_does_not_fail(checked):
     fill(checked, twice, "silver.clicks")
     (result,) = run_quality(checked, ["silver.clicks"]).tables
     assert [w.says for w in result.warnings] == ["one event_id of a user has one event_time within a day"]
+    aside = scan(checked, "quarantine.rows").collect()
+    assert aside["severity"].to_list() == ["warning"] * 2
+    assert {json.loads(row)["event_id"] for row in aside["row"]} == {"same"}
+    assert told(checked) == []
 
 
 def test_another_schema_fails_before_any_row_is_read(checked):

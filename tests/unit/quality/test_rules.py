@@ -182,6 +182,25 @@ def test_a_broken_row_is_found(name, change, says):
     assert says in broken(name, pl.concat([first, rows.slice(1)]))
 
 
+@pytest.mark.parametrize(("name", "change", "says"), BREAKS)
+def test_the_rows_that_a_violation_names_are_the_table_s(name, change, says):
+    rows = expected(name, SHOP)
+    first = rows.head(1).with_columns(
+        pl.lit(value).cast(rows.schema[column]).alias(column) for column, value in change.items()
+    )
+    (rule,) = (r for r in rules_of(table(name)) if r.says == says)
+    failing = rule.failing(pl.concat([first, rows.slice(1)]).lazy()).collect()
+    assert failing.columns == rows.columns
+    assert failing.height
+
+
+@pytest.mark.parametrize("name", checked_tables())
+def test_of_a_repeated_key_every_row_fails(name):
+    rows = expected(name, SHOP)
+    (rule,) = (r for r in rules_of(table(name)) if r.says.endswith("is unique"))
+    assert rule.failing(pl.concat([rows, rows.head(1)]).lazy()).collect().height == 2
+
+
 def test_every_rule_written_by_hand_has_a_row_that_breaks_it():
     tested = {(name, says) for name, _, says in BREAKS}
     alike = {says for _, says in tested}
