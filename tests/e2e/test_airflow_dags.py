@@ -172,7 +172,7 @@ def test_a_broken_row_blocks_its_mart_and_fails_the_quality_run_until_it_is_gone
     assert set(shown) == set(checked_tables())
     assert all((docs / f"{name}.html").exists() for name in shown)
     aside = scan(shop_days, "quarantine.rows").filter(table=METRICS).collect()
-    assert {marts.run_id, quality.run_id} <= set(aside["run_id"])
+    assert {f"{run.dag_id}/{run.run_id}" for run in (marts, quality)} <= set(aside["run_id"])
     assert {(DAY.isoformat(), OPENED), (None, OPENED)} <= set(told(shop_days, METRICS))
 
     clear(airflow, quality, "check_gold_product_metrics_5m")
