@@ -66,7 +66,7 @@ def test_no_import_errors(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert set(parsed["dags"]) == {
         "streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", "audit",
-        "replay", "replay_undo", "parity",
+        "replay", "replay_undo", "parity", "lambda_batch",
     }  # fmt: skip
 
 
@@ -109,6 +109,12 @@ def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
         "audit": ["ops.ledger"],
         "backfill_marts": ["marts.product_daily", "marts.region_daily", "marts.session_funnel", "ops.quality_results"],
         "catalog_refresh": ["shop.products", "shop.profiles"],
+        "lambda_batch": [
+            "lambda.batch_events",
+            "lambda.batch_product_metrics_5m",
+            "lambda.batch_region_revenue_daily",
+            "lambda.batch_sessions",
+        ],
         "parity": ["ops.parity"],
         "quality": ["ops.quality_results"],
         "replay": ["ops.replays"],
