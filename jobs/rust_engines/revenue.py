@@ -73,11 +73,12 @@ class Refresh:
             for name in TABLES:
                 yield name, self.replacement.acknowledge(name)
             return
-        yield from self._regions()
+        yield from self.regions()
         yield REGION_SLIDING, self._windows(REGION_SLIDING, sliding, timedelta(minutes=10))[0]
         yield from self._users()
 
-    def _regions(self) -> Iterator[tuple[str, int]]:
+    def regions(self) -> Iterator[tuple[str, int]]:
+        """As `run`, of the two tables of regions that don't slide; something must be touched."""
         version, content = self._windows(REGION_5M, tumbling, timedelta(minutes=5))
         yield REGION_5M, version
         daily = tumbling(self.purchases).select("region", "event_date").unique()
