@@ -93,8 +93,9 @@ def open_layers(settings: Settings, metric: str) -> Layers:
     except TableMissingError:
         speed = None
     if speed is not None:
-        said = next(newest_first(speed)).said
-        if "batch_version" in said:
+        # Compaction commits too, and says nothing.
+        said = next((c.said for c in newest_first(speed) if "batch_version" in c.said), None)
+        if said is not None:
             batch = open_table(settings, batch_table(metric), said["batch_version"])
             return Layers(batch, speed, parse_offsets(said["ends"]))
     hand_over = newest_hand_over(settings)

@@ -123,3 +123,11 @@ def test_a_record_that_a_lower_partition_displaces_is_taken_back(folder: Path) -
     cut = {"shop.clicks": {0: 0, 1: 1}, "shop.purchases": {}}
     assert layers(folder, log, cut)["product_metrics_5m"]["product_id"].to_list() == ["cup"]
     assert_served(folder, log, cut)
+
+
+@pytest.mark.parametrize(("clock", "sessions"), [("10:30", 2), ("10:29:59.999", 1), ("09:30", 2), ("09:30:00.001", 1)])
+def test_a_session_goes_on_across_the_cut_within_the_gap(folder: Path, clock: str, sessions: int) -> None:
+    log: list[Event] = [click("ana", "10:00", offset=0), click("ana", clock, offset=1)]
+    cut = {"shop.clicks": {0: 1}, "shop.purchases": {}}
+    assert layers(folder, log, cut)["sessions"].height == sessions
+    assert_served(folder, log, cut)
