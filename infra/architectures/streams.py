@@ -37,6 +37,7 @@ TABLES: Final = {
         "bronze.clicks",
         "bronze.purchases",
         ingest.DEAD_LETTERS,
+        "bronze.products",
         events.VERSIONS,
         refresh.CLICKS,
         refresh.PURCHASES,
@@ -97,7 +98,7 @@ class Stream:
             cycle = refresh.Cycle(tables, versions, *touched, self.job, batch.batch_id, f"batch {batch.batch_id}")
             together(
                 journal,
-                ("silver.sessions", lambda: refresh.refresh_sessions(cycle)["silver.sessions"]),
+                ("silver.sessions", lambda: refresh.refresh_sessions(cycle).get("silver.sessions")),
                 (product_metrics_5m.METRIC.table, lambda: refresh.refresh_metric(cycle, product_metrics_5m.METRIC)),
                 (revenue.REGION_DAILY, lambda: _revenue(cycle)),
             )
