@@ -8,6 +8,7 @@ from lakehouse.contracts.tables import (
     FRAUD_ONLINE,
     INGEST_CLICKS,
     INGEST_TRANSACTIONS,
+    LAMBDA_SPEED,
     SPARK_INGEST,
     TABLES,
 )
@@ -116,6 +117,17 @@ _DECLARED: Final = (
         writes=(f"bronze.{CLICKS_MIGRATED}",),
         guarantee="exactly once from the cut on: checkpoint, txnAppId/txnVersion; the backlog by jobs.batch.migrate",
         freshness_seconds=120,
+        by_default=False,
+    ),
+    JobSpec(
+        name=LAMBDA_SPEED,
+        engine=Engine.PROCESS,
+        group=LAMBDA_SPEED,
+        entry_point="jobs.streaming.lambda_speed.main",
+        reads=("shop.clicks", "shop.purchases"),
+        writes=tuple(t.name for t in TABLES.values() if t.owner == LAMBDA_SPEED),
+        guarantee="exactly once: rows follow from the batch layer's hand-over and the offsets read, and replace others",
+        freshness_seconds=30,
         by_default=False,
     ),
     JobSpec(

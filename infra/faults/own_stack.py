@@ -1,4 +1,4 @@
-"""The stack that faults are for: its own home and ports, so that nobody else's is touched."""
+"""A stack that faults and comparisons have to themselves: its own home and ports, so that nobody else's is touched."""
 
 import fcntl
 import os
@@ -14,8 +14,8 @@ from lakehouse.settings import PORT_DISTANCES, load_settings
 
 
 @contextmanager
-def own_stack(proxied: bool) -> Iterator[LocalStack]:
-    """A stack in ``faults`` below the installation's home, empty at first, nothing of it started yet.
+def own_stack(proxied: bool, name: str = "faults") -> Iterator[LocalStack]:
+    """A stack in `name` below the installation's home, empty at first, nothing of it started yet.
 
     `proxied`: with Toxiproxy between the jobs and Kafka and MinIO.
 
@@ -25,13 +25,13 @@ def own_stack(proxied: bool) -> Iterator[LocalStack]:
     Raises:
         StackError: another process has it.
     """
-    before, home = dict(os.environ), load_settings().home.absolute() / "faults"
+    before, home = dict(os.environ), load_settings().home.absolute() / name
     home.parent.mkdir(parents=True, exist_ok=True)
-    with home.with_name("faults.lock").open("w") as lock:
+    with home.with_name(f"{name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StackError(f"Faults are being run in {home} already: wait, or set LAKEHOUSE_HOME.") from None
+            raise StackError(f"Something is being run in {home} already: wait, or set LAKEHOUSE_HOME.") from None
         environment = isolated_environment(home)
         base = int(environment["LAKEHOUSE_PORT_BASE"])
         # By name too: a port that the user has set would lead to the user's own service.

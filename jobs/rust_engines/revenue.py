@@ -96,11 +96,12 @@ class Refresh:
             for name in TABLES:
                 yield name, self.replacement.acknowledge(name)
             return
-        yield from self._regions()
+        yield from self.regions()
         yield REGION_SLIDING, self._windows(REGION_SLIDING, sliding, TEN_MINUTES)[0]
         yield from self._users()
 
-    def _regions(self) -> Iterator[tuple[str, int]]:
+    def regions(self) -> Iterator[tuple[str, int]]:
+        """As `run`, of the two tables of regions that don't slide; something must be touched."""
         version, content = self._windows(REGION_5M, tumbling, FIVE_MINUTES)
         yield REGION_5M, version
         daily = tumbling(self.purchases).select("region", "event_date").unique()

@@ -33,8 +33,12 @@ SAID: Final = (DECISIONS, SENT)
 """What was said at the time."""
 COMPARED: Final = (*BRONZE, *METRICS, *LIVE, *SAID)
 """All that is compared, in this order."""
-VARIANTS: Final = tuple(name for name, contract in TABLES.items() if contract.variant_of in (*METRICS, *BRONZE))
-"""What is compared only when it is asked for."""
+VARIANTS: Final = tuple(
+    name
+    for name, contract in TABLES.items()
+    if contract.variant_of in (*METRICS, *BRONZE) and contract.layer != "lambda"
+)
+"""What is compared only when it is asked for. Of Lambda's layers neither is whole by itself (`lakehouse lambda`)."""
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""

@@ -108,6 +108,9 @@ ALERTS_SENT: Final = "alerts_sent"
 INGEST_TRANSACTIONS: Final = "ingest_transactions"
 INGEST_CLICKS: Final = "ingest_clicks"
 """Flink's ingesters; that of clicks for comparisons only."""
+LAMBDA_BATCH: Final = "lambda_batch"
+LAMBDA_SPEED: Final = "lambda_speed"
+"""The two layers of the Lambda variant, which runs beside for comparison."""
 
 
 def payload(event: EventContract) -> tuple[Column, ...]:
@@ -532,7 +535,53 @@ _DECLARED: Final = (
     ),
 )
 
-TABLES: Final = {t.name: t for t in _DECLARED}
+LAMBDA_EVENTS: Final = TableContract(
+    "lambda.batch_events",
+    LAMBDA_BATCH,
+    (
+        Column("topic", Type.STRING),
+        Column("user_id", Type.STRING),
+        Column("event_id", Type.STRING),
+        Column("event_time", Type.TIMESTAMP),
+        Column("product_id", Type.STRING, nullable=True),
+        Column("action", Type.STRING, nullable=True),
+        Column("region", Type.STRING),
+        Column("amount_cents", Type.LONG, nullable=True),
+        Column("partition", Type.INTEGER),
+        Column("offset", Type.LONG),
+        _HASH,
+        _EVENT_DATE,
+    ),
+    ("topic", "user_id", "event_id", "event_time"),
+    ("event_date",),
+)
+"""What the batch layer has counted: clicks and purchases, each once, as far as the three metrics need them."""
+
+LAMBDA_METRICS: Final = {
+    "product_metrics_5m": "gold.product_metrics_5m",
+    "region_revenue_daily": "gold.region_revenue_daily",
+    "sessions": "silver.sessions",
+}
+"""By name, Kappa's table of what the Lambda variant computes too."""
+
+
+def _lambda(layer: str, owner: str, metric: str, without: tuple[str, ...]) -> TableContract:
+    """A layer's table of a metric: Kappa's columns but those `without`."""
+    kappa = next(t for t in _DECLARED if t.name == LAMBDA_METRICS[metric])
+    columns = tuple(c for c in kappa.columns if c.name not in without)
+    return replace(
+        kappa, name=f"lambda.{layer}_{metric}", owner=owner, columns=columns, not_compared=(), variant_of=kappa.name
+    )
+
+
+_LAMBDA: Final = (
+    LAMBDA_EVENTS,
+    *(_lambda("batch", LAMBDA_BATCH, metric, ("changed_by",)) for metric in LAMBDA_METRICS),
+    # What a row adds to that of the batch layer; a rate is not added.
+    *(_lambda("speed", LAMBDA_SPEED, metric, ("changed_by", "ctr")) for metric in LAMBDA_METRICS),
+)
+
+TABLES: Final = {t.name: t for t in (*_DECLARED, *_LAMBDA)}
 """Contracts by table name."""
 
 

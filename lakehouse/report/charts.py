@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from matplotlib import rc_context
@@ -83,6 +83,20 @@ def bars(values: dict[str, float], unit: str) -> str:
         _names(axes, [name for name, _ in ordered])
         axes.set_xlim(0, max(values.values()) * 1.08)
         axes.set_xlabel(unit)
+        return _svg(figure)
+
+
+def lines(series: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> str:
+    """A line per name, in the order of the colours; `across` and `up` say what the axes are."""
+    with rc_context(_STYLE | {"svg.hashsalt": "lines"}):
+        figure = Figure(figsize=(_WIDTH, 3.2), layout="constrained")
+        axes = figure.subplots()
+        for colour, points in zip(_SERIES, series.values(), strict=False):
+            axes.plot([x for x, _ in points], [y for _, y in points], color=colour, linewidth=1.6)
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y")
         return _svg(figure)
 
 

@@ -1,0 +1,1 @@
+"""Lambda against Kappa: equal tables, and what each costs."""

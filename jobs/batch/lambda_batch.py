@@ -1,0 +1,164 @@
+"""Lambda's batch layer: counts everything in bronze up to a cut, anew each time, and hands over to the speed layer.
+
+Run as ``python -m jobs.batch.lambda_batch``. The cut is where bronze ends, or `--cut`. It uses the metrics' SQL that
+`jobs.batch.rebuild` uses, and knows no history: what a run writes depends on bronze and the cut alone, so that a run
+which was killed is simply done again.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as sf
+
+from jobs.spark_session import MissingJarsError, build_session
+from jobs.spark_sql import bound, run_sql
+from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.events import FIRST_OF_EACH
+from jobs.streaming.spark.metrics import product_metrics_5m, region_revenue_5m, region_revenue_daily, sessions
+from jobs.streaming.spark.metrics.windowed import Metric
+from jobs.streaming.spark.refresh import union
+from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES
+from lakehouse.contracts.tables import LAMBDA_BATCH, LAMBDA_EVENTS
+from lakehouse.delta import TableError, open_table
+from lakehouse.lambda_layers import (
+    BATCH_TABLES,
+    TOPICS,
+    HandOver,
+    Offsets,
+    batch_table,
+    newest_hand_over,
+    parse_offsets,
+)
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings, load_settings
+
+FILES: Final = 2
+"""Of each day and table, at most."""
+
+log = logging.getLogger(LAMBDA_BATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLayer:
+    """One run over bronze as pinned."""
+
+    tables: DeltaTables
+    bronze: dict[str, int]
+
+    def end_of_bronze(self) -> Offsets:
+        """A micro-batch appends a topic's records whole and in the order of their offsets: up to the highest one,
+        bronze has all that are valid."""
+        ends = {}
+        for topic in TOPICS:
+            highest = self._bronze(topic).groupBy("partition").agg(sf.max("offset").alias("offset"))
+            ends[topic] = {row["partition"]: row["offset"] + 1 for row in highest.collect()}
+        return ends
+
+    def run(self, cut: Offsets) -> HandOver:
+        """Writes every table anew; the last commit, of which the speed layer learns, is the hand-over."""
+        versions: dict[str, int] = {}
+        self._write(versions, cut, LAMBDA_EVENTS.name, union([self._events(topic, cut) for topic in TOPICS]))
+        events = self.tables.read(LAMBDA_EVENTS.name, versions[LAMBDA_EVENTS.name])
+        clicks, purchases = (events.where(sf.col("topic") == topic) for topic in (CLICKS.topic, PURCHASES.topic))
+        inputs = {"silver.clicks": clicks, "silver.purchases": purchases}
+        by_metric = {
+            "product_metrics_5m": self._metric(product_metrics_5m.METRIC, inputs),
+            "region_revenue_daily": self._metric(
+                region_revenue_daily.METRIC,
+                {region_revenue_daily.METRIC.rollup_of: self._metric(region_revenue_5m.METRIC, inputs)},
+            ),
+            "sessions": self._sessions(clicks),
+        }
+        for metric, rows in by_metric.items():
+            self._write(versions, cut, batch_table(metric), rows)
+        return HandOver(cut, versions)
+
+    def _write(self, versions: dict[str, int], cut: Offsets, name: str, rows: DataFrame) -> None:
+        details = HandOver(cut, versions).details if name == BATCH_TABLES[-1] else {}
+        versions[name] = self.tables.overwrite(
+            name, rows.coalesce(FILES), Commit(LAMBDA_BATCH, 0, self.bronze, details)
+        )
+        log.info("%s: version %d", name, versions[name])
+
+    def _bronze(self, topic: str) -> DataFrame:
+        name = f"bronze.{EVENTS[topic].table}"
+        return self.tables.read(name, self.bronze[name])
+
+    def _events(self, topic: str, cut: Offsets) -> DataFrame:
+        last = bound({partition: end - 1 for partition, end in cut.get(topic, {}).items()})
+        records = self._bronze(topic).where(sf.col("offset") <= last)
+        once = run_sql(self.tables.spark, FIRST_OF_EACH, events=records)
+        gained = {
+            "action": sf.lit(None).cast("string"),
+            "amount_cents": sf.lit(None).cast("bigint"),
+        }
+        dated = once.withColumns({name: value for name, value in gained.items() if name not in once.columns})
+        return dated.withColumn("event_date", sf.to_date("event_time")).select(*LAMBDA_EVENTS.column_names)
+
+    def _metric(self, metric: Metric, inputs: dict[str, DataFrame]) -> DataFrame:
+        keyed = [run_sql(self.tables.spark, sql, events=inputs[source]) for source, sql in metric.keyed.items()]
+        return run_sql(self.tables.spark, metric.rows, keyed=union(keyed))
+
+    def _sessions(self, clicks: DataFrame) -> DataFrame:
+        spark = self.tables.spark
+        known = clicks.select("user_id", "event_time", sf.col("event_time").alias("session_end")).limit(0)
+        none = known.withColumnRenamed("event_time", "session_start")
+        islands = run_sql(spark, sessions.ISLANDS, points=clicks, known=none)
+        parts = run_sql(spark, sessions.PART_ROWS, clicks=clicks, islands=islands)
+        return run_sql(spark, sessions.SESSION_ROWS, parts=parts)
+
+
+def run_batch(settings: Settings, cut: Offsets | None = None) -> HandOver:
+    """Runs the batch layer up to `cut`, by default where bronze ends.
+
+    Raises:
+        TableMissingError: bronze does not exist yet.
+        ServiceDownError: MinIO does not answer.
+        MissingJarsError: Spark is not installed.
+    """
+    bronze = {f"bronze.{EVENTS[topic].table}" for topic in TOPICS}
+    pinned = {name: int(open_table(settings, name).version()) for name in sorted(bronze)}
+    newest_hand_over(settings)  # creates what is not there yet
+    spark = build_session(settings, settings.prefixed(LAMBDA_BATCH))
+    try:
+        layer = BatchLayer(DeltaTables(spark, settings), pinned)
+        cut = layer.end_of_bronze() if cut is None else cut
+        log.info("up to %s", {topic: sum(partitions.values()) for topic, partitions in cut.items()})
+        return layer.run(cut)
+    finally:
+        spark.stop()
+
+
+def _offsets(text: str) -> Offsets:
+    try:
+        return parse_offsets(json.loads(text))
+    except (ValueError, AttributeError, TypeError):
+        raise argparse.ArgumentTypeError(f'{text!r} is not like {{"shop.clicks": {{"0": 1200}}}}') from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.batch.lambda_batch",
+        description="Lambda's batch layer: count bronze up to a cut and hand over to the speed layer.",
+        epilog="""Example: python -m jobs.batch.lambda_batch --cut '{"shop.clicks": {"0": 1200}}'""",
+    )
+    parser.add_argument("--cut", type=_offsets, metavar="JSON", help="end offsets by topic and partition")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    try:
+        run_batch(load_settings(), arguments.cut)
+    except (TableError, ServiceDownError, MissingJarsError) as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
