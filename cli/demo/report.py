@@ -46,7 +46,11 @@ def build_result(demo: Demo, comparison: Comparison, audit: Audit, began: dateti
         seed=demo.day.seed,
         parameters={"day": demo.day.day, "clicks": f"{demo.day.clicks:,}", "cores": str(os.cpu_count())},
         steps=[Step(name, seconds) for name, seconds in demo.progress.seconds.items()],
-        demands=[*_data_demands(comparison, alerts, batches), *_enrichment_demand(accounting)],
+        demands=[
+            *_data_demands(comparison, alerts, batches),
+            *_enrichment_demand(accounting),
+            *_architecture_demands(demo),
+        ],
         tables=[
             TableResult(t.table, t.rows_compared, t.missing, t.unexpected, t.different, t.version)
             for t in comparison.tables
@@ -69,7 +73,7 @@ def build_result(demo: Demo, comparison: Comparison, audit: Audit, began: dateti
             "blocked transactions": accounting.blocked_transactions,
         },
         peak_memory_bytes=dict(demo.memory.peak.most_common()),
-        links=links(demo.settings),
+        links=[*links(demo.settings), *_architecture_links(demo)],
     )
 
 
@@ -120,6 +124,19 @@ def _enrichment_demand(accounting: Accounting) -> list[Demand]:
     share = accounting.enriched_share
     seen = f"{share:.1%} of {accounting.events_with_product:,}, at least {ENRICHED_AT_LEAST:.0%} wanted"
     return [Demand("Events with a product are enriched", share >= ENRICHED_AT_LEAST, seen)]
+
+
+def _architecture_demands(demo: Demo) -> list[Demand]:
+    compared = demo.architectures.equality if demo.architectures else []
+    return [
+        Demand(f"Lambda's {each.table} equals Kappa's {each.against}", each.equal, f"{each.rows:,} rows")
+        for each in compared
+    ]
+
+
+def _architecture_links(demo: Demo) -> list[Link]:
+    page = demo.architectures_page
+    return [Link("Lambda beside Kappa", page.as_uri())] if page else []
 
 
 def _alerts(settings: Settings, comparison: Comparison) -> AlertCount:

@@ -4,13 +4,18 @@ Operators' work goes through Airflow: the demo triggers the DAGs that they would
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
 from cli.demo.memory import MemoryPeak
 from cli.demo.progress import Progress, Step
 from cli.demo.state import DemoDay, DemoState, load_state, save_state
+from infra.architectures.beside import compared_with_kappa, report_folder, run_layers
+from infra.architectures.report import write as write_architectures
+from infra.architectures.result import Live, Result
 from infra.local.stack import LocalStack
 from jobs.catalog import DEFAULT_JOBS
 from lakehouse.airflow_api import AirflowClient, DagRunFailedError
@@ -37,9 +42,10 @@ GENERATED: Final = "send the generated day"
 LEARNT_LATE: Final = "publish what was learnt late"
 DRAIN: Final = "wait until everything has arrived"
 MARTS: Final = "build the marts"
+LAMBDA: Final = "count all by Lambda, beside"
 COMPARE: Final = "compare with the reference"
 AUDIT: Final = "audit the ledger"
-PLAN: Final = (START, CATALOGUE, JOBS_STEP, SAMPLE, GENERATED, LEARNT_LATE, DRAIN, MARTS, COMPARE, AUDIT)
+PLAN: Final = (START, CATALOGUE, JOBS_STEP, SAMPLE, GENERATED, LEARNT_LATE, DRAIN, MARTS, LAMBDA, COMPARE, AUDIT)
 
 DAGS: Final = ("catalog_refresh", "streaming_jobs", BACKFILL)
 SAMPLE_DAYS: Final = (date(2024, 3, 13), date(2024, 3, 14))
@@ -61,6 +67,8 @@ class Demo:
         self.settings: Settings = self._stack.settings
         self.state = DemoState()
         self.day = DemoDay("", 0, 0)
+        self.architectures: Result | None = None
+        self.architectures_page: Path | None = None
 
     def run(self) -> tuple[Comparison, Audit]:
         """All steps of `PLAN`, in order; raises what they raise."""
@@ -74,7 +82,11 @@ class Demo:
                 self._send_day()
                 self._publish_learnt_late(airflow)
                 ends = self._drain()
-                self._build_marts(airflow)
+                # Most of a backfill is waiting: Lambda's layers, which need no Airflow, run meanwhile.
+                with ThreadPoolExecutor(1) as pool:
+                    layers = pool.submit(run_layers, self.settings)
+                    self._build_marts(airflow)
+                    self._compare_architectures(layers)
             return self._compare(ends), self._audit(ends)
 
     @property
@@ -159,6 +171,14 @@ class Demo:
                 airflow.backfill(BACKFILL, span[0], span[-1])
                 _wait_for_backfill(airflow, span[0], span[-1], step)
             step.say(", ".join(day.isoformat() for span in days for day in span))
+
+    def _compare_architectures(self, layers: Future[Live]) -> None:
+        with self.progress.step(LAMBDA) as step:
+            step.say("waiting for its layers")
+            self.architectures = compared_with_kappa(self.settings, layers.result())
+            self.architectures_page = write_architectures(self.architectures, report_folder(self.settings))
+            rows = sum(each.rows for each in self.architectures.equality)
+            step.say(f"{rows:,} rows of {len(self.architectures.equality)} tables compared with Kappa's")
 
     def _compare(self, ends: Offsets) -> Comparison:
         with self.progress.step(COMPARE) as step:

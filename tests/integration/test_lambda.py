@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -79,7 +80,7 @@ def served(settings: Settings, ends: Offsets) -> bool:
 def test_wherever_the_cut_lies_the_views_equal_kappas_tables(
     stack: "Stack", seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = stack.ensure("kafka", "minio").model_copy(update={"namespace": "lambda"})
+    settings = stack.ensure("kafka", "minio", "postgres").model_copy(update={"namespace": "lambda"})
     monkeypatch.setattr(speed, "FLUSH_SECONDS", 1.0)
     create_topics(settings)
     send_day(settings, ShopDay(DAY, 3000, 60, seed, duplicates=0.05, broken=0.02), unsafe=True)
@@ -104,6 +105,12 @@ def test_wherever_the_cut_lies_the_views_equal_kappas_tables(
 
     compared = lakehouse(settings, "lambda", "compare")
     assert compared.returncode == 0, compared.stdout + compared.stderr
+    # As the demo does it, with another cut: both layers to the end of the log, and a report.
+    beside = lakehouse(settings, "lambda", "beside", "--share", "0.5")
+    assert beside.returncode == 0, beside.stdout + beside.stderr
+    page = Path(beside.stdout.rpartition("Report: ")[2].strip())
+    assert "Equal, row for row" in page.read_text()
+    assert json.loads((page.parent / "result.json").read_text())["live"][0]["used"]["batch"]["cpu_seconds"] > 0
     rows = lakehouse(settings, "lambda", "read", "region_revenue_daily", "--format", "csv").stdout.splitlines()
     assert len(rows) > 1
     assert rows[0].startswith("region,purchases,revenue_cents")

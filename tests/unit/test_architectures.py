@@ -74,6 +74,14 @@ def test_the_page_says_what_was_found_and_json_has_it_all(result: Result, tmp_pa
     assert "Not equal" in report.render(replace(result, equality=[]))
 
 
+def test_the_page_of_a_log_that_lambda_alone_was_measured_on_leaves_out_what_was_not(result: Result) -> None:
+    alone = replace(result, live=[replace(live("lambda", batch=4.0), freshness=None)], corrections=[], late=None)
+    page = report.render(alone)
+    assert "CPU by process" in page
+    assert "Freshness over time" not in page
+    assert "50 TB" not in page
+
+
 def test_the_listed_files_of_code_exist() -> None:
     listed = {*code.SHARED, *(file for files in code.FILES.values() for file in files)}
     places = {file for of in code.PLACES.values() for files in of.values() for file in files}

@@ -19,7 +19,8 @@ def append_by_flink(settings: Settings, name: str, seconds: int) -> Acknowledged
     contract, rows = table(NAME), ROWS_PER_SECOND * seconds
     tables = [delta_sink(contract, settings.table_path(NAME, "s3a")), _SOURCE.format(rate=ROWS_PER_SECOND, rows=rows)]
     values = f"'{name}', TO_TIMESTAMP_LTZ(0, 3), 't', CAST(1 AS BIGINT), n, n, CAST(0 AS BIGINT), TRUE"
-    insert = f"INSERT INTO {sink_name(contract)} SELECT {values} FROM numbers"  # noqa: S608
+    columns = "run_id, checked_at, `table`, version, rows_checked, expectations, failed, success"
+    insert = f"INSERT INTO {sink_name(contract)} ({columns}) SELECT {values} FROM numbers"  # noqa: S608
     # A conflict that the sink doesn't get over is a restart, which is not the end.
     run(settings, name, tables, [insert], seconds + 300, failed=("FAILED", "CANCELED"))
     return Acknowledged(name, rows)

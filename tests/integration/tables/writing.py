@@ -27,7 +27,8 @@ class Acknowledged:
 def row(run: str, counted: int = 1) -> dict[str, object]:
     """A row of `NAME` that is known by its `run_id`."""
     numbers = {"version": 1, "rows_checked": counted, "expectations": 1, "failed": 0}
-    return {"run_id": run, "checked_at": datetime(2024, 3, 4, tzinfo=UTC), "table": "t", "success": True} | numbers
+    said = {"run_id": run, "checked_at": datetime(2024, 3, 4, tzinfo=UTC), "table": "t", "success": True}
+    return said | numbers | {"day": None, "as_of": None, "seconds": None}
 
 
 def rows(run: str, number: int) -> list[dict[str, object]]:
