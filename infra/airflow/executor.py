@@ -12,3 +12,10 @@ class PreloadedLocalExecutor(LocalExecutor):
         import great_expectations  # noqa: F401
 
         super().start()
+
+    def heartbeat(self) -> None:
+        # A task that is resumed is queued under the key under which it was deferred. Its first exit must be read first:
+        # read afterwards, it takes the key from the running ones, and the scheduler, which then finds a queued task
+        # that nobody has, fails it (apache-airflow 3.3.2).
+        self.sync()
+        super().heartbeat()

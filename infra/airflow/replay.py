@@ -1,7 +1,8 @@
 """What is particular to replays in Airflow: who approves a plan, and where the diff is shown."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperatorLink
@@ -11,6 +12,8 @@ from infra.airflow.pages import PREFIX
 from infra.airflow.remote import RemoteProcessOperator
 from lakehouse.replay.steps import MODULE, Step
 from lakehouse.settings import load_settings
+
+RETRY_DELAY: Final = timedelta(seconds=10)
 
 
 class PlanApproval(ApprovalOperator):
@@ -66,5 +69,11 @@ class ReplayStep(RemoteProcessOperator):
         if step.heavy:
             kwargs["pool"] = REPLAY.name
         super().__init__(
-            task_id=step.name, doc_md=step.does, module=MODULE, arguments=[step.name, number], retries=1, **kwargs
+            task_id=step.name,
+            doc_md=step.does,
+            module=MODULE,
+            arguments=[step.name, number],
+            retries=1,
+            retry_delay=RETRY_DELAY,
+            **kwargs,
         )

@@ -99,7 +99,7 @@ def test_an_operator_replays_a_day_from_the_form_reads_the_diff_and_takes_it_bac
 
         page.goto("/dags/replay_undo")
         page.get_by_role("button", name="Trigger").first.click()
-        page.locator("#element_replay").fill(str(replay.id))
+        page.locator("input[name=element_replay]").fill(str(replay.id))
         airflow.wait(trigger(page, airflow, "replay_undo"), PATIENCE_SECONDS)
 
         assert stored(owned).equals(wrong)
