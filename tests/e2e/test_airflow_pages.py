@@ -117,7 +117,7 @@ def test_the_explain_page_is_in_the_menu_and_an_explanation_has_an_address(page:
         (
             {"table": WINDOWS, "key": ["<b>p</b>", "2026-03-06T00:00"]},
             404,
-            "has no row &lt;b&gt;p&lt;/b&gt; 2026-03-06",
+            "has no row &#39;&lt;b&gt;p&lt;/b&gt;&#39; 2026-03-06",
         ),
     ],
     ids=["no such table", "not explained", "bad key", "no such row"],
