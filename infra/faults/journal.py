@@ -19,7 +19,7 @@ class Journal:
             return []
         # The last line may be half written at this moment.
         complete = self._path.read_text(encoding="utf-8").rpartition("\n")[0]
-        lines = [json.loads(line) for line in complete.splitlines()]
+        lines = _of_this_checkpoint([json.loads(line) for line in complete.splitlines()])
         return [
             line
             for line in lines
@@ -36,6 +36,17 @@ class Journal:
         steps = {line["step"] for line in current if line["event"] == "step"}
         ended = any(line["event"] in ("end", "failed") for line in current)
         return int(current[0]["batch_id"]) if done_step in steps and not ended else None
+
+
+def _of_this_checkpoint(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A new checkpoint counts batches from 0 again."""
+    first, batch_id = 0, -1
+    for number, line in enumerate(lines):
+        if line["event"] == "begin":
+            if line["batch_id"] < batch_id:
+                first = number
+            batch_id = line["batch_id"]
+    return lines[first:]
 
 
 def seconds(line: dict[str, Any], key: str = "at") -> float:
