@@ -18,8 +18,8 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from benchmarks.machine import describe
 from benchmarks.marts import peak_memory_mib, remove
+from infra.local.machine import describe
 from lakehouse.compare.reference import Reference
 from lakehouse.compare.run import BRONZE
 from lakehouse.contracts.tables import table

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.machine import describe
+from infra.local.machine import describe
 from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from lakehouse.contracts.spark import schema

@@ -29,7 +29,7 @@ import psycopg
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.machine import describe
+from infra.local.machine import describe
 from jobs.streaming.region_revenue.main import ASSIGNORS, JOB, SESSION_SECONDS, TOPIC
 from jobs.streaming.region_revenue.store import connect, schema_name
 from lakehouse.contracts.events import PARTITIONS

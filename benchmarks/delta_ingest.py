@@ -29,7 +29,7 @@ import polars as pl
 import psutil
 import pyarrow as pa
 
-from benchmarks.machine import describe
+from infra.local.machine import describe
 from jobs.catalog import JOBS
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.tables import CLICKS_MIGRATED, INGEST_CLICKS

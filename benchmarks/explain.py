@@ -21,8 +21,8 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from benchmarks.machine import describe
 from benchmarks.marts import remove
+from infra.local.machine import describe
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import table

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.machine import describe
+from infra.local.machine import describe
 from jobs.streaming.spark.freshness import until_gold
 from jobs.streaming.spark.progress import finished_batches
 from lakehouse.drained import wait_until_drained

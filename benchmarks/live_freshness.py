@@ -17,7 +17,7 @@ from typing import Any
 import redis
 from confluent_kafka import Message
 
-from benchmarks.machine import describe
+from infra.local.machine import describe
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.producer import build_producer
 from lakehouse.produce import send_day

@@ -16,7 +16,7 @@ from typing import Any, Final
 from minio.deleteobjects import DeleteObject
 
 from benchmarks.lake import DAY, write_day
-from benchmarks.machine import describe
+from infra.local.machine import describe
 from lakehouse.object_store import build_client
 from lakehouse.settings import Settings, load_settings
 

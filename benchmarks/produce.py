@@ -14,7 +14,7 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.machine import describe
+from infra.local.machine import describe
 from lakehouse.generator.render import records
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import offset_range

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.machine import describe
+from infra.local.machine import describe
 from jobs.catalog import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.drained import lags

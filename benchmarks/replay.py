@@ -22,8 +22,8 @@ import psutil
 from benchmarks import explain
 from benchmarks.delta_ingest import cpu_seconds
 from benchmarks.lake import DAY
-from benchmarks.machine import describe
 from benchmarks.marts import measure, remove
+from infra.local.machine import describe
 from lakehouse.contracts.events import CLICKS
 from lakehouse.delta import create_table
 from lakehouse.kafka.topics import create_topics

@@ -79,8 +79,3 @@ def take_cut(settings: Settings, table: str, topic: str, chunk_records: int = CH
         except (DeltaError, OSError) as error:
             last_error = error
     raise CommitRefusedError(table, _ATTEMPTS) from last_error
-
-
-def kafka_offsets(settings: Settings, topic: str, offsets: Offsets) -> str:
-    """Offsets as Spark's Kafka source wants them."""
-    return json.dumps({settings.prefixed(topic): {str(p): offset for p, offset in offsets.items()}})

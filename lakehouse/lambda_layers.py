@@ -16,6 +16,7 @@ from lakehouse.contracts.events import CLICKS, PURCHASES
 from lakehouse.contracts.tables import LAMBDA_EVENTS, LAMBDA_METRICS
 from lakehouse.delta import TableMissingError, create_table, open_table
 from lakehouse.delta.describe import newest_first
+from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.settings import Settings
 
 TOPICS: Final = (CLICKS.topic, PURCHASES.topic)
@@ -49,11 +50,6 @@ class HandOver:
     def details(self) -> dict[str, Any]:
         """For the commit of the last table, whose own version is known only afterwards."""
         return {"cut": self.cut, "versions": dict(self.versions)}
-
-
-def parse_offsets(stored: Mapping[str, Mapping[str, int]]) -> Offsets:
-    """Offsets as JSON has them, with partitions as text."""
-    return {topic: {int(p): offset for p, offset in partitions.items()} for topic, partitions in stored.items()}
 
 
 def newest_hand_over(settings: Settings) -> HandOver:

@@ -165,6 +165,10 @@ class Settings(BaseSettings):
         """`name` within this namespace: a topic, a consumer group, an application id, a Redis key."""
         return f"{self.namespace}{separator}{name}" if self.namespace else name
 
+    def unprefixed(self, name: str) -> str:
+        """`name` without this namespace: undoes `prefixed`."""
+        return name.removeprefix(self.prefixed(""))
+
     def table_path(self, table: str, scheme: str = "s3") -> str:
         """Where the Delta table ``layer.name`` lies; `scheme` is ``s3a`` for Spark and Flink."""
         layer, name = table.split(".")

@@ -15,6 +15,7 @@ from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
 from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.object_store import build_client
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -51,8 +52,7 @@ def current_checkpoint(settings: Settings, job: str) -> SparkCheckpoint:
     if stored is None:
         return SparkCheckpoint(job)
     said = json.loads(stored)
-    start = {topic: {int(p): offset for p, offset in known.items()} for topic, known in said["start"].items()}
-    return SparkCheckpoint(job, said["number"], start)
+    return SparkCheckpoint(job, said["number"], parse_offsets(said["start"]))
 
 
 def begin_checkpoint(settings: Settings, job: str, start: Positions) -> SparkCheckpoint:
@@ -98,9 +98,8 @@ def parse_spark_offsets(settings: Settings, log: str) -> Positions:
     positions: dict[str, dict[int, int]] = {}
     for line in log.splitlines()[2:]:
         if line.startswith("{"):
-            for topic, partitions in json.loads(line).items():
-                known = positions.setdefault(topic.removeprefix(settings.prefixed("")), {})
-                known.update({int(partition): offset for partition, offset in partitions.items()})
+            for topic, partitions in parse_offsets(json.loads(line)).items():
+                positions.setdefault(settings.unprefixed(topic), {}).update(partitions)
     return positions
 
 

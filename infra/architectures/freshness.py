@@ -13,7 +13,8 @@ from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.tables import LAMBDA_METRICS
 from lakehouse.delta import open_table, scan
 from lakehouse.delta.describe import newest_first
-from lakehouse.lambda_layers import parse_offsets, speed_table
+from lakehouse.kafka.offsets import parse_offsets
+from lakehouse.lambda_layers import speed_table
 from lakehouse.settings import Settings
 
 Marks = Iterable[tuple[datetime, Mapping[int, int]]]

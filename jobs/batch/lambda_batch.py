@@ -16,7 +16,8 @@ from typing import Final
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from jobs.spark_session import MissingJarsError, build_session
+from jobs.process import exit_status
+from jobs.spark_session import build_session
 from jobs.spark_sql import bound, run_sql
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.events import FIRST_OF_EACH
@@ -25,7 +26,8 @@ from jobs.streaming.spark.metrics.windowed import Metric
 from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES
 from lakehouse.contracts.tables import LAMBDA_BATCH, LAMBDA_EVENTS
-from lakehouse.delta import TableError, open_table
+from lakehouse.delta import open_table
+from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.lambda_layers import (
     BATCH_TABLES,
     TOPICS,
@@ -33,10 +35,8 @@ from lakehouse.lambda_layers import (
     Offsets,
     batch_table,
     newest_hand_over,
-    parse_offsets,
 )
-from lakehouse.services import ServiceDownError
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import Settings
 
 FILES: Final = 2
 """Of each day and table, at most."""
@@ -150,14 +150,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--cut", type=_offsets, metavar="JSON", help="end offsets by topic and partition")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    try:
-        run_batch(load_settings(), arguments.cut)
-    except (TableError, ServiceDownError, MissingJarsError) as error:
-        log.error("%s", error)
-        return 1
-    return 0
+
+    def work(settings: Settings) -> None:
+        run_batch(settings, arguments.cut)
+
+    return exit_status(log, work)
 
 
 if __name__ == "__main__":

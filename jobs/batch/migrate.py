@@ -13,13 +13,14 @@ from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.spark_session import MissingJarsError, build_session
+from jobs.process import exit_status
+from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
 from jobs.streaming.spark.migrated import CONTRACT, TABLE, typed
-from lakehouse.cut import CHUNK_RECORDS, Offsets, kafka_offsets, take_cut
-from lakehouse.delta import TableError, open_table
-from lakehouse.services import ServiceDownError
-from lakehouse.settings import Settings, load_settings
+from lakehouse.cut import CHUNK_RECORDS, Offsets, take_cut
+from lakehouse.delta import open_table
+from lakehouse.kafka.offsets import spark_offsets
+from lakehouse.settings import Settings
 
 JOB: Final = "migrate"
 log = logging.getLogger(JOB)
@@ -60,8 +61,8 @@ def _records(spark: SparkSession, settings: Settings, first: Offsets, end: Offse
         spark.read.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
         .option("subscribe", settings.prefixed(CONTRACT.topic))
-        .option("startingOffsets", kafka_offsets(settings, CONTRACT.topic, first))
-        .option("endingOffsets", kafka_offsets(settings, CONTRACT.topic, end))
+        .option("startingOffsets", spark_offsets(settings, {CONTRACT.topic: first}))
+        .option("endingOffsets", spark_offsets(settings, {CONTRACT.topic: end}))
         .option("failOnDataLoss", "true")
         .load()
     )
@@ -80,14 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="records of a commit, about; the first run's holds (default: %(default)s)",
     )
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    try:
-        migrate(load_settings(), arguments.chunk_records)
-    except (TableError, ServiceDownError, MissingJarsError) as error:
-        log.error("%s", error)
-        return 1
-    return 0
+
+    def work(settings: Settings) -> None:
+        migrate(settings, arguments.chunk_records)
+
+    return exit_status(log, work)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from jobs.catalog import JOBS
-from jobs.spark_session import MissingJarsError, build_session
+from jobs.process import exit_status
+from jobs.spark_session import build_session
 from jobs.spark_sql import bound, run_sql
 from jobs.streaming.spark import events, versions
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
@@ -32,10 +33,9 @@ from jobs.streaming.spark.metrics.windowed import Metric
 from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.contracts.tables import UnknownTableError, table
-from lakehouse.delta import TableError, create_table, open_table
+from lakehouse.delta import create_table, open_table
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
-from lakehouse.services import ServiceDownError
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import Settings
 
 JOB: Final = "rebuild"
 NEEDS: Final[dict[str, tuple[str, ...]]] = {
@@ -325,14 +325,11 @@ def rebuild(
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    try:
-        rebuild(load_settings(), arguments.first, arguments.last, arguments.tables, arguments.published)
-    except (TableError, ServiceDownError, NothingToRebuildError, MissingJarsError, OwnerRunningError) as error:
-        log.error("%s", error)
-        return 1
-    return 0
+
+    def work(settings: Settings) -> None:
+        rebuild(settings, arguments.first, arguments.last, arguments.tables, arguments.published)
+
+    return exit_status(log, work, NothingToRebuildError, OwnerRunningError)
 
 
 if __name__ == "__main__":

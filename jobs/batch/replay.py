@@ -19,10 +19,11 @@ import polars as pl
 
 from jobs.batch.live_first import LiveFirst, step_back
 from jobs.batch.rebuild import NEEDS, Rebuild, with_needs
+from jobs.process import exit_status
 from jobs.rust_engines import recompute as recomputation
 from jobs.rust_engines.publish import MARTS, put_day
 from jobs.rust_engines.sources import Pinned
-from jobs.spark_session import MissingJarsError, build_session
+from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import DeltaTables
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
@@ -30,6 +31,7 @@ from lakehouse.delta import TableError, open_table, scan, scan_opened
 from lakehouse.delta.describe import commits, versions_read
 from lakehouse.delta.write import Once, append_ops
 from lakehouse.kafka.consumer import ReadError
+from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.replay import diff, report, store
 from lakehouse.replay.change_set import ChangeSet, Part
 from lakehouse.replay.offsets import EARLY, missing_from_bronze
@@ -39,7 +41,7 @@ from lakehouse.replay.staging import Staging, delete_staged, open_staged, prefix
 from lakehouse.replay.steps import STEPS, UNDO
 from lakehouse.replay.store import Kind, Replay, ReplayError, State
 from lakehouse.services import ServiceDownError
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import Settings
 
 REST_SECONDS: Final = 180.0
 SETTLING_SECONDS: Final = 20.0
@@ -204,7 +206,7 @@ def _diff(settings: Settings, replay: Replay, name: str, days: Sequence[date]) -
     stored = open_table(settings, name, None if table(name).insert_only else recomputed["pinned"][name])
     before = scan_opened(settings, name, stored)
     if table(name).insert_only:
-        before = recomputation.within(before, _kept_bounds(recomputed)[TOPIC_OF[name]])
+        before = recomputation.within(before, parse_offsets(recomputed["bounds"])[TOPIC_OF[name]])
     if table(name).partition_by:
         before, after = (frame.filter(pl.col("event_date").is_in(list(days))) for frame in (before, after))
     return diff.compare(name, int(stored.version()), days, before.collect(), after.collect())
@@ -235,7 +237,7 @@ def swap(settings: Settings, number: int) -> None:
     streamed, marts = _by_owner(parts)
     result = {"versions": {}, "after": {}, "silver": silver}
     if streamed:
-        result = _apply(settings, number, Kind.SWAP, streamed, silver, _kept_bounds(recomputed))
+        result = _apply(settings, number, Kind.SWAP, streamed, silver, parse_offsets(recomputed["bounds"]))
     for part in marts:
         sources = {source: pinned[source] for source in MARTS[part.table].reads}
         read = dict.fromkeys(part.days, sources)
@@ -376,10 +378,6 @@ def _recomputed(replay: Replay) -> dict[str, Any]:
     return replay.recomputed
 
 
-def _kept_bounds(recomputed: Mapping[str, Any]) -> dict[str, dict[int, int]]:
-    return {topic: {int(p): offset for p, offset in found.items()} for topic, found in recomputed["bounds"].items()}
-
-
 def _require(replay: Replay, *states: State) -> None:
     if replay.state not in states:
         why = f": {replay.error}" if replay.error else ""
@@ -510,14 +508,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("step", choices=CARRY_OUT, help="; ".join(f"{s.name}: {s.does}" for s in (*STEPS, UNDO)))
     parser.add_argument("replay", type=int, help="its number, from `lakehouse replay plan`")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    try:
-        CARRY_OUT[arguments.step](load_settings(), arguments.replay)
-    except (ReplayError, TableError, ServiceDownError, ReadError, MissingJarsError) as error:
-        log.error("%s", error)
-        return 1
-    return 0
+
+    def work(settings: Settings) -> None:
+        CARRY_OUT[arguments.step](settings, arguments.replay)
+
+    return exit_status(log, work, ReplayError, ReadError)
 
 
 if __name__ == "__main__":

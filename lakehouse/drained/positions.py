@@ -115,7 +115,7 @@ def group_positions(settings: Settings, group: str) -> Positions:
     positions: dict[str, dict[int, int]] = {}
     for entry in committed:
         if entry.offset >= 0:
-            positions.setdefault(_without_namespace(settings, entry.topic), {})[entry.partition] = entry.offset
+            positions.setdefault(settings.unprefixed(entry.topic), {})[entry.partition] = entry.offset
     return positions
 
 
@@ -129,7 +129,3 @@ def group_positions(settings: Settings, group: str) -> Positions:
 )
 def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
     return consumer.committed(asked, timeout=TIMEOUT_SECONDS)
-
-
-def _without_namespace(settings: Settings, topic: str) -> str:
-    return topic.removeprefix(settings.prefixed(""))

@@ -1,8 +1,9 @@
 """Where partitions begin and end."""
 
+import json
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -102,3 +103,15 @@ def explained(error: KafkaException, settings: Settings) -> Exception:
     if error.args[0].code() in _DOWN:
         return ServiceDownError("kafka", settings.kafka_bootstrap)
     return error
+
+
+def parse_offsets(stored: Mapping[str, Mapping[str, int]]) -> dict[str, dict[int, int]]:
+    """Offsets by topic and partition as JSON has them: with partitions as text."""
+    return {topic: {int(p): offset for p, offset in partitions.items()} for topic, partitions in stored.items()}
+
+
+def spark_offsets(settings: Settings, offsets: Mapping[str, Mapping[int, int]]) -> str:
+    """Offsets by topic (without namespace) and partition as Spark's Kafka source wants them."""
+    return json.dumps(
+        {settings.prefixed(topic): {str(p): offset for p, offset in known.items()} for topic, known in offsets.items()}
+    )

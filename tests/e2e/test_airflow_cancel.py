@@ -7,7 +7,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from infra.local.batch import Submission
+from infra.local.batch import Submission, work_of
 from lakehouse.airflow_api import AirflowClient, DagRun
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import Settings
@@ -45,7 +45,7 @@ class Waiting:
     def __init__(self, airflow: AirflowClient, settings: Settings, dag_id: str) -> None:
         self.airflow, self.supervisor = airflow, Supervisor(settings)
         self.run: DagRun = airflow.trigger(dag_id)
-        self._first = Submission(f"{dag_id}/{self.run.run_id}/work/-1", 1).program.removesuffix("1")
+        self._first = Submission(work_of(dag_id, self.run.run_id, "work", -1), 1).program.removesuffix("1")
 
     def mark_failed(self) -> None:
         self.airflow.call("PATCH", f"{self._path()}/taskInstances/work", new_state="failed")

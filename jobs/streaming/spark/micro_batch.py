@@ -1,6 +1,5 @@
 """A micro-batch: Kafka's records, judged once, cached, and told apart by topic."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +9,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql.streaming.readwriter import DataStreamReader
 
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
-from lakehouse.kafka.offsets import partition_counts
+from lakehouse.kafka.offsets import partition_counts, spark_offsets
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import Positions
 
@@ -46,9 +45,9 @@ def kafka_source(
     first = "earliest"
     if start is not None:
         counts = partition_counts(settings)
-        topics = {c.topic: settings.prefixed(c.topic) for c in contracts}
-        known = {name: start.get(topic, {}) for topic, name in topics.items()}
-        first = json.dumps({n: {str(p): known[n].get(p, _EARLIEST) for p in range(counts[n])} for n in known})
+        every = {c.topic: range(counts[settings.prefixed(c.topic)]) for c in contracts}
+        known = {topic: {p: start.get(topic, {}).get(p, _EARLIEST) for p in ps} for topic, ps in every.items()}
+        first = spark_offsets(settings, known)
     return (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka_bootstrap)

@@ -16,7 +16,8 @@ from jobs.streaming.spark.micro_batch import judge, kafka_source, valid_events
 from jobs.streaming.spark.query import AppId, run_query, serve
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.tables import CLICKS_MIGRATED
-from lakehouse.cut import kafka_offsets, take_cut
+from lakehouse.cut import take_cut
+from lakehouse.kafka.offsets import spark_offsets
 from lakehouse.settings import Settings
 
 TABLE: Final = f"bronze.{CLICKS_MIGRATED}"
@@ -53,7 +54,7 @@ def run(settings: Settings) -> int:
     cut = take_cut(settings, TABLE, CONTRACT.topic)
     spark = build_session(settings, settings.prefixed(CLICKS_MIGRATED))
     source = kafka_source(spark, settings, (CONTRACT,)).option(
-        "startingOffsets", kafka_offsets(settings, CONTRACT.topic, cut.end)
+        "startingOffsets", spark_offsets(settings, {CONTRACT.topic: cut.end})
     )
     return run_query(settings, CLICKS_MIGRATED, source.load(), lambda app_id: Append(settings, app_id).handle)
 

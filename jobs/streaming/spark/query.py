@@ -12,11 +12,9 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
-from jobs.spark_session import MissingJarsError
-from lakehouse.delta import TableError
+from jobs.process import exit_status
 from lakehouse.runtime.process import FINISH
-from lakehouse.services import ServiceDownError
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import current_checkpoint
 
 log = logging.getLogger(__name__)
@@ -95,16 +93,10 @@ def causes(trace: str) -> str:
 def serve(run: Callable[[Settings], int]) -> int:
     """The whole of such a process; returns its exit status. On SIGTERM it ends with status 0, at once; on `FINISH` too,
     once the batch under way is done."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     signal.signal(FINISH, lambda *_: _finish.set())
-    try:
-        return run(load_settings())
-    except (MissingJarsError, ServiceDownError, TableError) as error:
-        log.error("%s", error)
-        return 1
+    return exit_status(log, run)
 
 
 def _stop(signum: int, _frame: FrameType | None) -> None:
