@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias
@@ -210,6 +210,15 @@ def parse_alert(message: bytes) -> Alert:
     return alert
 
 
+def parse_alerts(messages: Iterable[bytes | None]) -> Iterator[Alert]:
+    """The alerts among `messages`: anybody may write to ``shop.alerts``, and one of ours that is broken is missed."""
+    for message in messages:
+        try:
+            yield parse_alert(message or b"")
+        except ValueError:
+            continue
+
+
 @dataclass(frozen=True, slots=True)
 class AlertHistory:
     """What the messages of ``shop.alerts`` about click-through rates come to: those alerts open and are withdrawn."""
@@ -221,15 +230,10 @@ class AlertHistory:
 
 
 def alert_history(messages: Iterable[bytes | None]) -> AlertHistory:
-    """Folds `messages`, those of an incident in their order: they lie in one partition.
-
-    Raises:
-        ValueError: one of them is not an alert.
-    """
+    """Folds the alerts among `messages`, those of an incident in their order: they lie in one partition."""
     turns: dict[str, str] = {}
     last: dict[str, CtrAlert] = {}
-    for message in messages:
-        alert = parse_alert(message or b"")
+    for alert in parse_alerts(messages):
         if not isinstance(alert, CtrAlert):
             continue
         turns[alert.dedup_key] = alert.state

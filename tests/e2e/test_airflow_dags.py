@@ -15,7 +15,7 @@ from jobs.batch.rebuild import NEEDS
 from jobs.catalog import JOBS
 from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
-from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert, parse_alert
+from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert, parse_alerts
 from lakehouse.contracts.tables import BACKFILL
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.describe import commits, extent
@@ -79,10 +79,9 @@ def clear(airflow: AirflowClient, run: DagRun, task: str) -> None:
 
 def told(settings: Settings, name: str) -> list[tuple[str | None, str]]:
     """Day and state of the alerts that the checks of a table have sent."""
-    alerts = [parse_alert(record.value or b"") for record in read_partitions(settings, ALERTS)]
     return [
         (alert.day, alert.state)
-        for alert in alerts
+        for alert in parse_alerts(record.value for record in read_partitions(settings, ALERTS))
         if isinstance(alert, TableAlert) and (alert.rule, alert.table) == (QUALITY_FAILED, name)
     ]
 

@@ -151,3 +151,9 @@ def test_a_turn_that_was_sent_again_counts_once() -> None:
     history = alert_history([*turns, *turns, alert(35, "opened")])
     assert (history.turns[OPENED], history.turns[WITHDRAWN]) == (2, 1)
     assert [open_alert.events for open_alert in history.open] == [35]
+
+
+@pytest.mark.parametrize("message", [None, b"", b"no JSON", b'{"rule": "unheard-of"}'])
+def test_a_message_that_is_no_alert_leaves_the_alerts_around_it_as_they_are(message: bytes | None) -> None:
+    history = alert_history([alert(31, "opened"), message, alert(32, "withdrawn")])
+    assert (history.turns[OPENED], history.turns[WITHDRAWN], history.open) == (1, 1, [])
