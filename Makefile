@@ -3,8 +3,8 @@ PYTHON ?= python3.11
 export LAKEHOUSE_CACHE ?= $(CURDIR)/.lakehouse/cache
 BIN := $(LAKEHOUSE_CACHE)/venv/main/bin
 HERE := JAVA_HOME=$(LAKEHOUSE_CACHE)/java-home PYTHONPATH=$(CURDIR)
-# Processes that share the tests out, each with a stack of its own (up to 6 GB).
-TEST_STACKS ?= 2
+# Processes that share the tests out, each with a stack of its own (up to 6 GB). One waits where others compute.
+TEST_STACKS ?= $(shell awk '/MemTotal/ { n = int($$2 / 7e6); print (n < 1 ? 1 : (n > 3 ? 3 : n)) }' /proc/meminfo)
 UV := $(LAKEHOUSE_CACHE)/tools/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 

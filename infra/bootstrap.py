@@ -33,6 +33,7 @@ MEMORY_GB: Final = 8
 JAVA: Final = CACHE / "java-home"
 UV: Final = CACHE / "tools" / "bin" / "uv"
 MAIN: Final = CACHE / "venv" / "main"
+SPARK_CLASSES: Final = CACHE / "jars" / "spark-classes.jsa"
 COMPOSE_SCHEMA: Final = CACHE / "schema" / "compose-spec.json"
 
 
@@ -150,8 +151,15 @@ def steps() -> list[Step]:
         found.append(Step(f"jars-{name}", f"jars of {name}", inputs, CACHE / "jars" / name, _copy_jars(pom)))
     sources = [p for p in (ROOT / "connectors").rglob("*") if p.is_file() and "target" not in p.parts]
     sources += (ROOT / "lakehouse" / "contracts").glob("*.py")
+    sources.sort()
+    session = (ROOT / "jobs" / "spark_session.py", ROOT / "jobs" / "spark_classes.py")
+    # All that a JVM compares before it takes an archive: the class path's jars, and itself.
+    archived = (*session, jars / "spark" / "pom.xml", locks / "main.txt", *sources, (JAVA / "release").read_text())
     found += [
-        Step("connectors", "Java connectors", tuple(sorted(sources)), CACHE / "jars" / "connectors", connectors),
+        Step("connectors", "Java connectors", tuple(sources), CACHE / "jars" / "connectors", connectors),
+        Step(
+            "spark-classes", "archive of Spark's classes", archived, CACHE / "jars" / "spark-classes.jsa", spark_classes
+        ),
         Step("data", "sample data", (locks / "data.txt",), CACHE / "data", data),
     ]
     return found
@@ -253,6 +261,11 @@ def connectors() -> None:
     work = _empty(CACHE / "build" / "connectors")
     shutil.copy(ROOT / "connectors" / "target" / "kappa-lakehouse-connectors.jar", work)
     _replace(CACHE / "jars" / "connectors", work)
+
+
+def spark_classes() -> None:
+    environment = {"PYTHONPATH": str(ROOT), "LAKEHOUSE_CACHE": str(CACHE)}
+    run(str(MAIN / "bin" / "python"), "-m", "jobs.spark_classes", environment=environment)
 
 
 def data() -> None:

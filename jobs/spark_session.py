@@ -60,6 +60,11 @@ _S3A: Final = {
 }
 
 
+def class_archive(settings: Settings) -> Path:
+    """Where `jobs.spark_classes` keeps the classes that a driver loads."""
+    return settings.cache / "jars" / "spark-classes.jsa"
+
+
 class MissingJarsError(RuntimeError):
     """The jars that Spark needs are not in the cache."""
 
@@ -97,6 +102,9 @@ def build_session(
         "TZ": "UTC",
     }
     time.tzset()
+    archive = class_archive(settings)
+    # One of other jars is left aside without a word.
+    archived = f"-XX:SharedArchiveFile={archive} -Xlog:cds=off -Xlog:cds+dynamic=off " if archive.exists() else ""
     options = (
         _DELTA_PROFILE
         | _SMALL_MACHINE
@@ -108,7 +116,8 @@ def build_session(
             "spark.driver.extraClassPath": class_path,
             "spark.driver.extraJavaOptions": (
                 # The quick compiler alone reserves a fifth of this, and Spark's generated code fills it.
-                f"-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m {settings.spark_jvm_options} -Duser.timezone=UTC"
+                f"-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m {archived}{settings.spark_jvm_options}"
+                f" -Duser.timezone=UTC"
                 f" -Dlog4j2.configurationFile={LOG_CONFIG.as_uri()}"
             ),
             "spark.driver.host": settings.host,

@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _WITH_AIRFLOW = "e2e/"
-_LONGEST_FIRST = ("e2e", "integration", "faults")
+_LONGEST_FIRST = ("e2e", "faults", "integration")
 """Folders of tests, the others after them: processes that share the tests out then end at about the same time."""
 
 

@@ -136,7 +136,7 @@ def maintained(settings: Settings) -> Iterator[None]:
     def work() -> None:
         try:
             # A pause, as the stream shares the machine.
-            while not finished.wait(2):
+            while not finished.wait(10):
                 for name in WRITTEN:
                     maintain(settings, name)
         except BaseException as error:  # the test's own thread reports it
