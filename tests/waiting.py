@@ -8,9 +8,12 @@ T = TypeVar("T")
 
 
 def until(ask: Callable[[], T | None], seconds: float, what: str, every: float = 0.05) -> T:
-    """The first answer of `ask` other than None and False; 0 is one."""
+    """The first answer of `ask` other than None and False; 0 is one. Asking takes at most half of the time."""
     deadline = monotonic() + seconds
-    while (answer := ask()) is None or answer is False:
+    while True:
+        began = monotonic()
+        answer = ask()
+        if answer is not None and answer is not False:
+            return answer
         assert monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        sleep(every)
-    return answer
+        sleep(max(every, monotonic() - began))
