@@ -1,9 +1,14 @@
 """The compose file: valid by the published schema, and agreeing with the settings, the local stack and the locks."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
 
@@ -186,6 +191,25 @@ def test_versions_are_those_of_locks_and_poms() -> None:
     # Flink, Spark and Airflow come into the image from the locks themselves.
     assert re.search(r"^FROM python:3\.11\.\d+-slim-bookworm$", own, re.MULTILINE)
     assert "RUN python infra/bootstrap.py" in own
+
+
+def test_what_the_image_is_installed_from_is_all_that_the_installation_reads(tmp_path: Path) -> None:
+    copied = (ROOT / "infra" / "docker" / "Dockerfile").read_text().partition("RUN python infra/bootstrap.py")[0]
+    for line in re.findall(r"^COPY (.+)$", copied, re.MULTILINE):
+        *sources, target = line.split()
+        for source in (ROOT / name for name in sources):
+            place = tmp_path / target / source.name if target.endswith("/") else tmp_path / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, place, ignore=shutil.ignore_patterns("target", "__pycache__"))
+            else:
+                shutil.copy(source, place)
+    read = (
+        "import sys; sys.path.insert(0, 'infra'); import bootstrap, jobs.spark_classes;"
+        "[bootstrap.digest(step.inputs) for step in bootstrap.steps()]"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", read], cwd=tmp_path, env=environment, check=True)
 
 
 def test_every_image_is_pinned_and_every_build_file_exists() -> None:
