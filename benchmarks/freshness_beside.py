@@ -13,22 +13,24 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from benchmarks.gold_freshness import told
+from benchmarks.replay import plan
 from infra.local.machine import describe
 from jobs.catalog import JOBS
 from jobs.streaming.spark.freshness import until_gold
 from jobs.streaming.spark.progress import finished_batches
-from lakehouse.airflow_api import FINISHED, AirflowClient
-from lakehouse.contracts.events import CLICKS
+from lakehouse.airflow_api import AirflowClient
+from lakehouse.contracts.tables import BACKFILL, SPARK_INGEST
 from lakehouse.drained import wait_until_drained
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.produce import send_day
-from lakehouse.replay import store
-from lakehouse.replay.request import Clock, Engine, Request
+from lakehouse.replay.request import Engine
 from lakehouse.settings import ROOT, Settings, load_settings
 
 RESULT: Final = Path(__file__).with_name("results") / "freshness_beside.json"
@@ -39,13 +41,15 @@ LIVE: Final = date(2026, 4, 15)
 PATIENCE_SECONDS: Final = 1800
 
 
+def nothing(seconds: float, _: Settings) -> dict[str, Any]:
+    """Let events flow."""
+    time.sleep(seconds)
+    return {}
+
+
 def replay(settings: Settings) -> dict[str, Any]:
     """Plan, approve and carry out, as `lakehouse replay run` does."""
-    start = datetime.combine(FIRST, datetime.min.time(), UTC)
-    request = Request.checked(
-        start, start + timedelta(days=1), datetime.now(UTC), Clock.EVENT, [CLICKS.topic], engine=Engine.SPARK
-    )
-    planned = store.plan_replay(settings, request, "benchmark")
+    planned, _ = plan(settings, Engine.SPARK, datetime.combine(FIRST, datetime.min.time(), UTC))
     subprocess.run([sys.executable, "-m", "cli", "replay", "run", str(planned.id)], cwd=ROOT, check=True)
     return {"events": sum(planned.plan.events.values())}
 
@@ -54,17 +58,14 @@ def backfill(settings: Settings) -> dict[str, Any]:
     """By Airflow, from its first run to its last."""
     last = FIRST + timedelta(days=DAYS - 1)
     with AirflowClient(settings) as airflow:
-        airflow.wait_for_dags(["backfill_marts"])
-        airflow.unpause("backfill_marts")
-        airflow.backfill("backfill_marts", FIRST, last)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (states := [run.state for run in airflow.backfill_runs("backfill_marts", FIRST, last)]) and not (
-            FINISHED.issuperset(states)
-        ):
-            assert time.monotonic() < deadline, f"not ended after {PATIENCE_SECONDS} s"
-            time.sleep(1)
-        airflow.pause("backfill_marts")
-    assert states == ["success"] * DAYS, states
+        airflow.wait_for_dags([BACKFILL])
+        airflow.unpause(BACKFILL)
+        airflow.backfill(BACKFILL, FIRST, last)
+        runs = airflow.backfill_runs(BACKFILL, FIRST, last)
+        for run in runs:
+            airflow.wait(run, PATIENCE_SECONDS)
+        airflow.pause(BACKFILL)
+    assert len(runs) == DAYS
     return {"days": DAYS}
 
 
@@ -82,7 +83,7 @@ def main() -> None:
     wait_until_drained(settings, PATIENCE_SECONDS, live=False)
 
     phases: dict[str, Callable[[Settings], dict[str, Any]]] = {
-        "nothing": lambda _: time.sleep(arguments.alone_seconds) or {},  # type: ignore[func-returns-value]
+        "nothing": partial(nothing, arguments.alone_seconds),
         "replay": replay,
         "backfill": backfill,
     }
@@ -110,17 +111,12 @@ def main() -> None:
         "seed": arguments.seed,
         "events_per_second": arguments.rate,
         "history_clicks": arguments.clicks * DAYS,
-        "target_seconds": JOBS["spark_lakehouse"].freshness_seconds,
+        "target_seconds": JOBS[SPARK_INGEST].freshness_seconds,
         "beside": {},
     }
     for name, (start_ms, end_ms, done) in spans.items():
         seconds = records.filter(pl.col("arrival_ms").is_between(start_ms, end_ms))["seconds"]
-        result["beside"][name] = done | {
-            "seconds": round((end_ms - start_ms) / 1000),
-            "records": seconds.len(),
-            "p50_seconds": round(float(seconds.quantile(0.5)), 1),
-            "p99_seconds": round(float(seconds.quantile(0.99)), 1),
-        }
+        result["beside"][name] = done | {"seconds": round((end_ms - start_ms) / 1000)} | told(seconds)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 

@@ -9,6 +9,7 @@ import json
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -23,6 +24,15 @@ from lakehouse.settings import load_settings
 RESULT = Path(__file__).with_name("results") / "gold_freshness.json"
 WARM_UP_SECONDS = 120
 """Until then the cycles fall in with the rate; those records are not counted."""
+
+
+def told(seconds: pl.Series) -> dict[str, Any]:
+    """How many records, and their freshness."""
+    return {
+        "records": seconds.len(),
+        "p50_seconds": round(float(seconds.quantile(0.5)), 1),
+        "p99_seconds": round(float(seconds.quantile(0.99)), 1),
+    }
 
 
 def main() -> None:
@@ -48,10 +58,7 @@ def main() -> None:
         "seed": arguments.seed,
         "events_per_second": arguments.rate,
         "seconds": arguments.seconds,
-        "records": seconds.len(),
-        "p50_seconds": round(float(seconds.quantile(0.5)), 1),
-        "p99_seconds": round(float(seconds.quantile(0.99)), 1),
-    }
+    } | told(seconds)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

@@ -39,10 +39,10 @@ BESIDE: Final = ("bronze.purchases", "bronze.products", "bronze.transactions", "
 SAMPLE_SECONDS: Final = 0.1
 
 
-def plan(settings: Settings, engine: Engine) -> tuple[store.Replay, float]:
-    """A plan of the whole day, and the seconds that it took."""
+def plan(settings: Settings, engine: Engine, start: datetime = MIDNIGHT) -> tuple[store.Replay, float]:
+    """A plan of the whole day that begins at `start`, and the seconds that it took."""
     now = datetime.now(UTC)
-    request = Request.checked(MIDNIGHT, MIDNIGHT + timedelta(days=1), now, Clock.EVENT, [CLICKS.topic], engine=engine)
+    request = Request.checked(start, start + timedelta(days=1), now, Clock.EVENT, [CLICKS.topic], engine=engine)
     began = time.perf_counter()
     planned = store.plan_replay(settings, request, "benchmark")
     return planned, time.perf_counter() - began

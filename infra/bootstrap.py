@@ -157,9 +157,7 @@ def steps() -> list[Step]:
     archived = (*session, jars / "spark" / "pom.xml", locks / "main.txt", *sources, (JAVA / "release").read_text())
     found += [
         Step("connectors", "Java connectors", tuple(sources), CACHE / "jars" / "connectors", connectors),
-        Step(
-            "spark-classes", "archive of Spark's classes", archived, CACHE / "jars" / "spark-classes.jsa", spark_classes
-        ),
+        Step("spark-classes", "archive of Spark's classes", archived, SPARK_CLASSES, spark_classes),
         Step("data", "sample data", (locks / "data.txt",), CACHE / "data", data),
     ]
     return found

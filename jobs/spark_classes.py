@@ -22,16 +22,16 @@ from lakehouse.settings import Settings, load_settings
 
 
 def main() -> None:
-    archive = class_archive(load_settings())
+    configured = load_settings()
+    archive = class_archive(configured)
     archive.unlink(missing_ok=True)
     new = archive.with_suffix(".new")
-    options = f"-XX:TieredStopAtLevel=1 -XX:ArchiveClassesAtExit={new}"
     folder = Path(tempfile.mkdtemp(prefix="lakehouse-classes-"))
     # Nothing answers there: a store and a broker are asked once, for the classes that asking takes.
-    settings = load_settings().model_copy(
+    settings = configured.model_copy(
         update={
             "home": folder,
-            "spark_jvm_options": options,
+            "spark_jvm_options": f"{configured.spark_jvm_options} -XX:ArchiveClassesAtExit={new}",
             "kafka_port": 1,
             "minio_port": 1,
             "minio_secret_key": SecretStr("none"),

@@ -117,8 +117,7 @@ def build_session(
             "spark.driver.extraJavaOptions": (
                 # The quick compiler alone reserves a fifth of this, and Spark's generated code fills it.
                 f"-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m {archived}{settings.spark_jvm_options}"
-                f" -Duser.timezone=UTC"
-                f" -Dlog4j2.configurationFile={LOG_CONFIG.as_uri()}"
+                f" -Duser.timezone=UTC -Dlog4j2.configurationFile={LOG_CONFIG.as_uri()}"
             ),
             "spark.driver.host": settings.host,
             "spark.driver.bindAddress": settings.host,
