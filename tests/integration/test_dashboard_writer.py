@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,12 +12,16 @@ from time import monotonic, sleep
 
 import pytest
 
+from infra.faults import processes
+from jobs.catalog import JOBS
 from jobs.streaming import dashboard_writer
 from lakehouse.drained import lags
 from lakehouse.kafka.consumer import end_offsets
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import DASHBOARD, create_topics
 from lakehouse.redis_values import PRODUCT_METRICS, LiveValues
+from lakehouse.runtime.process import ProcessAdapter
+from lakehouse.runtime.protocol import State
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import ROOT, Settings
 from tests.conftest import Stack
@@ -59,24 +62,25 @@ def running(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         assert process.wait(15) == 0
 
 
-def send(settings: Settings, seqs: range, *, products: int = 40, broken: bytes | None = None) -> None:
-    """Each sequence for each product; `broken` goes between them."""
+def send(settings: Settings, seqs: range, *, of: str = "p", products: int = 40, broken: bytes | None = None) -> None:
+    """Each sequence for each product, whose names begin with `of`; `broken` goes between them."""
     producer = build_producer(settings, linger_ms=0)
     for seq in seqs:
         for product in range(products):
-            row = {"table": PRODUCT_METRICS, "generation": 1, "seq": seq, "product_id": f"p{product}"}
+            row = {"table": PRODUCT_METRICS, "generation": 1, "seq": seq, "product_id": f"{of}{product}"}
             row |= {"window_start": START, "events": seq, "fingerprint": "1"}
-            producer.produce(settings.prefixed(DASHBOARD), key=f"p{product}", value=json.dumps(row))
+            producer.produce(settings.prefixed(DASHBOARD), key=f"{of}{product}", value=json.dumps(row))
             if broken is not None:
-                producer.produce(settings.prefixed(DASHBOARD), key=f"p{product}", value=broken)
+                producer.produce(settings.prefixed(DASHBOARD), key=f"{of}{product}", value=broken)
     assert producer.flush(120) == 0  # the broker may be on its way back
 
 
-def arrived(settings: Settings) -> dict[str, int]:
-    """The sequence of each product, once the writer has committed all that Kafka holds."""
+def arrived(settings: Settings, *, of: str = "p") -> dict[str, int]:
+    """The sequence of each of these products, once the writer has committed all that Kafka holds."""
     until(lambda: end_offsets(settings, DASHBOARD) == LiveValues(settings).positions())
     until(lambda: not any(lag.lag for lag in lags(settings, ["dashboard_writer"])))
-    return {row["product_id"]: row["events"] for row in LiveValues(settings).rows(PRODUCT_METRICS)}
+    rows = LiveValues(settings).rows(PRODUCT_METRICS)
+    return {row["product_id"]: row["events"] for row in rows if row["product_id"].startswith(of)}
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -109,18 +113,32 @@ def test_it_goes_on_where_it_was_stopped(settings: Settings, tmp_path: Path) -> 
     assert f"carrying on from {dict(sorted(positions.items()))}" in (tmp_path / "second").read_text()
 
 
+@pytest.fixture
+def supervised(stack: Stack) -> Iterator[tuple[Settings, ProcessAdapter]]:
+    """The writer as an installation runs it, once its topic is there."""
+    settings = stack.ensure("kafka", "valkey")
+    create_topics(settings)
+    supervisor, job = ProcessAdapter(settings), JOBS["dashboard_writer"]
+    supervisor.submit(job)
+    yield settings, supervisor
+    supervisor.cancel(job)
+
+
 @pytest.mark.parametrize("service", ["valkey", "kafka"])
 def test_a_service_is_killed_while_values_flow_and_all_are_there_in_the_end(
-    settings: Settings, stack: Stack, writer: subprocess.Popen[bytes], service: str
+    supervised: tuple[Settings, ProcessAdapter], service: str
 ) -> None:
-    send(settings, range(1, 20))
+    settings, supervisor = supervised
+    send(settings, range(1, 20), of=service)
     until(lambda: bool(LiveValues(settings).positions()))
-    (killed,) = (row for row in stack.local.status() if row.name == service)
-    assert killed.pid
-    os.kill(killed.pid, signal.SIGKILL)
-    send(settings, range(20, 40))
-    assert arrived(settings) == {f"p{n}": 39 for n in range(40)}
-    assert writer.poll() is None
+    processes.kill(settings, service)
+    send(settings, range(20, 40), of=service)
+    assert arrived(settings, of=service) == {f"{service}{n}": 39 for n in range(40)}
+    status = supervisor.status(JOBS["dashboard_writer"])
+    assert status.state is State.RUNNING
+    if service == "valkey":
+        # With Kafka it may be otherwise: librdkafka can read beyond its memory when a broker is back (its issue 5280).
+        assert not status.restarts
 
 
 def test_a_batch_keeps_one_value_per_row(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
