@@ -101,6 +101,7 @@ class Settings(BaseSettings):
     """Where the notifier posts; empty: it only logs."""
 
     kafka_heap: str = "512m"
+    kafka_jvm_options: str = ""
     flink_jobmanager_memory: str = "1024m"
     flink_taskmanager_memory: str = "2048m"
     spark_driver_memory: str = "1536m"

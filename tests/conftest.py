@@ -37,7 +37,7 @@ hypothesis.settings.load_profile("lakehouse")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="Seed of all generated data; drawn if not given.")
     parser.addoption(
-        "--writing-seconds", type=int, default=20, help="How long the writers of one table write at the same time."
+        "--writing-seconds", type=int, default=60, help="How long the writers of one table write at the same time."
     )
     parser.addoption("--screenshots", type=Path, default=None, help="Where the pictures that the docs show are remade.")
 

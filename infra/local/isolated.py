@@ -27,6 +27,7 @@ def isolated_environment(home: Path) -> dict[str, str]:
         "LAKEHOUSE_OVERVIEW_SECONDS": "20",
         # It lives for minutes and sees some thousand events, too few for what compilers cost.
         "LAKEHOUSE_SPARK_CODEGEN": "false",
+        "LAKEHOUSE_KAFKA_JVM_OPTIONS": "-XX:TieredStopAtLevel=1",
         "LAKEHOUSE_FLINK_JVM_OPTIONS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
     }
 

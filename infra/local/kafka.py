@@ -1,5 +1,6 @@
 """Kafka as one KRaft process, broker and controller."""
 
+import shlex
 import subprocess
 import uuid
 from functools import partial
@@ -55,6 +56,7 @@ def kafka(settings: Settings) -> Service:
             f"-Xms{settings.kafka_heap}",
             f"-Xmx{settings.kafka_heap}",
             "-XX:+UseSerialGC",
+            *shlex.split(settings.kafka_jvm_options),
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-cp",
             classpath,

@@ -29,7 +29,7 @@ PUBLISHED: Final = {
 }
 FIXED: Final = {"host": "127.0.0.1", "bind_host": "0.0.0.0"}  # noqa: S104 - within a container's namespace
 FAULTS: Final = {"fault_proxy", "toxiproxy_port", "kafka_proxy_port", "kafka_proxied_port", "minio_proxy_port"}
-ELSEWHERE: Final = {"home", "cache", "port_base", "kafka_heap"} | FAULTS
+ELSEWHERE: Final = {"home", "cache", "port_base", "kafka_heap", "kafka_jvm_options"} | FAULTS
 """Settings that the image, compose's own lack of sums, the service itself, or a stack for faults stand for."""
 VARIABLE: Final = re.compile(r"\$\{(LAKEHOUSE_[A-Z_]+)(:-([^}]*)|:\?([^}]*))?\}")
 
