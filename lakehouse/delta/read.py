@@ -1,6 +1,9 @@
 """Reading a Delta table with Polars, lazily."""
 
+import json
+import os
 from datetime import date, datetime
+from typing import Final
 
 import polars as pl
 from deltalake import DeltaTable
@@ -10,6 +13,11 @@ from lakehouse.contracts.tables import table
 from lakehouse.delta.schemas import missing_columns
 from lakehouse.delta.tables import open_table
 from lakehouse.settings import Settings
+
+_NO_LIMITER: Final = "POLARS_DISABLE_HTTP_RATE_LIMIT"
+# Polars' limiter of requests, once something was read from S3, wakes two threads a thousand times a second for as long
+# as the process lives: 2.5 % of a core in each driver, server and task. The store here is nobody else's.
+pl.Config.load(json.dumps({"environment": {_NO_LIMITER: os.environ.get(_NO_LIMITER, "1")}}))
 
 
 def scan(

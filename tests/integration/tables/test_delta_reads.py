@@ -1,5 +1,8 @@
 """Reads: at any kept version, only the days asked for, by other engines too, and errors that say what to do."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -123,6 +126,31 @@ def test_a_store_that_is_down_is_named_with_the_command_that_starts_it(lake):
     down = lake.model_copy(update={"minio_port": 9})
     with pytest.raises(ServiceDownError, match=r"minio does not answer .*; start it with: lakehouse up minio"):
         open_table(down, "silver.clicks")
+
+
+_READ_AND_REST = """
+import threading
+from pathlib import Path
+from lakehouse.delta import scan
+from lakehouse.settings import load_settings
+
+scan(load_settings(), "silver.clicks").collect()
+def woken():
+    threads = [Path(f"/proc/self/task/{task.name}/status").read_text() for task in Path("/proc/self/task").iterdir()]
+    return sum(int(line.split()[1]) for text in threads for line in text.splitlines() if "ctxt_switches" in line)
+before = woken()
+threading.Event().wait(2)
+print(woken() - before)
+"""
+
+
+def test_a_process_that_has_read_a_table_rests(lake):
+    fill(lake, EVENTS, "silver.clicks")
+    environment = os.environ | {"LAKEHOUSE_NAMESPACE": lake.namespace}
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_AND_REST], env=environment, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 500
 
 
 def test_a_store_that_does_not_know_us_is_somebody_elses(lake):
