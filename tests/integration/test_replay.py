@@ -34,6 +34,7 @@ from lakehouse.replay.request import MARTS, Clock, Engine, Request, RequestError
 from lakehouse.replay.steps import STEPS
 from lakehouse.replay.store import Replay, ReplayError, State
 from lakehouse.replay.words import describe
+from lakehouse.runtime.wanted import connection
 from lakehouse.settings import ROOT, Settings
 from tests.integration.spark_lake import Driver, ingest_transactions, profile, send, version
 from tests.lake import stored
@@ -67,12 +68,13 @@ def damage(settings: Settings, name: str, change: Rows) -> None:
 
 
 def begin(settings: Settings, step: str, number: int) -> subprocess.Popen[bytes]:
+    return process_of(settings, "jobs.batch.replay", step, str(number))
+
+
+def process_of(settings: Settings, module: str, *arguments: str) -> subprocess.Popen[bytes]:
     environment = os.environ | {"LAKEHOUSE_NAMESPACE": settings.namespace}
     return subprocess.Popen(
-        [sys.executable, "-m", "jobs.batch.replay", step, str(number)],
-        cwd=ROOT,
-        env=environment,
-        start_new_session=True,
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment, start_new_session=True
     )
 
 
@@ -101,6 +103,15 @@ def rows_of_day(settings: Settings, name: str) -> pl.DataFrame:
 def kill(process: subprocess.Popen[bytes]) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(30)
+
+
+def kill_before_it_is_noted(settings: Settings, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+    """Kills what `start` starts in the moment in which all is done but PostgreSQL does not know."""
+    with connection(settings) as database:
+        database.execute("LOCK TABLE replay.replays IN SHARE MODE")
+        process = start()
+        until(lambda: database.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone(), 120, "nothing to note")
+        kill(process)
 
 
 def swapped_steps(settings: Settings, number: int) -> list[str]:
@@ -132,6 +143,10 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         damaged = scan(tenant, WINDOWS, dates=(DAY, DAY)).collect()
         lost = scan(tenant, PURCHASES, dates=(DAY, DAY)).collect().height
 
+        days = ("--from", f"{DAY}T00:00Z", "--to", f"{NEXT}T00:00Z")
+        store.newest_first(tenant)  # makes the tables that are locked
+        kill_before_it_is_noted(tenant, lambda: process_of(tenant, "cli", "replay", "plan", *days))
+        assert store.newest_first(tenant) == []
         replay = store.plan_replay(tenant, day_request(), "test")
         assert set(replay.plan.event_days) == {DAY}
         assert not replay.plan.beyond_kafka
@@ -145,6 +160,8 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         until(lambda: _staged(tenant, replay.id), 300, "no table staged")
         kill(recomputation)
         carry_out(tenant, "recompute", replay.id)
+        kill_before_it_is_noted(tenant, lambda: begin(tenant, "diff", replay.id))
+        assert store.get(tenant, replay.id).state is State.RECOMPUTED
         carry_out(tenant, "diff", replay.id)
         found = {d["table"]: d for d in (store.get(tenant, replay.id).diff or {})["tables"]}
         # A window to which an event has come meanwhile was refreshed by the stream.
@@ -161,7 +178,10 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         kill(waiting)
     with Driver(tenant) as driver:
         carry_out(tenant, "swap", replay.id)
-        carry_out(tenant, "record", replay.id)
+        create_table(tenant, "ops.replays")
+        recording = begin(tenant, "record", replay.id)
+        until(lambda: open_table(tenant, "ops.replays").version() > 0, 60, "nothing recorded", every=0.01)
+        kill(recording)
         carry_out(tenant, "record", replay.id)
         driver.drain()
         comparison = compare(tenant, TABLES)
@@ -195,8 +215,18 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         right = {name: rows_of_day(tenant, name) for name in (REGIONS, MART)}
         damage(tenant, REGIONS, lambda rows: rows.with_columns(revenue_cents=pl.col("revenue_cents") + 1))
         damage(tenant, MART, lambda rows: rows[1:])
-        by_polars = approve_and_run(tenant, day_request(engine=Engine.POLARS))
-        assert differing(by_polars) == {REGIONS, MART}
+        by_polars = store.plan_replay(tenant, day_request(DAY, NEXT, Engine.POLARS), "test")
+        store.approve(tenant, by_polars.id, "test")
+        carry_out(tenant, "recompute", by_polars.id)
+        carry_out(tenant, "diff", by_polars.id)
+        first = next(iter(MARTS))
+        published = open_table(tenant, first).version()
+        publishing = begin(tenant, "swap", by_polars.id)
+        until(lambda: open_table(tenant, first).version() > published, 300, "no mart published", every=0.01)
+        kill(publishing)
+        carry_out(tenant, "swap", by_polars.id)
+        carry_out(tenant, "record", by_polars.id)
+        assert differing(store.get(tenant, by_polars.id)) == {REGIONS, MART}
         assert all(rows_of_day(tenant, name).equals(rows) for name, rows in right.items())
 
 
