@@ -27,7 +27,7 @@ DASHBOARD, WRITER = JOBS["live_dashboard"], JOBS["dashboard_writer"]
 BACK_BY_RECONCILING_SECONDS = 120
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(stack: "Stack") -> Iterator[Settings]:
     settings = stack.ensure("kafka", "minio", "postgres", "valkey", "flink")
     for job in (DASHBOARD, WRITER):

@@ -30,7 +30,7 @@ DAY = date(2026, 3, 12)
 SPARK, FLINK = JOBS[SPARK_INGEST], JOBS[INGEST_TRANSACTIONS]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(stack: "Stack") -> Iterator[Settings]:
     settings = stack.ensure("kafka", "minio", "postgres", "flink")
     for job in (FLINK, SPARK):
