@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def until(ask: Callable[[], T | None], seconds: float, what: str, every: float = 0.05) -> T:
-    """The first answer of `ask` other than None and False; 0 is one. Asking takes at most half of the time."""
+    """The first answer of `ask` other than None and False; 0 is one. Asking takes at most a fifth of the time."""
     deadline = monotonic() + seconds
     while True:
         began = monotonic()
@@ -16,4 +16,4 @@ def until(ask: Callable[[], T | None], seconds: float, what: str, every: float =
         if answer is not None and answer is not False:
             return answer
         assert monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        sleep(max(every, monotonic() - began))
+        sleep(max(every, 4 * (monotonic() - began)))

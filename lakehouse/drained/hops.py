@@ -26,6 +26,8 @@ from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import Positions
 
 POLL_SECONDS: Final = 1.0
+_REST: Final = 4.0
+"""Between two looks, as a multiple of what a look takes."""
 
 SPARK: Final = "Spark's checkpoint"
 REFRESHES: Final = "refreshed tables"
@@ -234,10 +236,12 @@ def wait_until_drained(
     drain = Drain.now(settings, live, tables, refreshes, ingest, said)
     deadline = time.monotonic() + timeout_seconds
     while True:
+        began = time.monotonic()
         state = drain.look()
         progress(state)
         if state.drained:
             return drain.ends
         if time.monotonic() > deadline:
             raise NotDrainedError(state, timeout_seconds)
-        time.sleep(POLL_SECONDS)
+        # A look that is slow is one at services that are busy: it must not be what keeps them so.
+        time.sleep(max(POLL_SECONDS, _REST * (time.monotonic() - began)))

@@ -21,6 +21,7 @@ from lakehouse.delta.write import to_arrow
 from lakehouse.drained import wait_until_drained
 from lakehouse.kafka.producer import build_producer
 from lakehouse.settings import ROOT, Settings
+from tests.waiting import until
 
 Sent = tuple[str, str, bytes | None]
 """Topic, key, value."""
@@ -128,11 +129,12 @@ class Driver:
 
     def wait_for(self, condition: Callable[[], object], seconds: float = 900) -> None:
         """Waits until it holds, while the driver runs."""
-        deadline = time.monotonic() + seconds
-        while not condition():
+
+        def holds() -> bool:
             self._still_runs()
-            assert time.monotonic() < deadline, f"not within {seconds} s"
-            time.sleep(0.05)
+            return bool(condition())
+
+        until(holds, seconds, "what the driver is to do")
 
     def drain(self, seconds: float = 900) -> None:
         """Waits until all that was sent is in every table."""
