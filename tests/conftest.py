@@ -59,17 +59,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _WITH_AIRFLOW = "e2e/"
-_LONGEST_FIRST = ("e2e", "faults", "integration")
-"""Folders of tests, the others after them: processes that share the tests out then end at about the same time."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    tests = Path(__file__).parent
+    """Airflow first, then the files that are given most time: processes that share them end at about the same time."""
 
-    def rank(item: pytest.Item) -> int:
-        folder = item.path.relative_to(tests).parts[0]
-        return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST)
+    def rank(item: pytest.Item) -> float:
+        module = item.getparent(pytest.Module)
+        given = module.get_closest_marker("timeout") if module else None
+        return float("-inf") if _has_airflow(item) else -float(given.args[0]) if given else 0
 
     items.sort(key=rank)
 
@@ -89,6 +88,7 @@ def _has_airflow(item: pytest.Item | None) -> bool:
     return item is not None and _WITH_AIRFLOW in item.nodeid
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End Airflow after its last test: it takes its share of the machine for as long as it lives."""
     stack = item.config.stash.get(STACK, None)
