@@ -78,6 +78,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "API__SECRET_KEY": settings.airflow_secret.get_secret_value(),
         "API_AUTH__JWT_SECRET": settings.airflow_secret.get_secret_value(),
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        # A file that has changed is parsed at once; the others need no look each 30 s.
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "180",
         "SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": settings.host,
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": str(settings.airflow_scheduler_health_port),
