@@ -35,7 +35,7 @@ STATES: Final = {
 """Flink's job states in ours."""
 _ENDED: Final = (State.STOPPED, State.FAILED)
 
-SUBMISSION_SECONDS: Final = 90.0
+SUBMISSION_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 90.0
 _POLL_SECONDS: Final = 0.25
 
