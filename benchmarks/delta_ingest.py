@@ -5,7 +5,8 @@ table (jobs `ingest_clicks` and `clicks__migrated`), one engine after the other.
 
 *Throughput*: `--clicks` wait in Kafka when the job starts, for both the same. Rows count from the engine's first commit
 to its last, so that start-up does not; CPU seconds are those of the TaskManager, or of the Spark driver, meanwhile.
-Flink commits every CATCH_UP_SECONDS, Spark every LAKEHOUSE_SPARK_MAX_OFFSETS_PER_TRIGGER records.
+Flink commits every CATCH_UP_SECONDS, Spark every LAKEHOUSE_SPARK_MAX_OFFSETS_PER_TRIGGER records, and the rest after
+CATCH_UP_SECONDS.
 
 *Freshness*: events flow at `--rate`. What a record took from Kafka's arrival time to the commit that holds it, for each
 interval: between Flink's checkpoints, and the longest between Spark's micro-batches.
@@ -48,7 +49,7 @@ RESULT: Final = Path(__file__).with_name("results") / "delta_ingest.json"
 TABLES: Final = {"flink": "bronze.clicks__flink", "spark": f"bronze.{CLICKS_MIGRATED}"}
 INTERVALS: Final = (1, 3, 10)
 CATCH_UP_SECONDS: Final = 2
-"""Between checkpoints while all that waits is read: at the 10 s of an installation one commit takes a million rows."""
+"""Between commits while all that waits is read: at the 10 s of an installation one of Flink's takes a million rows."""
 WARM_UP_SECONDS: Final = 15
 """Records of these are not counted: code is being compiled."""
 PATIENCE_SECONDS: Final = 600
@@ -192,7 +193,8 @@ def main() -> None:
     fast: dict[str, list[dict[str, Any]]] = {engine: [] for engine in ENGINES}
     fresh: dict[str, dict[str, Any]] = {engine: {} for engine in ENGINES}
     for number in range(arguments.rounds):
-        own = prepared(settings, f"bench{seed}_{number}", flink_checkpoint_seconds=CATCH_UP_SECONDS)
+        soon = {"flink_checkpoint_seconds": CATCH_UP_SECONDS, "spark_trigger_seconds": CATCH_UP_SECONDS}
+        own = prepared(settings, f"bench{seed}_{number}", **soon)
         day = ShopDay(date(2026, 3, 9), arguments.clicks, 0, seed + number)
         sent = send_day(own, day, judged=False).sent[CLICKS.topic]
         for engine in ENGINES:
