@@ -120,9 +120,7 @@ def run(settings: Settings, job: str) -> int:
     for name in TABLES[job]:
         create_table(settings, name)
     spark = build_session(settings, settings.prefixed(job))
-    source = kafka_source(spark, settings, TOPICS).option(
-        "maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger
-    )
+    source = kafka_source(spark, settings, TOPICS)
     return run_query(settings, job, source.load(), lambda app_id: Stream(settings, job, app_id).handle)
 
 

@@ -28,17 +28,20 @@ def kafka_stream(spark: SparkSession, settings: Settings, start: Positions | Non
     every `spark_trigger_seconds`. The changelogs are small and come whole, so that a backlog of clicks doesn't
     outrun the product versions it is enriched with.
     """
-    events = kafka_source(spark, settings, (CLICKS, PURCHASES, TRANSACTIONS), start).option(
-        "maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger
-    )
-    changelogs = kafka_source(spark, settings, (PRODUCTS, PROFILES), start)
+    events = kafka_source(spark, settings, (CLICKS, PURCHASES, TRANSACTIONS), start)
+    changelogs = kafka_source(spark, settings, (PRODUCTS, PROFILES), start, whole=True)
     return events.load().unionByName(changelogs.load())
 
 
 def kafka_source(
-    spark: SparkSession, settings: Settings, contracts: Sequence[EventContract], start: Positions | None = None
+    spark: SparkSession,
+    settings: Settings,
+    contracts: Sequence[EventContract],
+    start: Positions | None = None,
+    *,
+    whole: bool = False,
 ) -> DataStreamReader:
-    """The topics of `contracts` from `start`, in batches as `kafka_stream` says.
+    """The topics of `contracts` from `start`, in batches as `kafka_stream` says; `whole`: however much waits.
 
     Spark heeds `start` when a checkpoint begins, and never again.
     """
@@ -48,7 +51,7 @@ def kafka_source(
         every = {c.topic: range(counts[settings.prefixed(c.topic)]) for c in contracts}
         known = {topic: {p: start.get(topic, {}).get(p, _EARLIEST) for p in ps} for topic, ps in every.items()}
         first = spark_offsets(settings, known)
-    return (
+    source = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
         .option("subscribe", ",".join(settings.prefixed(c.topic) for c in contracts))
@@ -58,6 +61,7 @@ def kafka_source(
         .option("minOffsetsPerTrigger", max(1, settings.spark_max_offsets_per_trigger // 2))
         .option("maxTriggerDelay", f"{settings.spark_trigger_seconds}s")
     )
+    return source if whole else source.option("maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger)
 
 
 @dataclass(frozen=True, slots=True)

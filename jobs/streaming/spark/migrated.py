@@ -53,10 +53,8 @@ def run(settings: Settings) -> int:
     """
     cut = take_cut(settings, TABLE, CONTRACT.topic)
     spark = build_session(settings, settings.prefixed(CLICKS_MIGRATED))
-    source = (
-        kafka_source(spark, settings, (CONTRACT,))
-        .option("startingOffsets", spark_offsets(settings, {CONTRACT.topic: cut.end}))
-        .option("maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger)
+    source = kafka_source(spark, settings, (CONTRACT,)).option(
+        "startingOffsets", spark_offsets(settings, {CONTRACT.topic: cut.end})
     )
     return run_query(settings, CLICKS_MIGRATED, source.load(), lambda app_id: Append(settings, app_id).handle)
 

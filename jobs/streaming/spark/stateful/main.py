@@ -73,9 +73,7 @@ def run(settings: Settings) -> int:
         create_table(settings, name)
     spark = build_session(settings, settings.prefixed(JOB))
     spark.conf.set("spark.sql.streaming.stateStore.providerClass", STATE_STORE)
-    source = kafka_source(spark, settings, (PURCHASES,)).option(
-        "maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger
-    )
+    source = kafka_source(spark, settings, (PURCHASES,))
     totals = running_totals(valid_events(judge(source.load(), settings), PURCHASES))
     return run_query(settings, JOB, totals, lambda app_id: Batches(settings, app_id).handle, "update")
 
