@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(ask: Callable[[], T | None], seconds: float, what: str, every: float = 0.05) -> T:
+def until(ask: Callable[[], T | None], seconds: float = 60, what: str = "this", every: float = 0.05) -> T:
     """The first answer of `ask` other than None and False; 0 is one. Asking takes at most a fifth of the time."""
     deadline = monotonic() + seconds
     while True:

@@ -12,12 +12,13 @@ def describe(replay: Replay) -> str:
     request = plan.request
     events = ", ".join(f"{count:,} of {topic}" for topic, count in plan.events.items())
     took = "no earlier replay to tell from" if plan.estimated_seconds is None else _minutes(plan.estimated_seconds)
+    days = "a day" if len(plan.days) == 1 else f"{len(plan.days)} days"
     lines = [
         f"**Replay {replay.id}**: events from {request.start:%Y-%m-%d %H:%M:%SZ} to {request.end:%Y-%m-%d %H:%M:%SZ} "
         f"by {request.clock} time, recomputed by {request.engine}, code {plan.code_version}.",
         "",
         f"- In the range: {events}; {sum(plan.users.values()):,} users.",
-        f"- To recompute {len(plan.days)} days, {plan.reads:,} events are read; estimate: {took}.",
+        f"- To recompute {days}, {plan.reads:,} events are read; estimate: {took}.",
         f"- {_where(plan)}",
         f"- Undo reaches until {plan.undo_reaches(datetime.now(UTC)):%Y-%m-%d} if it is swapped in today.",
         "",

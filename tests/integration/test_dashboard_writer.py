@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 
@@ -24,6 +23,7 @@ from lakehouse.runtime.process import ProcessAdapter
 from lakehouse.runtime.protocol import State
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import ROOT, Settings
+from tests import waiting
 from tests.conftest import Stack
 
 pytestmark = pytest.mark.stack
@@ -83,16 +83,16 @@ def arrived(settings: Settings, *, of: str = "p") -> dict[str, int]:
     return {row["product_id"]: row["events"] for row in rows if row["product_id"].startswith(of)}
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = monotonic() + seconds
-    while True:
+def until(condition: Callable[[], bool]) -> None:
+    """`waiting.until`, also while a service is on its way back."""
+
+    def ask() -> bool:
         try:
-            if condition():
-                return
+            return condition()
         except ServiceDownError:
-            pass  # on its way back
-        assert monotonic() < deadline, "not within the time"
-        sleep(0.05)
+            return False
+
+    waiting.until(ask)
 
 
 def test_the_newest_of_each_value_arrives_and_broken_messages_hold_up_nothing(

@@ -3,11 +3,10 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.settings import Settings
 from tests.conftest import Stack
+from tests.waiting import until
 
 pytestmark = pytest.mark.stack
 
@@ -114,13 +114,6 @@ def send(settings: Settings, *alerts: Alert) -> None:
         value = json.dumps({name: getattr(each, name) for name in each.__slots__})
         producer.produce(settings.prefixed(ALERTS), key=each.incident, value=value)
     assert producer.flush(20) == 0
-
-
-def until(condition: Callable[[], bool], seconds: float = 45) -> None:
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, "not within the time"
-        sleep(0.05)
 
 
 def test_an_alert_reaches_both_receivers_in_their_shape(settings: Settings, receiver: Receiver) -> None:

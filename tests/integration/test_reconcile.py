@@ -2,8 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from time import monotonic, sleep
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.runtime.wanted import JobBusyError, Wanted, job_lock, set_wanted, wanted_state
 from lakehouse.settings import Settings
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 NOTIFIER, DASHBOARD = JOBS["notifier"], JOBS["live_dashboard"]
-
-
-def until(condition: Callable[[], object], seconds: float) -> None:
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, f"not within {seconds} s"
-        sleep(0.1)
 
 
 @pytest.fixture

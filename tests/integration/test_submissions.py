@@ -1,7 +1,5 @@
 """Work with an end under a real supervisor: one process per try, and stops that reach no newer one."""
 
-from collections.abc import Callable
-from time import monotonic, sleep
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -14,6 +12,7 @@ from lakehouse.runtime import submissions
 from lakehouse.runtime.submissions import StaleTryError
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import Settings
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -32,13 +31,6 @@ def settings(stack: "Stack") -> Settings:
 @pytest.fixture
 def work() -> str:
     return f"test/{uuid4()}"
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, f"not within {seconds} s"
-        sleep(0.05)
 
 
 def pid(settings: Settings, submission: Submission) -> int:
