@@ -14,14 +14,14 @@ from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import Settings
 from tests.waiting import until
 
-CLICKS, PURCHASES, TRANSACTIONS = 19_800, 200, 400
+CLICKS, PURCHASES, TRANSACTIONS = 9_900, 100, 400
 PATIENCE_SECONDS = 900
 """For what takes seconds while nobody else uses the machine."""
 BACK_WITHIN_SECONDS = 10
 
 
 def flowing(settings: Settings, day: date, seed: int) -> Flow:
-    """About 20,000 events of a shop day: half at 500 a second, then ever more slowly until `hurry`, then the rest.
+    """About 10,000 events of a shop day: half at 500 a second, then ever more slowly until `hurry`, then the rest.
 
     So events flow when something is killed, however long it took to get there, and more come afterwards.
     """
