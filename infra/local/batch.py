@@ -17,7 +17,8 @@ from lakehouse.runtime.supervisor import ProgramState, Supervisor, UnknownProgra
 from lakehouse.runtime.wanted import job_lock, migrate
 from lakehouse.settings import Settings
 
-STOP_SECONDS = 10
+STOP_SECONDS = 60
+"""A comparison that is cancelled takes a stack of its own down first."""
 
 
 class Outcome(StrEnum):
