@@ -27,6 +27,7 @@ from jobs.streaming.spark.freshness import until_gold
 from jobs.streaming.spark.progress import finished_batches
 from lakehouse.airflow_api import AirflowClient
 from lakehouse.contracts.tables import BACKFILL, SPARK_INGEST
+from lakehouse.delta import create_table
 from lakehouse.drained import wait_until_drained
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.produce import send_day
@@ -75,17 +76,19 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=30_000, help="events of each day of the history")
     parser.add_argument("--alone-seconds", type=int, default=240)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--beside", action="append", choices=("replay", "backfill"), help="once for each; both without")
     arguments = parser.parse_args()
     settings, machine = load_settings(), describe()
+    create_table(settings, "bronze.transactions")  # a replay reads it, and there are only clicks and purchases
     for number in range(DAYS):
         day = ShopDay(FIRST + timedelta(days=number), arguments.clicks, arguments.clicks // 100, arguments.seed)
         send_day(settings, day, judged=False)
     wait_until_drained(settings, PATIENCE_SECONDS, live=False)
 
+    known = {"replay": replay, "backfill": backfill}
     phases: dict[str, Callable[[Settings], dict[str, Any]]] = {
         "nothing": partial(nothing, arguments.alone_seconds),
-        "replay": replay,
-        "backfill": backfill,
+        **{name: known[name] for name in arguments.beside or known},
     }
     began = datetime.now(UTC)
     options = f"--rate {arguments.rate} --duration {2 * PATIENCE_SECONDS} --day {LIVE} --seed {arguments.seed}"
