@@ -70,13 +70,16 @@ def backfill(settings: Settings) -> dict[str, Any]:
     return {"days": DAYS}
 
 
+BESIDE: Final[dict[str, Callable[[Settings], dict[str, Any]]]] = {"replay": replay, "backfill": backfill}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=500, help="events per second")
     parser.add_argument("--clicks", type=int, default=30_000, help="events of each day of the history")
     parser.add_argument("--alone-seconds", type=int, default=240)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--beside", action="append", choices=("replay", "backfill"), help="once for each; both without")
+    parser.add_argument("--beside", action="append", choices=list(BESIDE), help="once for each; both without")
     arguments = parser.parse_args()
     settings, machine = load_settings(), describe()
     create_table(settings, "bronze.transactions")  # a replay reads it, and there are only clicks and purchases
@@ -85,10 +88,9 @@ def main() -> None:
         send_day(settings, day, judged=False)
     wait_until_drained(settings, PATIENCE_SECONDS, live=False)
 
-    known = {"replay": replay, "backfill": backfill}
     phases: dict[str, Callable[[Settings], dict[str, Any]]] = {
         "nothing": partial(nothing, arguments.alone_seconds),
-        **{name: known[name] for name in arguments.beside or known},
+        **{name: BESIDE[name] for name in arguments.beside or BESIDE},
     }
     began = datetime.now(UTC)
     options = f"--rate {arguments.rate} --duration {2 * PATIENCE_SECONDS} --day {LIVE} --seed {arguments.seed}"

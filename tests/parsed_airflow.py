@@ -11,9 +11,9 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     from tests.conftest import Stack
 
-DAGS = frozenset({"backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance"})
 FREQUENT = ("streaming_jobs", "audit", "parity")
 """Paused: their runs by schedule cost most of a core, and what they do is done in the tests' own time."""
+DAGS = frozenset({"backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", *FREQUENT})
 
 
 def parsed_airflow(stack: "Stack", own: Path | None = None, own_ids: frozenset[str] = frozenset()) -> Settings:
@@ -24,7 +24,7 @@ def parsed_airflow(stack: "Stack", own: Path | None = None, own_ids: frozenset[s
         shutil.copy(own, own_dags(stack.settings))
     settings = stack.ensure("airflow")
     with AirflowClient(settings) as client:
-        client.wait_for_dags(DAGS.union(FREQUENT, own_ids), timeout=300)
+        client.wait_for_dags(DAGS | own_ids, timeout=300)
         for dag_id in FREQUENT:
             client.pause(dag_id)
     return settings

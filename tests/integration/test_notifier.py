@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,10 +19,12 @@ from lakehouse.drained import lags
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.settings import Settings
+from tests import waiting
 from tests.conftest import Stack
-from tests.waiting import until
 
 pytestmark = pytest.mark.stack
+
+until = partial(waiting.until, seconds=45)
 
 START = 1_709_280_000_000
 
