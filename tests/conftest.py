@@ -84,15 +84,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileS
     return _OneAirflow(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-def _has_airflow(item: pytest.Item | None) -> bool:
-    return item is not None and _WITH_AIRFLOW in item.nodeid
+def _has_airflow(item: pytest.Item) -> bool:
+    return _WITH_AIRFLOW in item.nodeid
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """End Airflow after its last test: it takes its share of the machine for as long as it lives."""
+    """End Airflow after its last test: it takes its share of the machine for as long as it lives. After the run's
+    last test all of the stack is down already."""
     stack = item.config.stash.get(STACK, None)
-    if stack is not None and _has_airflow(item) and not _has_airflow(nextitem):
+    if stack is not None and nextitem is not None and _has_airflow(item) and not _has_airflow(nextitem):
         stack.stop("airflow")
 
 
