@@ -72,7 +72,8 @@ Recomputes the rows that the events of a time range affect, from all their event
    of. It runs in the pool `replay`, on few cores, and pauses while live streams fall behind.
 4. **diff** compares them with what is there: the button *Diff* shows the report.
 5. **swap** hands them to the tables' owner, which puts them in place in one commit per table and refreshes what arrived
-   since. It waits where the owner is stopped. Marts are published by day, as `backfill_marts` does.
+   since. It waits where the owner is stopped. An owner that runs other code than the installed one, as the plan then
+   says, goes on with this. Marts are published by day, as `backfill_marts` does.
 6. **record** notes it in `ops.replays`.
 
 Marking a task failed, or the run, stops the work for real and leaves the tables as they were. To take a replay back
@@ -143,7 +144,8 @@ with DAG(
     doc_md="""
 ### Undo a replay
 
-Brings back the rows that a replay replaced, as they were before it; what has arrived since is refreshed into them.
+Brings back the rows that a replay replaced, as they were before it, and the code of their owner if the swap had changed
+it; what has arrived since is refreshed into them.
 Refused where the versions before are no longer kept (7 days), and where a later replay has written the same rows.
 """,
 ):

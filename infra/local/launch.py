@@ -52,6 +52,8 @@ def main() -> None:
     # setproctitle, as Airflow uses it, writes over the environment that `marked` reads.
     os.environ["SPT_NOENV"] = "1"
     os.chdir(spec["directory"])
+    # Of a job, a link: whatever it leads to later, what has started, and its children, stay with this code.
+    os.environ["PYTHONPATH"] = os.getcwd()
     os.execvp(spec["command"][0], spec["command"])  # noqa: S606
 
 

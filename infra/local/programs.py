@@ -12,6 +12,7 @@ from infra.local.credentials import write_private
 from infra.local.java import java_home
 from infra.local.service import Service
 from jobs.catalog import JOBS
+from lakehouse.runtime.code_in_force import place
 from lakehouse.runtime.spec import Engine, Restart
 from lakehouse.runtime.supervisor import job_program, run_directory
 from lakehouse.settings import ROOT, Settings
@@ -30,6 +31,8 @@ class Program:
     stop_seconds: int
     restart: str
     """``true``: whenever it ends; ``unexpected``: unless it ends with status 0; ``false``."""
+    directory: Path = ROOT
+    """Where it is started, and where its code lies."""
 
 
 def of_service(settings: Settings, service: Service) -> Program:
@@ -58,6 +61,7 @@ def job_programs(settings: Settings) -> list[Program]:
             stop_seconds=JOB_STOP_SECONDS,
             # A job that ends by itself with status 0 was no longer wanted.
             restart="unexpected" if job.restart is Restart.ALWAYS else "false",
+            directory=place(settings, job.name),
         )
         for job in JOBS.values()
         if job.engine is Engine.PROCESS
@@ -96,7 +100,7 @@ def write_spec(settings: Settings, program: Program) -> None:
         "marker": marker(settings, program.name),
         "command": program.command,
         "environment": program.environment,
-        "directory": str(ROOT),
+        "directory": str(program.directory),
     }
     write_private(spec_path(settings, program.name), json.dumps(spec, indent=1))
 

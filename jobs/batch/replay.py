@@ -26,20 +26,22 @@ from jobs.rust_engines.sources import Pinned
 from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import DeltaTables
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import TableError, open_table, scan, scan_opened
 from lakehouse.delta.describe import commits, versions_read
 from lakehouse.delta.write import Once, append_ops
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.replay import diff, report, store
-from lakehouse.replay.change_set import ChangeSet, Part
+from lakehouse.replay.change_set import ChangeSet, Code, Part
 from lakehouse.replay.offsets import EARLY, missing_from_bronze
 from lakehouse.replay.plan import Plan, contracts_of
 from lakehouse.replay.request import SILVER, TOPIC_OF, Engine
 from lakehouse.replay.staging import Staging, delete_staged, open_staged, prefix
 from lakehouse.replay.steps import STEPS, UNDO
 from lakehouse.replay.store import Kind, Replay, ReplayError, State
+from lakehouse.replay.words import describe
+from lakehouse.runtime.code_in_force import CodeError, code_version, provide, running
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -71,6 +73,8 @@ def recompute(settings: Settings, number: int) -> None:
         return
     began = time.monotonic()
     plan, request = replay.plan, replay.plan.request
+    if (installed := code_version()) != plan.code_version:
+        raise ReplayError(f"it was planned with code {plan.code_version}, and {installed} is installed: plan it again")
     names = [*request.targets, *(SILVER[topic] for topic in request.topics)]
     names = with_needs(names) if request.engine is Engine.SPARK else recomputation.with_needs(names)
     looked_at = datetime.now(UTC)
@@ -213,9 +217,12 @@ def _diff(settings: Settings, replay: Replay, name: str, days: Sequence[date]) -
 
 
 def swap(settings: Settings, number: int) -> None:
-    """Hands the rows to the owner of the tables, and waits until it has swapped them in; publishes marts.
+    """Hands the rows to the owner of the tables, and waits until it has swapped them in; publishes marts. An owner that
+    runs other code than the rows were computed with goes on with theirs.
 
-    Raises ReplayError: the owner refused, and why.
+    Raises:
+        ReplayError: the owner refused, and why.
+        CodeError: the code of the rows can't be found any more.
     """
     replay = store.get(settings, number)
     _require(replay, State.COMPARED, State.SWAPPING, State.DONE)
@@ -237,7 +244,8 @@ def swap(settings: Settings, number: int) -> None:
     streamed, marts = _by_owner(parts)
     result = {"versions": {}, "after": {}, "silver": silver}
     if streamed:
-        result = _apply(settings, number, Kind.SWAP, streamed, silver, parse_offsets(recomputed["bounds"]))
+        code = _code(settings, replay.plan.code_version) if replay.plan.changes_code else None
+        result = _apply(settings, number, Kind.SWAP, streamed, silver, parse_offsets(recomputed["bounds"]), code)
     for part in marts:
         sources = {source: pinned[source] for source in MARTS[part.table].reads}
         read = dict.fromkeys(part.days, sources)
@@ -270,10 +278,12 @@ def _publish(settings: Settings, replay: Replay, part: Part, looked_at: datetime
 
 def undo(settings: Settings, number: int) -> None:
     """Brings back the rows that a replay replaced, as they were; what has come since is refreshed into them. A mart's
-    day that was published anew since stays.
+    day that was published anew since stays. The code that the swap put in force goes with its rows, unless the owner
+    was upgraded since.
 
     Raises:
         ReplayError: it was not swapped in, or the versions before are no longer kept.
+        CodeError: the code before can't be put in force, and how to do it by hand.
     """
     replay = store.get(settings, number)
     _require(replay, State.DONE, State.UNDOING)
@@ -289,6 +299,9 @@ def undo(settings: Settings, number: int) -> None:
             raise ReplayError(
                 f"the rows of {name} before replay {number} are no longer kept (7 days are): {gone}"
             ) from gone
+    plan, code = replay.plan, None
+    if plan.code_before and plan.changes_code and running(settings, SPARK_INGEST) == plan.code_version:
+        code = _code(settings, plan.code_before)
     store.advance(settings, number, (State.DONE, State.UNDOING), State.UNDOING)
     handed = store.handed(settings, number, Kind.SWAP)
     swapped = ChangeSet.from_json(handed.content).parts if handed else ()
@@ -301,7 +314,7 @@ def undo(settings: Settings, number: int) -> None:
     result: dict[str, Any] = {}
     if swapped:
         parts = tuple(_as_it_was(settings, part.table, part.days, before) for part in swapped)
-        result = _apply(settings, number, Kind.UNDO, parts, silver, bounds)
+        result = _apply(settings, number, Kind.UNDO, parts, silver, bounds, code)
     for touched in replay.plan.touched:
         if touched.table in MARTS:
             part = _as_it_was(settings, touched.table, touched.days, before)
@@ -341,6 +354,8 @@ def record(settings: Settings, number: int) -> None:
                 "requested_by": replay.requested_by,
                 "approved_by": replay.approved_by,
                 "code_version": replay.plan.code_version,
+                "code_before": replay.plan.code_before,
+                "plan": describe(replay),
                 "clock": str(request.clock),
                 "engine": str(request.engine),
                 "range_start": request.start,
@@ -448,12 +463,17 @@ def _apply(
     parts: tuple[Part, ...],
     silver: dict[str, int],
     bounds: dict[str, dict[int, int]],
+    code: Code | None,
 ) -> dict[str, Any]:
     """Hands a change set to the owner of its tables; returns what it says once it has applied it."""
     label = _label(number) if kind is Kind.SWAP else f"undo of {_label(number)}"
-    change = ChangeSet(label, parts, silver, bounds, contracts_of(part.table for part in parts))
+    change = ChangeSet(label, parts, silver, bounds, contracts_of(part.table for part in parts), code)
     store.hand_over(settings, number, kind, change.to_json())
     return _await(settings, number, kind)
+
+
+def _code(settings: Settings, version: str) -> Code:
+    return Code(version, str(provide(settings, version)))
 
 
 def _await(settings: Settings, number: int, kind: Kind) -> dict[str, Any]:
@@ -512,7 +532,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work(settings: Settings) -> None:
         CARRY_OUT[arguments.step](settings, arguments.replay)
 
-    return exit_status(log, work, ReplayError, ReadError)
+    return exit_status(log, work, ReplayError, ReadError, CodeError)
 
 
 if __name__ == "__main__":

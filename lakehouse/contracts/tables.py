@@ -529,6 +529,8 @@ _DECLARED: Final = (
             Column("events", Type.LONG),
             Column("seconds", Type.DOUBLE),
             Column("engine", Type.STRING, nullable=True),
+            Column("code_before", Type.STRING, nullable=True),
+            Column("plan", Type.STRING, nullable=True),
         ),
         ("replay", "table"),
         insert_only=True,

@@ -18,11 +18,20 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """As `lakehouse.runtime.code_in_force` names versions, and the directory that holds this one."""
+
+    version: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeSet:
     """`label`: what the commits say of themselves, and why. `silver`: the versions that the rows were computed from;
     what silver has gained since is refreshed after the swap. `bounds`: by topic and partition, the highest offset of
     the scope's days in that silver; rows of silver beyond them are younger than the replay, and stay. `contracts`: as
-    `lakehouse.replay.plan.contracts_of`.
+    `lakehouse.replay.plan.contracts_of`. `code`: with which its owner is to swap it in and to go on, and where that
+    lies; None: with what it runs.
     """
 
     label: str
@@ -30,6 +39,7 @@ class ChangeSet:
     silver: dict[str, int]
     bounds: dict[str, dict[int, int]]
     contracts: str
+    code: Code | None = None
 
     def to_json(self) -> dict[str, Any]:
         dumped: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")

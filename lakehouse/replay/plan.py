@@ -1,25 +1,22 @@
 """What a replay would touch: computed from bronze and from Kafka's offsets, before anything is written."""
 
 import hashlib
-import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 from deltalake import DeltaTable
 
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import TableMissingError, open_table, scan, scan_opened
 from lakehouse.replay.affected import Affected, Touched
 from lakehouse.replay.offsets import EARLY, Offsets, Source, find_offsets
-from lakehouse.replay.request import SILVER, Clock, Request, RequestError
+from lakehouse.replay.request import MARTS, SILVER, Clock, Request, RequestError
+from lakehouse.runtime.code_in_force import code_version, running
 from lakehouse.settings import Settings
 
 UNDO_DAYS: Final = 7
@@ -33,6 +30,8 @@ class Plan:
     silver that the recomputation reads. `estimated_seconds`: from the rate of earlier replays; None before the first.
     `bronze`: the versions of bronze that the plan was made from, by topic.
     `contracts` and `code_version` name what the plan was made with: a swap under other contracts is refused.
+    `code_before`: what the owner of the stream's tables runs (None: it never said). If it is another code, the swap
+    puts `code_version` in force, and an undo puts this one back.
     """
 
     request: Request
@@ -47,6 +46,13 @@ class Plan:
     reads: int
     estimated_seconds: float | None
     bronze: dict[str, int] = field(default_factory=dict)
+    code_before: str | None = None
+
+    @property
+    def changes_code(self) -> bool:
+        """Whether a swap lets the owner go on with other code."""
+        streamed = any(touched.table not in MARTS for touched in self.touched)
+        return streamed and self.code_before not in (None, self.code_version)
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -107,21 +113,8 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
         reads,
         reads / rate if rate else None,
         {topic: int(opened.version()) for topic, opened in bronze.items()},
+        running(settings, SPARK_INGEST),
     )
-
-
-def code_version() -> str:
-    """The commit that this code is, where it lies in a repository; else the package's version; of a mere copy, that
-    nobody knows."""
-    here = Path(__file__).resolve().parent
-    with suppress(FileNotFoundError):
-        git = ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"]
-        if commit := subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip():
-            return commit
-    try:
-        return package_version("kappa-lakehouse")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def contracts_of(names: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ def describe(replay: Replay) -> str:
         f"- In the range: {events}; {sum(plan.users.values()):,} users.",
         f"- To recompute {days}, {plan.reads:,} events are read; estimate: {took}.",
         f"- {_where(plan)}",
+        *_code(plan),
         f"- Undo reaches until {plan.undo_reaches(datetime.now(UTC)):%Y-%m-%d} if it is swapped in today.",
         "",
         "| table | affected rows | days rewritten | files | bytes |",
@@ -31,6 +32,15 @@ def describe(replay: Replay) -> str:
         *_offsets(plan),
     ]
     return "\n".join(lines)
+
+
+def _code(plan: Plan) -> list[str]:
+    if not plan.changes_code:
+        return []
+    return [
+        f"- The stream runs code {plan.code_before}: the swap starts it again with {plan.code_version}, and an undo "
+        f"with {plan.code_before}."
+    ]
 
 
 def _where(plan: Plan) -> str:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from lakehouse.runtime.code_in_force import in_force
 from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.supervisor import ProgramState, Supervisor, SupervisorDownError, UnknownProgramError, job_program
@@ -42,16 +43,18 @@ class ProcessAdapter:
     """Starts and stops `job-NAME` programs; their restart after a crash is the supervisor's work."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._supervisor = Supervisor(settings)
         self._logs = settings.home / "logs"
 
     def status(self, job: JobSpec) -> JobStatus:
         program = self._program(job)
         ended = f"exit status {program.exit_status}" if program.state == "EXITED" else ""
+        code = f"code {version}" if (version := in_force(self._settings, job.name)) else ""
         return JobStatus(
             STATES[program.state],
             handle=str(program.pid) if program.pid else None,
-            detail="; ".join(filter(None, (program.spawn_error or ended, self._complaint(program)))),
+            detail="; ".join(filter(None, (program.spawn_error or ended, self._complaint(program), code))),
             since_ms=program.started_at * 1000 if program.running else None,
             restarts=restarts(_tail(self._logs / "supervisor.log", _SUPERVISOR_TAIL_BYTES), program.name),
         )

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from lakehouse.delta import open_table, table_exists
+from lakehouse.runtime.code_in_force import put_in_force
 from lakehouse.runtime.process import ProcessAdapter
 from lakehouse.runtime.reconcile import adapter
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.wanted import Wanted, job_lock, migrate, set_wanted
-from lakehouse.settings import Settings
+from lakehouse.settings import ROOT, Settings
 from lakehouse.spark_checkpoints import (
     begin_checkpoint,
     current_checkpoint,
@@ -54,6 +55,7 @@ def upgrade(settings: Settings, job: JobSpec, by: str, *, new_checkpoint: bool =
         driver = adapter(settings, job)
         if isinstance(driver, ProcessAdapter):
             came_from = _restart_at(settings, job, driver) if new_checkpoint else _stopped(job, driver)
+            put_in_force(settings, job.name, ROOT)
         else:
             came_from = driver.stop(job, savepoint=True) or "its newest checkpoint"
         set_wanted(settings, job.name, Wanted.RUNNING, by)

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS runtime.submissions (
     lease_until timestamptz NOT NULL,
     PRIMARY KEY (work, try)
 );
+ALTER TABLE runtime.jobs ADD COLUMN IF NOT EXISTS code text;
 """
 """Repeatable; the lock is there because two CREATE IF NOT EXISTS at once may collide."""
 

@@ -1,21 +1,32 @@
-"""Jobs replaced by the version on disk while events flow: nothing lost, nothing doubled, by the ledger."""
+"""Jobs replaced by another version of their code while events flow: nothing lost, nothing doubled, by the ledger."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from infra.faults.journal import Journal
 from jobs.catalog import JOBS
 from lakehouse.compare import compare
 from lakehouse.contracts.tables import INGEST_TRANSACTIONS, SPARK_INGEST
+from lakehouse.delta import scan
 from lakehouse.drained import wait_until_drained
 from lakehouse.flink_rest import latest_checkpoints
+from lakehouse.generator.traffic import ShopDay
 from lakehouse.ledger import audit
+from lakehouse.produce import send_day
+from lakehouse.replay import store
+from lakehouse.runtime import code_in_force
 from lakehouse.runtime.reconcile import start, stop, view
 from lakehouse.runtime.upgrade import UpgradeError, upgrade
-from lakehouse.settings import Settings
+from lakehouse.settings import ROOT, Settings
 from lakehouse.spark_checkpoints import current_checkpoint, last_spark_batch
 from tests.faults.killing import PATIENCE_SECONDS, flowing
 from tests.faults.test_kill_spark import TABLES
@@ -27,6 +38,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.stack, pytest.mark.kill, pytest.mark.timeout(2400)]
 
 DAY = date(2026, 3, 12)
+REPLAYED = DAY + timedelta(days=3)
+WINDOWS = "gold.product_metrics_5m"
+RULE = Path("jobs/streaming/spark/metrics/product_metrics_5m.py")
 SPARK, FLINK = JOBS[SPARK_INGEST], JOBS[INGEST_TRANSACTIONS]
 
 
@@ -76,3 +90,69 @@ def test_a_job_that_keeps_what_it_has_seen_in_its_checkpoint_gets_no_new_one(set
     with pytest.raises(UpgradeError, match=f"{FLINK.name} keeps in its checkpoint"):
         upgrade(settings, FLINK, "test", new_checkpoint=True)
     assert view(settings, FLINK).actual.handle == running
+
+
+class Checkout:
+    """A checkout of its own, in which a rule can be changed."""
+
+    def __init__(self, settings: Settings, root: Path) -> None:
+        self._settings, self.root = settings, root
+        for name in ("cli", "infra", "jobs", "lakehouse", "quality", "requirements"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "target"))
+        self._git("init", "--quiet")
+        self.first = self.commit("as it is")
+
+    def commit(self, why: str) -> str:
+        self._git("add", "--all")
+        self._git("-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "-m", why)
+        return code_in_force.code_version(self.root)
+
+    def lakehouse(self, *words: str) -> None:
+        environment = os.environ | {"PYTHONPATH": str(self.root)}
+        subprocess.run([sys.executable, "-m", "cli", *words], cwd=self.root, env=environment, check=True)
+
+    def _git(self, *words: str) -> None:
+        subprocess.run(["git", *words], cwd=self.root, check=True)
+
+
+def revenue(settings: Settings) -> int:
+    return int(scan(settings, WINDOWS, dates=(REPLAYED, REPLAYED)).select(pl.sum("revenue_cents")).collect().item())
+
+
+def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_rows_and_code_back(
+    settings: Settings, seed: int, tmp_path: Path
+) -> None:
+    checkout = Checkout(settings, tmp_path / "checkout")
+    checkout.lakehouse("job", "upgrade", SPARK.name)
+    send_day(settings, ShopDay(REPLAYED, 300, 60, seed, transactions=20))
+    wait_until_drained(settings, PATIENCE_SECONDS, live=False)
+    right = revenue(settings)
+
+    rule = checkout.root / RULE
+    rule.write_text(rule.read_text().replace("sum(amount_cents) AS revenue", "2 * sum(amount_cents) AS revenue"))
+    changed = checkout.commit("count revenue twice")
+    checkout.lakehouse("replay", "plan", "--from", f"{REPLAYED}", "--to", f"{REPLAYED + timedelta(days=1)}")
+    replay = store.newest_first(settings)[0]
+    assert (replay.plan.code_before, replay.plan.code_version) == (checkout.first, changed)
+    checkout.lakehouse("replay", "run", str(replay.id))
+    assert code_in_force.running(settings, SPARK.name) == changed
+    assert revenue(settings) == 2 * right
+    # What the stream makes of later events is made by the same rule.
+    send_day(settings, ShopDay(REPLAYED, 100, 60, seed + 1))
+    wait_until_drained(settings, PATIENCE_SECONDS, live=False)
+    [windows] = compare(settings, [WINDOWS]).tables
+    assert not windows.equal
+    with_later = revenue(settings)
+    assert with_later > 2 * right
+
+    checkout.lakehouse("replay", "undo", str(replay.id))
+    assert code_in_force.running(settings, SPARK.name) == checkout.first
+    assert f"code {checkout.first}" in view(settings, SPARK).actual.detail
+    assert 2 * revenue(settings) == with_later
+    send_day(settings, ShopDay(REPLAYED, 100, 60, seed + 2))
+    ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False)
+    comparison = compare(settings, TABLES, ends)
+    assert [t for t in comparison.tables if not t.equal] == []
+
+    upgrade(settings, SPARK, "test")
+    assert code_in_force.in_force(settings, SPARK.name) is None

@@ -5,11 +5,13 @@ after a micro-batch. Both read fixed versions and add to nothing: an owner that 
 """
 
 import logging
+import os
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from time import sleep
 from typing import Any, Final
 
@@ -30,9 +32,10 @@ from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import versions_read
 from lakehouse.replay import store
-from lakehouse.replay.change_set import ChangeSet, Part
+from lakehouse.replay.change_set import ChangeSet, Code, Part
 from lakehouse.replay.plan import contracts_of
 from lakehouse.replay.request import TOPIC_OF
+from lakehouse.runtime.code_in_force import put_in_force
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -41,16 +44,21 @@ POLL_SECONDS: Final = 2.0
 ATTEMPTS: Final = 3
 """How often a change set is tried before it is refused: one that always fails would stop the streams."""
 
+OTHER_CODE_STATUS: Final = 75
+"""Not 0, after which the supervisor starts nothing again."""
+
 log = logging.getLogger(SPARK_INGEST)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeSets:
-    """`alone` is entered while tables are written, so that no micro-batch is under way."""
+    """`alone` is entered while tables are written, so that no micro-batch is under way. `code`: what this process was
+    started with, whatever lies there now."""
 
     spark: SparkSession
     settings: Settings
     alone: AbstractContextManager[object]
+    code: str
 
     def follow(self) -> None:
         """Takes change sets as they come, in a thread that ends with the process."""
@@ -92,6 +100,8 @@ class ChangeSets:
             )  # fmt: skip
             return True
         change = ChangeSet.from_json(handed.content)
+        if change.code and change.code.version != self.code:
+            self._go_on_with(change.code)
         if contracts_of(part.table for part in change.parts) != change.contracts:
             error = "the contracts of its tables have changed since it was computed: plan the replay again"
             store.settle(self.settings, handed.replay, handed.kind, None, error)
@@ -104,6 +114,17 @@ class ChangeSets:
             return True
         Application(tables, change, handed).run()
         return True
+
+    def _go_on_with(self, code: Code) -> None:
+        """Ends this process so that the supervisor starts it again, with other code; the change set waits for that.
+
+        By the owner, between two batches, and only once a change set is taken: one that is cancelled before leaves the
+        code as it is.
+        """
+        put_in_force(self.settings, SPARK_INGEST, Path(code.path))
+        log.info("goes on with code %s, for a change set", code.version)
+        logging.shutdown()
+        os._exit(OTHER_CODE_STATUS)
 
 
 @dataclass(frozen=True, slots=True)

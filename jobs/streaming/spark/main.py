@@ -15,6 +15,7 @@ from jobs.streaming.spark.pipeline import Pipeline
 from jobs.streaming.spark.query import run_query, serve
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import create_table
+from lakehouse.runtime.code_in_force import note_running
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import current_checkpoint
 
@@ -24,9 +25,10 @@ def run(settings: Settings) -> int:
     # Before anything else: columns that contracts have gained are added here, and what doesn't fit ends the driver.
     for name in JOBS[SPARK_INGEST].writes:
         create_table(settings, name)
+    code = note_running(settings, SPARK_INGEST)
     spark = build_session(settings, settings.prefixed(SPARK_INGEST), ui=True)
     alone = threading.Lock()
-    ChangeSets(spark, settings, alone).follow()
+    ChangeSets(spark, settings, alone, code).follow()
     stream = kafka_stream(spark, settings, current_checkpoint(settings, SPARK_INGEST).start)
     return run_query(settings, SPARK_INGEST, stream, lambda app_id: Pipeline(settings, app_id, alone).handle)
 
