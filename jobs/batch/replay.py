@@ -27,15 +27,15 @@ from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import DeltaTables
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import SPARK_INGEST, table
-from lakehouse.delta import TableError, open_table, scan, scan_opened
+from lakehouse.delta import TableError, VersionMissingError, open_table, scan, scan_opened
 from lakehouse.delta.describe import commits, versions_read
 from lakehouse.delta.write import Once, append_ops
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.replay import diff, report, store
-from lakehouse.replay.change_set import ChangeSet, Code, Part
+from lakehouse.replay.change_set import ChangeSet, Code, Part, contracts_of
 from lakehouse.replay.offsets import EARLY, missing_from_bronze
-from lakehouse.replay.plan import Plan, contracts_of
+from lakehouse.replay.plan import Plan
 from lakehouse.replay.request import SILVER, TOPIC_OF, Engine
 from lakehouse.replay.staging import Staging, delete_staged, open_staged, prefix
 from lakehouse.replay.steps import STEPS, UNDO
@@ -73,8 +73,7 @@ def recompute(settings: Settings, number: int) -> None:
         return
     began = time.monotonic()
     plan, request = replay.plan, replay.plan.request
-    if (installed := code_version()) != plan.code_version:
-        raise ReplayError(f"it was planned with code {plan.code_version}, and {installed} is installed: plan it again")
+    _require_planned_code(plan)
     names = [*request.targets, *(SILVER[topic] for topic in request.topics)]
     names = with_needs(names) if request.engine is Engine.SPARK else recomputation.with_needs(names)
     looked_at = datetime.now(UTC)
@@ -228,6 +227,7 @@ def swap(settings: Settings, number: int) -> None:
     _require(replay, State.COMPARED, State.SWAPPING, State.DONE)
     recomputed = _recomputed(replay)
     if replay.state is State.COMPARED:
+        _require_planned_code(replay.plan)
         replay = store.advance(settings, number, (State.COMPARED,), State.SWAPPING)
     if replay.state is State.DONE:
         return
@@ -292,9 +292,10 @@ def undo(settings: Settings, number: int) -> None:
     if replay.outcome is None:
         raise ReplayError(f"replay {number} was not swapped in")
     before, silver = replay.outcome["versions"], replay.outcome["silver"]
+    days = replay.plan.days
     for name, version in before.items():
         try:
-            open_table(settings, name, version)
+            _require_kept(settings, name, version, days)
         except TableError as gone:
             raise ReplayError(
                 f"the rows of {name} before replay {number} are no longer kept (7 days are): {gone}"
@@ -305,11 +306,11 @@ def undo(settings: Settings, number: int) -> None:
     store.advance(settings, number, (State.DONE, State.UNDOING), State.UNDOING)
     handed = store.handed(settings, number, Kind.SWAP)
     swapped = ChangeSet.from_json(handed.content).parts if handed else ()
-    days = {part.table: part.days for part in swapped}
+    repaired = {part.table: part.days for part in swapped}
     bounds = {
-        topic: _bounds(settings, name, silver[name], days[name][0], days[name][-1])
+        topic: _bounds(settings, name, silver[name], repaired[name][0], repaired[name][-1])
         for topic, name in SILVER.items()
-        if name in days
+        if name in repaired
     }
     result: dict[str, Any] = {}
     if swapped:
@@ -323,6 +324,18 @@ def undo(settings: Settings, number: int) -> None:
             read = {day: _read_then(settings, part, day) for day in part.days}
             result[part.table] = _publish(settings, replay, part, looked_at, f"undo of {_label(number)}", read)
     store.advance(settings, number, (State.UNDOING,), State.UNDONE, undone=result)
+
+
+def _require_kept(settings: Settings, name: str, version: int, days: Sequence[date]) -> None:
+    """Raises TableError unless a version can still be read: the log may outlive the files that it names."""
+    rows = scan(settings, name, version=version)
+    if table(name).partition_by:
+        rows = rows.filter(pl.col("event_date").is_in(list(days)))
+    try:
+        rows.select(pl.col(table(name).key[0]).n_unique()).collect()
+    except OSError as error:
+        newest = int(open_table(settings, name).version())
+        raise VersionMissingError(name, version, newest, "files of it were removed") from error
 
 
 def _as_it_was(settings: Settings, name: str, days: Sequence[date], versions: Mapping[str, int]) -> Part:
@@ -397,6 +410,13 @@ def _require(replay: Replay, *states: State) -> None:
     if replay.state not in states:
         why = f": {replay.error}" if replay.error else ""
         raise ReplayError(f"replay {replay.id} is {replay.state}, not {' or '.join(states)}{why}")
+
+
+def _require_planned_code(plan: Plan) -> None:
+    if (installed := code_version()) != plan.code_version:
+        raise ReplayError(
+            f"it was planned with code {plan.code_version}, and {installed} is installed: cancel it, and plan it again"
+        )
 
 
 def _written_since(settings: Settings, replay: Replay) -> Replay | None:

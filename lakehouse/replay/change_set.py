@@ -1,10 +1,14 @@
 """What a replay hands to the owner of its tables."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
 from pydantic import TypeAdapter
+
+from lakehouse.contracts.tables import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class ChangeSet:
     """`label`: what the commits say of themselves, and why. `silver`: the versions that the rows were computed from;
     what silver has gained since is refreshed after the swap. `bounds`: by topic and partition, the highest offset of
     the scope's days in that silver; rows of silver beyond them are younger than the replay, and stay. `contracts`: as
-    `lakehouse.replay.plan.contracts_of`. `code`: with which its owner is to swap it in and to go on, and where that
+    `contracts_of`. `code`: with which its owner is to swap it in and to go on, and where that
     lies; None: with what it runs.
     """
 
@@ -51,3 +55,8 @@ class ChangeSet:
 
 
 _ADAPTER: Final = TypeAdapter(ChangeSet)
+
+
+def contracts_of(names: Iterable[str]) -> str:
+    """Names the columns that tables have by their contracts today."""
+    return hashlib.sha256(repr([(name, table(name).columns) for name in sorted(names)]).encode()).hexdigest()[:16]

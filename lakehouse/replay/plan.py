@@ -1,7 +1,6 @@
 """What a replay would touch: computed from bronze and from Kafka's offsets, before anything is written."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -29,7 +28,7 @@ class Plan:
     """`events` and `users` by topic: in the range; `event_days`: the days on which they happened. `reads`: events of
     silver that the recomputation reads. `estimated_seconds`: from the rate of earlier replays; None before the first.
     `bronze`: the versions of bronze that the plan was made from, by topic.
-    `contracts` and `code_version` name what the plan was made with: a swap under other contracts is refused.
+    `code_version`: what the plan was made with, and all of it is to be done with.
     `code_before`: what the owner of the stream's tables runs (None: it never said). If it is another code, the swap
     puts `code_version` in force, and an undo puts this one back.
     """
@@ -37,7 +36,6 @@ class Plan:
     request: Request
     made_at: datetime
     code_version: str
-    contracts: str
     events: dict[str, int]
     users: dict[str, int]
     event_days: tuple[date, ...]
@@ -104,7 +102,6 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
         request,
         datetime.now(UTC),
         code_version(),
-        contracts_of(request.targets),
         {topic: events.height for topic, events in chosen.items()},
         {topic: events["user_id"].n_unique() for topic, events in chosen.items()},
         tuple(event_days),
@@ -115,11 +112,6 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
         {topic: int(opened.version()) for topic, opened in bronze.items()},
         running(settings, SPARK_INGEST),
     )
-
-
-def contracts_of(names: Iterable[str]) -> str:
-    """Names the columns that tables have by their contracts today."""
-    return hashlib.sha256(repr([(name, table(name).columns) for name in sorted(names)]).encode()).hexdigest()[:16]
 
 
 def _bronze(settings: Settings, request: Request) -> dict[str, DeltaTable]:

@@ -128,10 +128,17 @@ def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_
     wait_until_drained(settings, PATIENCE_SECONDS, live=False)
     right = revenue(settings)
 
+    days = ("--from", f"{REPLAYED}", "--to", f"{REPLAYED + timedelta(days=1)}")
+    checkout.lakehouse("replay", "plan", *days)
+    planned = store.newest_first(settings)[0]
+    assert not planned.plan.changes_code
     rule = checkout.root / RULE
     rule.write_text(rule.read_text().replace("sum(amount_cents) AS revenue", "2 * sum(amount_cents) AS revenue"))
     changed = checkout.commit("count revenue twice")
-    checkout.lakehouse("replay", "plan", "--from", f"{REPLAYED}", "--to", f"{REPLAYED + timedelta(days=1)}")
+    with pytest.raises(subprocess.CalledProcessError):
+        checkout.lakehouse("replay", "run", str(planned.id))  # its plan, and its contracts, are of other code
+    checkout.lakehouse("replay", "cancel", str(planned.id))
+    checkout.lakehouse("replay", "plan", *days)
     replay = store.newest_first(settings)[0]
     assert (replay.plan.code_before, replay.plan.code_version) == (checkout.first, changed)
     checkout.lakehouse("replay", "run", str(replay.id))

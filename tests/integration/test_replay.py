@@ -259,6 +259,25 @@ def test_marts_are_replayed_by_datafusion_and_an_undo_leaves_what_was_published_
     assert (scan(tenant, "ops.replays").filter(replay=replay.id).collect()["engine"] == "datafusion").all()
 
 
+def test_an_undo_past_what_is_kept_is_refused_and_leaves_the_rows(tenant: Settings) -> None:
+    damage(tenant, MART, lambda rows: rows[1:])
+    days = (datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC), datetime(NEXT.year, NEXT.month, NEXT.day, tzinfo=UTC))
+    request = Request.checked(*days, datetime.now(UTC), targets=[MART], engine=Engine.DATAFUSION)
+    replay = approve_and_run(tenant, request)
+    assert differing(replay) == {MART}
+    replayed, mart = rows_of_day(tenant, MART), open_table(tenant, MART)
+    mart.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    undoing = subprocess.run(
+        [sys.executable, "-m", "cli", "replay", "undo", str(replay.id)], cwd=ROOT, text=True, capture_output=True,
+        env=os.environ | {"LAKEHOUSE_NAMESPACE": tenant.namespace}, check=False,
+    )  # fmt: skip
+    assert undoing.returncode == 1
+    assert f"the rows of {MART} before replay {replay.id} are no longer kept" in undoing.stderr
+    assert store.get(tenant, replay.id).state is State.DONE
+    assert rows_of_day(tenant, MART).equals(replayed)
+    assert open_table(tenant, MART).version() == mart.version()
+
+
 def test_a_time_without_events_is_refused_with_where_there_are_some(tenant: Settings) -> None:
     with pytest.raises(RequestError, match=r"no event lies from 2020-01-01T00:00:00Z .* from 2026-03-0"):
         store.plan_replay(tenant, day_request(date(2020, 1, 1), date(2020, 1, 1)), "test")

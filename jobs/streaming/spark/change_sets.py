@@ -32,8 +32,7 @@ from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import versions_read
 from lakehouse.replay import store
-from lakehouse.replay.change_set import ChangeSet, Code, Part
-from lakehouse.replay.plan import contracts_of
+from lakehouse.replay.change_set import ChangeSet, Code, Part, contracts_of
 from lakehouse.replay.request import TOPIC_OF
 from lakehouse.runtime.code_in_force import put_in_force
 from lakehouse.services import ServiceDownError
