@@ -138,6 +138,9 @@ def _show(views: list[JobView], output: Format) -> None:
         if v.actual.detail:
             style = "yellow" if v.healthy else "red"
             console.print(f"{v.spec.name}: {v.actual.detail}", style=style, markup=False, soft_wrap=True)
+        if v.actual.code:
+            said = f"starts from code {v.actual.code}, not from what is installed: `lakehouse job upgrade` changes that"
+            console.print(f"{v.spec.name}: {said}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _as_json(seen: JobView) -> dict[str, object]:
@@ -156,5 +159,6 @@ def _as_json(seen: JobView) -> dict[str, object]:
         "checkpoint_ms": seen.actual.checkpoint_ms,
         "restored": seen.actual.restored,
         "restarts": seen.actual.restarts,
+        "code": seen.actual.code,
         "healthy": seen.healthy,
     }

@@ -25,7 +25,7 @@ class JobRow:
 
     `lag`: records that it owes. `waiting_seconds`: how long the oldest of these has waited; 0 if it owes none.
     `target_seconds`: within which a record shows in what the job writes. `patience_seconds`: the longest that
-    `waiting_seconds` is while the target is met.
+    `waiting_seconds` is while the target is met. `code`: from which it starts, if that is not the installed one.
     """
 
     job: str
@@ -44,6 +44,7 @@ class JobRow:
     checkpoint_at: datetime | None = None
     lag: int | None = None
     waiting_seconds: float | None = None
+    code: str | None = None
     unknown: tuple[str, ...] = ()
 
     @property
@@ -91,6 +92,7 @@ def job_row(settings: Settings, job: JobSpec, answers: Mapping[str, Any]) -> Job
             "detail": actual.detail,
             "since": _time(actual.since_ms),
             "restarts": actual.restarts,
+            "code": actual.code,
             "checkpoint": actual.checkpoint and actual.checkpoint.rpartition("/")[2],
             "checkpoint_at": _time(actual.checkpoint_ms),
         }

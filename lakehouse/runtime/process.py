@@ -50,13 +50,13 @@ class ProcessAdapter:
     def status(self, job: JobSpec) -> JobStatus:
         program = self._program(job)
         ended = f"exit status {program.exit_status}" if program.state == "EXITED" else ""
-        code = f"code {version}" if (version := in_force(self._settings, job.name)) else ""
         return JobStatus(
             STATES[program.state],
             handle=str(program.pid) if program.pid else None,
-            detail="; ".join(filter(None, (program.spawn_error or ended, self._complaint(program), code))),
+            detail="; ".join(filter(None, (program.spawn_error or ended, self._complaint(program)))),
             since_ms=program.started_at * 1000 if program.running else None,
             restarts=restarts(_tail(self._logs / "supervisor.log", _SUPERVISOR_TAIL_BYTES), program.name),
+            code=in_force(self._settings, job.name),
         )
 
     def _complaint(self, program: ProgramState) -> str:

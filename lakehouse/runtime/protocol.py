@@ -44,6 +44,8 @@ class JobStatus:
     """The checkpoint or savepoint that this run last went on from; None: it began from new state."""
     restarts: int | None = None
     """How often its engine has brought it back since somebody started it; None where it can't tell."""
+    code: str | None = None
+    """The version that it starts from, if that is another than the installed one."""
 
 
 class SubmissionFailedError(RuntimeError):

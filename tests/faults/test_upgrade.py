@@ -160,7 +160,7 @@ def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_
 
     checkout.lakehouse("replay", "undo", str(replay.id))
     assert code_in_force.running(settings, SPARK.name) == checkout.first
-    assert f"code {checkout.first}" in view(settings, SPARK).actual.detail
+    assert view(settings, SPARK).actual.code == checkout.first
     assert doubled(revenue(settings)) == with_later
     send_day(settings, ShopDay(REPLAYED, 0, 60, seed + 2))
     ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False)

@@ -223,6 +223,11 @@ def test_the_page_says_of_a_row_what_is_not_known() -> None:
     assert "never" in page(tables=(clicks(),))
 
 
+def test_the_page_names_the_code_of_a_job_that_starts_from_another_than_the_installed_one() -> None:
+    assert "code 0123456789ab" in page(dashboard(actual=replace(RUNNING, code="0123456789ab")))
+    assert "not what is installed" not in page(dashboard())
+
+
 def test_what_comes_from_outside_is_escaped() -> None:
     broken = dashboard(actual=JobStatus(State.FAILED, detail=EVIL))
     shown = page(broken, replace(broken, unknown=(EVIL,), checkpoint=EVIL), tables=(replace(clicks(), owner=EVIL),))
