@@ -2,8 +2,9 @@
 
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from typing import Annotated, Any, Final
@@ -12,10 +13,10 @@ import polars as pl
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from cli.times import parse_time
-from jobs.rust_engines.publish import MARTS, look_at, publish_day
+from jobs.rust_engines.publish import MARTS, estimate_day, look_at, publish_day
 from lakehouse.explain.explanation import plain
 from lakehouse.settings import load_settings
 from lakehouse.time_travel.causes import SourceCommit
@@ -33,6 +34,20 @@ class EngineName(StrEnum):
     DATAFUSION = "datafusion"
 
 
+Marts = Annotated[
+    list[str] | None, typer.Argument(help=f"{', '.join(_NAMES)}; all without one.", autocompletion=lambda: _NAMES)
+]
+Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="UTC day.")]
+Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day; the same day without it.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        help="From the tables as they were at this time, ISO 8601; UTC unless it says otherwise. History is kept for 7 "
+        "days."
+    ),
+]
+
+
 @app.callback()
 def group() -> None:
     """The daily marts."""
@@ -44,35 +59,60 @@ def group() -> None:
     "lakehouse mart run session_funnel --day 2024-03-01 --as-of 2024-03-02T08:00:00Z"
 )
 def run(
-    marts: Annotated[
-        list[str] | None,
-        typer.Argument(help=f"{', '.join(_NAMES)}; all without one.", autocompletion=lambda: _NAMES),
-    ] = None,
-    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="UTC day.")] = ...,  # type: ignore[assignment]
-    until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day; the same day without it.")
-    ] = None,
+    marts: Marts = None,
+    day: Day = ...,  # type: ignore[assignment]
+    until: Until = None,
     engine: Annotated[EngineName, typer.Option(help="Whose result is published; both must agree.")] = EngineName.POLARS,
-    as_of: Annotated[
-        str | None,
-        typer.Option(
-            help="From the tables as they were at this time, ISO 8601; UTC unless it says otherwise. History is kept "
-            "for 7 days."
-        ),
-    ] = None,
+    as_of: AsOf = None,
 ) -> None:
     """Replace the marts' rows of a day, or of some days, each in one commit. Repeating it changes nothing."""
     settings = load_settings()
     moment = parse_time("--as-of", as_of) if as_of else None
-    last = until or day
-    if last < day:
-        raise typer.BadParameter("--until lies before --day")
-    while day <= last:
+    partitions = [(each, mart) for each in _days(day, until) for mart in marts or list(MARTS)]
+    began = time.monotonic()
+    for number, (each, mart) in enumerate(partitions, 1):
+        done = publish_day(settings, mart, each, engine.value, moment)
+        seconds = ", ".join(f"{name} {spent:.2f} s" for name, spent in done.seconds.items())
+        left = (time.monotonic() - began) / number * (len(partitions) - number)
+        typer.echo(
+            f"{number} of {len(partitions)}: {done.day} {done.mart}: {done.rows:,} rows in version {done.version} "
+            f"({seconds}; equal)" + (f"; about {left:.0f} s left" if number < len(partitions) else "")
+        )
+
+
+@app.command(
+    epilog="Examples: lakehouse mart plan --day 2024-03-01 --until 2024-03-30 | "
+    "lakehouse mart plan region_daily --day 2024-03-01 --as-of 2024-03-02T08:00:00Z"
+)
+def plan(
+    marts: Marts = None,
+    day: Day = ...,  # type: ignore[assignment]
+    until: Until = None,
+    as_of: AsOf = None,
+) -> None:
+    """Show what building a day, or some days, would read, and how long each may take; nothing is computed.
+
+    The time is that of one partition after the other, by the rate of the newest days that were built: at least this
+    long, as commits and, in Airflow, checks and tasks come to it.
+    """
+    settings = load_settings()
+    moment = parse_time("--as-of", as_of) if as_of else None
+    shown = Table("day", "mart", Column("rows to read", justify="right"), Column("seconds", justify="right"), box=None)
+    rows, seconds = 0, 0.0
+    for each in _days(day, until):
         for mart in marts or list(MARTS):
-            done = publish_day(settings, mart, day.date(), engine.value, moment)
-            seconds = ", ".join(f"{name} {spent:.2f} s" for name, spent in done.seconds.items())
-            typer.echo(f"{done.day} {done.mart}: {done.rows:,} rows in version {done.version} ({seconds}; equal)")
-        day += timedelta(days=1)
+            found = estimate_day(settings, mart, each, moment)
+            rows, seconds = rows + found.rows, seconds + (found.seconds or 0)
+            shown.add_row(str(each), mart, f"{found.rows:,}", "?" if found.seconds is None else f"{found.seconds:.2f}")
+    _console.print(shown)
+    _say(f"{rows:,} rows to read, about {seconds:.0f} s, without marts of which no day was built yet")
+
+
+def _days(first: datetime, until: datetime | None) -> list[date]:
+    last = until or first
+    if last < first:
+        raise typer.BadParameter("--until lies before --day")
+    return [first.date() + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 @app.command(

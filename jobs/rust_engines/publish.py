@@ -1,5 +1,6 @@
 """One day of a mart: computed by both engines, compared row for row, published once."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from jobs.rust_engines import product_daily, region_daily, session_funnel
 from jobs.rust_engines.days import whole_day
+from jobs.rust_engines.estimate import Estimate, estimate
 from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
@@ -20,6 +22,8 @@ from lakehouse.settings import Settings
 from lakehouse.time_travel.look import Look, Span
 
 Engine: TypeAlias = Literal["polars", "datafusion"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Publication:
     sources: dict[str, int]
     seconds: dict[str, float]
     """By engine, reading included."""
+    estimate: Estimate
 
 
 def find_mart(name: str) -> Mart:
@@ -112,6 +117,12 @@ def find_mart(name: str) -> Mart:
     if full_name not in MARTS:
         raise UnknownTableError(full_name, MARTS)
     return MARTS[full_name]
+
+
+def estimate_day(settings: Settings, mart: str, day: date, as_of: datetime | None = None) -> Estimate:
+    """What `publish_day` would read and take. Raises what it raises for a mart or a source that is not there."""
+    chosen = find_mart(mart)
+    return estimate(settings, chosen.name, Sources.pin(settings, chosen.reads, as_of), day)
 
 
 def look_at(settings: Settings, mart: str, day: date, as_of: datetime | None = None) -> Look:
@@ -147,11 +158,16 @@ def publish_day(
     looked_at = as_of.at if isinstance(as_of, Pinned) else datetime.now(UTC)
     moment = as_of.as_of if isinstance(as_of, Pinned) else as_of
     sources = Sources.pin(settings, chosen.reads, as_of)
+    expected = estimate(settings, chosen.name, sources, day)
+    log.info("%s of %s: %s", chosen.name, day, expected)
     computed = chosen.compute_by_both(sources, day)
-    rows = computed.rows[engine]
-    said = {"engine": engine, "read_versions": sources.versions} | ({"as_of": moment.isoformat()} if moment else {})
+    rows, seconds = computed.rows[engine], sum(computed.seconds.values())
+    log.info("%s of %s: computed in %.1f s", chosen.name, day, seconds)
+    said: dict[str, Any] = {"engine": engine, "read_versions": sources.versions}
+    said |= {"read_rows": expected.rows, "seconds": round(seconds, 6)}
+    said |= {"as_of": moment.isoformat()} if moment else {}
     version = put_day(settings, chosen.name, day, rows, looked_at, said)
-    return Publication(chosen.name, day, engine, rows.height, version, sources.versions, computed.seconds)
+    return Publication(chosen.name, day, engine, rows.height, version, sources.versions, computed.seconds, expected)
 
 
 def put_day(

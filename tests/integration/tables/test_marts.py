@@ -9,6 +9,7 @@ import pytest
 
 from jobs.rust_engines import MARTS, EnginesDisagreeError, Pinned, publish_day
 from jobs.rust_engines import publish as publishing
+from jobs.rust_engines.publish import estimate_day
 from jobs.rust_engines.sources import Sources
 from lakehouse.contracts.tables import UnknownTableError
 from lakehouse.delta import TableMissingError, VersionMissingError, create_table, open_table
@@ -97,6 +98,19 @@ def test_publishing_again_changes_no_row_and_no_other_day(lake, seed, mart):
     assert stored(lake, mart).equals(before)
 
 
+def test_a_day_s_estimate_is_of_its_rows_by_the_rate_of_the_days_that_were_built(lake, seed):
+    fill(lake, shop(seed), *SOURCES)
+    silver = pl.concat(stored(lake, f"silver.{name}").select("event_date") for name in ("clicks", "purchases"))
+    rows = dict(silver["event_date"].value_counts().iter_rows())
+    first = publish_day(lake, "region_daily", FIRST)
+    assert (first.estimate.rows, first.estimate.seconds) == (rows[FIRST], None)
+    second = estimate_day(lake, "region_daily", SECOND)
+    assert second.rows == rows[SECOND]
+    rate = sum(first.seconds.values()) / rows[FIRST]
+    assert second.seconds == pytest.approx(rate * rows[SECOND], rel=1e-3)
+    assert publish_day(lake, "region_daily", SECOND).estimate == second
+
+
 def test_a_day_whose_rows_are_gone_is_emptied(lake):
     fill(lake, Events.of([click("ana", "10:00"), click("ana", "34:00")]), *SOURCES)
     for day in (FIRST, SECOND):
@@ -115,6 +129,8 @@ def test_the_commit_names_its_day_engine_and_source_versions(lake):
         "day": "2024-03-01",
         "engine": "datafusion",
         "read_versions": published.sources,
+        "read_rows": 1,
+        "seconds": round(sum(published.seconds.values()), 6),
     }
 
 

@@ -144,6 +144,7 @@ def test_a_store_that_is_down_is_one_sentence(shell):
     [
         *(["table", name] for name in ("list", "show", "read", "compact", "vacuum", "restore")),
         ["mart", "run"],
+        ["mart", "plan"],
         ["quality"],
     ],
 )
@@ -168,6 +169,11 @@ def test_restore_tells_how_to_compute_the_table_anew(shell, stack):
 def test_marts_of_some_days(shell, lake):
     said = shell("mart", "run", "--day", "2024-03-01", "--until", "2024-03-02", "--engine", "datafusion")
     assert said.count("equal") == 6
+    assert "5 of 6: 2024-03-02 marts.region_daily" in said
+    planned = shell("mart", "plan", "region_daily", "--day", "2024-03-01", "--until", "2024-03-02")
+    days = stored(lake, "silver.clicks").height + stored(lake, "silver.purchases").height
+    assert planned.count("region_daily") == 2
+    assert f"{days:,} rows to read, about" in planned
     assert stored(lake, "marts.region_daily").equals(expected("marts.region_daily", SHOP))
 
 
