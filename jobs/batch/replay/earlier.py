@@ -1,0 +1,51 @@
+"""What a step finds of the steps before it, and what all steps ask."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from lakehouse.delta import scan
+from lakehouse.replay.plan import Plan
+from lakehouse.replay.store import Replay, ReplayError, State
+from lakehouse.runtime.code_in_force import code_version
+from lakehouse.settings import Settings
+
+Bounds = Mapping[str, Mapping[int, int]]
+"""By topic and partition, the highest offset of an event that counts."""
+
+
+def label_of(number: int) -> str:
+    """What commits of a replay say of themselves."""
+    return f"replay {number}"
+
+
+def what_was_recomputed(replay: Replay) -> dict[str, Any]:
+    """What the step `recompute` has kept. Raises ReplayError: nothing yet."""
+    if replay.recomputed is None:
+        raise ReplayError(f"replay {replay.id} has not recomputed anything yet")
+    return replay.recomputed
+
+
+def require(replay: Replay, *states: State) -> None:
+    """Raises ReplayError unless the replay is in one of `states`."""
+    if replay.state not in states:
+        why = f": {replay.error}" if replay.error else ""
+        raise ReplayError(f"replay {replay.id} is {replay.state}, not {' or '.join(states)}{why}")
+
+
+def require_planned_code(plan: Plan) -> None:
+    """Raises ReplayError if another version was installed since the plan: somebody has approved this one."""
+    if (installed := code_version()) != plan.code_version:
+        raise ReplayError(
+            f"it was planned with code {plan.code_version}, and {installed} is installed: cancel it, and plan it again"
+        )
+
+
+def highest_offsets(settings: Settings, name: str, version: int, first: date, last: date) -> dict[int, int]:
+    """By partition, of a silver table's days at a version."""
+    highest = (
+        scan(settings, name, version=version, dates=(first, last)).group_by("partition").agg(pl.max("offset")).collect()
+    )
+    return dict(highest.iter_rows())

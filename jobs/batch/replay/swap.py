@@ -1,0 +1,129 @@
+"""The step that puts rows in place: by the owner of the tables, and marts by their publisher."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from jobs.batch.rebuild import NEEDS
+from jobs.batch.replay.earlier import label_of, require, require_planned_code, what_was_recomputed
+from jobs.rust_engines.publish import MARTS, put_day
+from lakehouse.delta import open_table, scan_opened
+from lakehouse.kafka.offsets import parse_offsets
+from lakehouse.replay import store
+from lakehouse.replay.change_set import ChangeSet, Code, Part, contracts_of
+from lakehouse.replay.request import SILVER
+from lakehouse.replay.staging import open_staged
+from lakehouse.replay.store import Kind, Replay, ReplayError, State
+from lakehouse.runtime.code_in_force import provide
+from lakehouse.settings import Settings
+
+log = logging.getLogger("replay")
+
+
+Versions = Mapping[date, Mapping[str, int]]
+"""By day and table."""
+
+
+def swap(settings: Settings, number: int) -> None:
+    """Hands the rows to the owner of the tables, and waits until it has swapped them in; publishes marts. An owner that
+    runs other code than the rows were computed with goes on with theirs.
+
+    Raises:
+        ReplayError: the owner refused, and why.
+        CodeError: the code of the rows can't be found any more.
+    """
+    replay = store.get(settings, number)
+    require(replay, State.COMPARED, State.SWAPPING, State.DONE)
+    recomputed = what_was_recomputed(replay)
+    if replay.state is State.COMPARED:
+        require_planned_code(replay.plan)
+        replay = store.advance(settings, number, (State.COMPARED,), State.SWAPPING)
+    if replay.state is State.DONE:
+        return
+    differing = {d["table"] for d in (replay.diff or {})["tables"] if d["added"] or d["removed"] or d["changed"]}
+    repaired = {name: replay.plan.days for name in SILVER.values() if name in differing}
+    days = repaired | {touched.table: touched.days for touched in replay.plan.touched}
+    parts = tuple(
+        Part(name, recomputed["staged"][name]["path"], recomputed["staged"][name]["version"], tuple(days[name]))
+        for name in (*NEEDS, *MARTS)
+        if name in days
+    )
+    pinned = recomputed["pinned"]
+    silver = {name: pinned[name] for name in (*SILVER.values(), "silver.products")}
+    streamed, marts = _by_owner(parts)
+    result = {"versions": {}, "after": {}, "silver": silver}
+    if streamed:
+        code = provided(settings, replay.plan.code_version) if replay.plan.changes_code else None
+        result = apply(settings, number, Kind.SWAP, streamed, silver, parse_offsets(recomputed["bounds"]), code)
+    for part in marts:
+        sources = {source: pinned[source] for source in MARTS[part.table].reads}
+        read = dict.fromkeys(part.days, sources)
+        looked_at = datetime.fromisoformat(recomputed["looked_at"])
+        result["versions"][part.table] = pinned[part.table]
+        result["after"][part.table] = publish(settings, replay, part, looked_at, label_of(number), read)
+    store.advance(settings, number, (State.SWAPPING,), State.DONE, outcome=result)
+
+
+def _by_owner(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Those of the stream's owner, and marts."""
+    return tuple(p for p in parts if p.table not in MARTS), tuple(p for p in parts if p.table in MARTS)
+
+
+def publish(settings: Settings, replay: Replay, part: Part, looked_at: datetime, label: str, read: Versions) -> int:
+    """Puts the rows of a mart in place, a commit per day as its publisher makes them; returns the version after them.
+    `read`: by day, the versions that its rows were computed from.
+
+    Killed in between, it does the rest when it is repeated. A day that was published from a later look than `looked_at`
+    stays: it has what the replay has, and what came since.
+    """
+    rows = scan_opened(settings, part.table, open_staged(settings, part.path, part.version))
+    for day in part.days:
+        said = {"scope": label, "engine": replay.plan.request.engine, "read_versions": read[day]}
+        of_day = rows.filter(pl.col("event_date") == day).collect()
+        version = put_day(settings, part.table, day, of_day, looked_at, said)
+        log.info("%s of %s: version %d", part.table, day, version)
+    return int(open_table(settings, part.table).version())
+
+
+def apply(
+    settings: Settings,
+    number: int,
+    kind: Kind,
+    parts: tuple[Part, ...],
+    silver: dict[str, int],
+    bounds: dict[str, dict[int, int]],
+    code: Code | None,
+) -> dict[str, Any]:
+    """Hands a change set to the owner of its tables; returns what it says once it has applied it."""
+    label = label_of(number) if kind is Kind.SWAP else f"undo of {label_of(number)}"
+    change = ChangeSet(label, parts, silver, bounds, contracts_of(part.table for part in parts), code)
+    store.hand_over(settings, number, kind, change.to_json())
+    return _await(settings, number, kind)
+
+
+def provided(settings: Settings, version: str) -> Code:
+    """A version of the code, where its owner finds it. Raises CodeError."""
+    return Code(version, str(provide(settings, version)))
+
+
+def _await(settings: Settings, number: int, kind: Kind) -> dict[str, Any]:
+    """What the owner says of the change set, once it has done it; with its owner stopped, a change set waits."""
+    told = 0.0
+    while True:
+        handed = store.handed(settings, number, kind)
+        if handed is None or handed.state == "withdrawn":
+            raise ReplayError(f"replay {number} was cancelled")
+        if handed.state == "refused":
+            error = f"the owner of its tables refused replay {number}: {handed.error}"
+            store.advance(settings, number, (State.SWAPPING, State.UNDOING), State.FAILED, error=error)
+            raise ReplayError(error)
+        if handed.state == "applied":
+            return handed.result or {}
+        if time.monotonic() - told > 30:
+            told = time.monotonic()
+            log.info("waiting for the owner of the tables (`lakehouse job status` shows whether it runs)")
+        time.sleep(1)

@@ -1,0 +1,102 @@
+"""The step that takes a replay back."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from jobs.batch.replay.earlier import highest_offsets, label_of, require, what_was_recomputed
+from jobs.batch.replay.swap import apply, provided, publish
+from jobs.rust_engines.publish import MARTS
+from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.delta import TableError, VersionMissingError, open_table, scan
+from lakehouse.delta.describe import commits
+from lakehouse.replay import store
+from lakehouse.replay.change_set import ChangeSet, Part
+from lakehouse.replay.request import SILVER
+from lakehouse.replay.store import Kind, Replay, ReplayError, State
+from lakehouse.runtime.code_in_force import running
+from lakehouse.settings import Settings
+
+
+def undo(settings: Settings, number: int) -> None:
+    """Brings back the rows that a replay replaced, as they were; what has come since is refreshed into them. A mart's
+    day that was published anew since stays. The code that the swap put in force goes with its rows, unless the owner
+    was upgraded since.
+
+    Raises:
+        ReplayError: it was not swapped in, or the versions before are no longer kept.
+        CodeError: the code before can't be put in force, and how to do it by hand.
+    """
+    replay = store.get(settings, number)
+    require(replay, State.DONE, State.UNDOING)
+    if later := _written_since(settings, replay):
+        raise ReplayError(f"replay {later.id} has since written the same rows: undo that one first")
+    if replay.outcome is None:
+        raise ReplayError(f"replay {number} was not swapped in")
+    before, silver = replay.outcome["versions"], replay.outcome["silver"]
+    days = replay.plan.days
+    for name, version in before.items():
+        try:
+            _require_kept(settings, name, version, days)
+        except TableError as gone:
+            raise ReplayError(
+                f"the rows of {name} before replay {number} are no longer kept (7 days are): {gone}"
+            ) from gone
+    plan, code = replay.plan, None
+    if plan.code_before and plan.changes_code and running(settings, SPARK_INGEST) == plan.code_version:
+        code = provided(settings, plan.code_before)
+    store.advance(settings, number, (State.DONE, State.UNDOING), State.UNDOING)
+    handed = store.handed(settings, number, Kind.SWAP)
+    swapped = ChangeSet.from_json(handed.content).parts if handed else ()
+    repaired = {part.table: part.days for part in swapped}
+    bounds = {
+        topic: highest_offsets(settings, name, silver[name], repaired[name][0], repaired[name][-1])
+        for topic, name in SILVER.items()
+        if name in repaired
+    }
+    result: dict[str, Any] = {}
+    if swapped:
+        parts = tuple(_as_it_was(settings, part.table, part.days, before) for part in swapped)
+        result = apply(settings, number, Kind.UNDO, parts, silver, bounds, code)
+    for touched in replay.plan.touched:
+        if touched.table in MARTS:
+            part = _as_it_was(settings, touched.table, touched.days, before)
+            # A look later than the replay's, by as little as can be: whoever has published since looked later still.
+            looked_at = datetime.fromisoformat(what_was_recomputed(replay)["looked_at"]) + timedelta(milliseconds=1)
+            read = {day: _read_then(settings, part, day) for day in part.days}
+            result[part.table] = publish(settings, replay, part, looked_at, f"undo of {label_of(number)}", read)
+    store.advance(settings, number, (State.UNDOING,), State.UNDONE, undone=result)
+
+
+def _require_kept(settings: Settings, name: str, version: int, days: Sequence[date]) -> None:
+    """Raises TableError unless a version can still be read: the log may outlive the files that it names."""
+    rows = scan(settings, name, version=version)
+    if table(name).partition_by:
+        rows = rows.filter(pl.col("event_date").is_in(list(days)))
+    try:
+        rows.select(pl.col(table(name).key[0]).n_unique()).collect()
+    except OSError as error:
+        newest = int(open_table(settings, name).version())
+        raise VersionMissingError(name, version, newest, "files of it were removed") from error
+
+
+def _as_it_was(settings: Settings, name: str, days: Sequence[date], versions: Mapping[str, int]) -> Part:
+    return Part(name, settings.table_path(name, "s3a"), versions[name], tuple(days))
+
+
+def _read_then(settings: Settings, part: Part, day: date) -> dict[str, int]:
+    """The versions from which the rows of a mart's day were computed that it had at the part's version."""
+    for commit in commits(open_table(settings, part.table), until=part.version):
+        if commit.said.get("day") == day.isoformat():
+            read: dict[str, int] = commit.said["read_versions"]
+            return read
+    return {}
+
+
+def _written_since(settings: Settings, replay: Replay) -> Replay | None:
+    for other in store.newest_first(settings, limit=1000):
+        if other.id > replay.id and other.state in (State.DONE, State.SWAPPING) and replay.plan.overlap(other.plan):
+            return other
+    return None
