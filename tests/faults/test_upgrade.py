@@ -99,6 +99,7 @@ class Checkout:
         self._settings, self.root = settings, root
         for name in ("cli", "infra", "jobs", "lakehouse", "quality", "requirements"):
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "target"))
+        shutil.copy(ROOT / ".gitignore", root)
         self._git("init", "--quiet")
         self.first = self.commit("as it is")
 
