@@ -98,14 +98,16 @@ def plan(
     settings = load_settings()
     moment = parse_time("--as-of", as_of) if as_of else None
     shown = Table("day", "mart", Column("rows to read", justify="right"), Column("seconds", justify="right"), box=None)
-    rows, seconds = 0, 0.0
+    rows, seconds, unknown = 0, 0.0, 0
     for each in _days(day, until):
         for mart in marts or list(MARTS):
             found = estimate_day(settings, mart, each, moment)
             rows, seconds = rows + found.rows, seconds + (found.seconds or 0)
+            unknown += found.seconds is None
             shown.add_row(str(each), mart, f"{found.rows:,}", "?" if found.seconds is None else f"{found.seconds:.2f}")
     _console.print(shown)
-    _say(f"{rows:,} rows to read, about {seconds:.0f} s, without marts of which no day was built yet")
+    without = f", without {_counted(unknown, 'partition')} of marts that have no day yet" if unknown else ""
+    _say(f"{rows:,} rows to read, about {seconds:.0f} s{without}")
 
 
 def _days(first: datetime, until: datetime | None) -> list[date]:

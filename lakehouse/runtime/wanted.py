@@ -34,9 +34,14 @@ CREATE TABLE IF NOT EXISTS runtime.submissions (
     lease_until timestamptz NOT NULL,
     PRIMARY KEY (work, try)
 );
-ALTER TABLE runtime.jobs ADD COLUMN IF NOT EXISTS code text;
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'runtime.jobs'::regclass AND attname = 'code') THEN
+        ALTER TABLE runtime.jobs ADD COLUMN code text;
+    END IF;
+END $$;
 """
-"""Repeatable; the lock is there because two CREATE IF NOT EXISTS at once may collide."""
+"""Repeatable; the lock is there because two CREATE IF NOT EXISTS at once may collide. An ALTER that changes nothing
+would still wait for whoever reads the table, a frozen process say."""
 
 
 class Wanted(StrEnum):
