@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from cli.times import parse_time
-from jobs.rust_engines.publish import MARTS, estimate_day, look_at, publish_day
+from jobs.rust_engines.publish import MARTS, estimate_days, look_at, publish_day
 from lakehouse.explain.explanation import plain
 from lakehouse.settings import load_settings
 from lakehouse.time_travel.causes import SourceCommit
@@ -98,14 +98,16 @@ def plan(
     settings = load_settings()
     moment = parse_time("--as-of", as_of) if as_of else None
     shown = Table("day", "mart", Column("rows to read", justify="right"), Column("seconds", justify="right"), box=None)
-    rows, seconds, unknown = 0, 0.0, 0
-    for each in _days(day, until):
-        for mart in marts or list(MARTS):
-            found = estimate_day(settings, mart, each, moment)
-            rows, seconds = rows + found.rows, seconds + (found.seconds or 0)
-            unknown += found.seconds is None
-            shown.add_row(str(each), mart, f"{found.rows:,}", "?" if found.seconds is None else f"{found.seconds:.2f}")
+    days = _days(day, until)
+    by_mart = {mart: estimate_days(settings, mart, days, moment) for mart in marts or list(MARTS)}
+    found = [(each, mart, estimates[each]) for each in days for mart, estimates in by_mart.items()]
+    for each, mart, expected in found:
+        took = "?" if expected.seconds is None else f"{expected.seconds:.2f}"
+        shown.add_row(str(each), mart, f"{expected.rows:,}", took)
     _console.print(shown)
+    rows = sum(expected.rows for *_, expected in found)
+    seconds = sum(expected.seconds or 0 for *_, expected in found)
+    unknown = sum(expected.seconds is None for *_, expected in found)
     without = f", without {_counted(unknown, 'partition')} of marts that have no day yet" if unknown else ""
     _say(f"{rows:,} rows to read, about {seconds:.0f} s{without}")
 
@@ -123,7 +125,7 @@ def _days(first: datetime, until: datetime | None) -> list[date]:
 )
 def compare(
     mart: Annotated[str, typer.Argument(help=f"One of {', '.join(_NAMES)}.", autocompletion=lambda: _NAMES)],
-    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="UTC day.")],
+    day: Day,
     as_of: Annotated[
         str,
         typer.Option(

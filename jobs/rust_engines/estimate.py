@@ -1,5 +1,6 @@
 """What a day of a mart reads, and how long it may take: from logs of Delta tables alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
@@ -28,25 +29,25 @@ class Estimate:
         return f"{self.rows:,} rows to read, {took}"
 
 
-def estimate(settings: Settings, mart: str, sources: Sources, day: date) -> Estimate:
-    """What building `mart` (its full name) for `day` from `sources` will read and take.
+def estimates(settings: Settings, mart: str, sources: Sources, days: Sequence[date]) -> dict[date, Estimate]:
+    """What building `mart` (its full name) for each of `days` from `sources` will read and take.
 
     Raises what `lakehouse.delta.open_table` raises; a mart that nobody has written yet is no error.
     """
-    rows = sum(_rows(sources, name, day) for name in sources.tables)
+    rows = dict.fromkeys(days, 0)
+    for name, opened in sources.tables.items():
+        by_day = rows_by_day(opened) if table(name).partition_by else dict.fromkeys(days, extent(opened).rows or 0)
+        for day in days:
+            rows[day] += by_day.get(day, 0)
+    seconds = _seconds_of_a_row(settings, mart)
+    return {day: Estimate(n, None if seconds is None else seconds * n) for day, n in rows.items()}
+
+
+def _seconds_of_a_row(settings: Settings, mart: str) -> float | None:
+    """By the newest days that were built; None without one."""
     try:
         commits = newest_first(open_table(settings, mart))
     except TableMissingError:
-        return Estimate(rows, None)
+        return None
     built = list(islice((c.said for c in commits if c.said.get("read_rows")), EARLIER))
-    if not built:
-        return Estimate(rows, None)
-    seconds = sum(said["seconds"] for said in built) / sum(said["read_rows"] for said in built)
-    return Estimate(rows, seconds * rows)
-
-
-def _rows(sources: Sources, name: str, day: date) -> int:
-    opened = sources.tables[name]
-    if table(name).partition_by:
-        return rows_by_day(opened)[day]
-    return extent(opened).rows or 0
+    return sum(said["seconds"] for said in built) / sum(said["read_rows"] for said in built) if built else None

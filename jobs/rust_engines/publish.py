@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final, Literal, TypeAlias
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from jobs.rust_engines import product_daily, region_daily, session_funnel
 from jobs.rust_engines.days import whole_day
-from jobs.rust_engines.estimate import Estimate, estimate
+from jobs.rust_engines.estimate import Estimate, estimates
 from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
@@ -119,10 +119,13 @@ def find_mart(name: str) -> Mart:
     return MARTS[full_name]
 
 
-def estimate_day(settings: Settings, mart: str, day: date, as_of: datetime | None = None) -> Estimate:
-    """What `publish_day` would read and take. Raises what it raises for a mart or a source that is not there."""
+def estimate_days(
+    settings: Settings, mart: str, days: Sequence[date], as_of: datetime | None = None
+) -> dict[date, Estimate]:
+    """What `publish_day` would read and take for each of `days`. Raises what it raises for a mart or a source that is
+    not there."""
     chosen = find_mart(mart)
-    return estimate(settings, chosen.name, Sources.pin(settings, chosen.reads, as_of), day)
+    return estimates(settings, chosen.name, Sources.pin(settings, chosen.reads, as_of), days)
 
 
 def look_at(settings: Settings, mart: str, day: date, as_of: datetime | None = None) -> Look:
@@ -158,7 +161,7 @@ def publish_day(
     looked_at = as_of.at if isinstance(as_of, Pinned) else datetime.now(UTC)
     moment = as_of.as_of if isinstance(as_of, Pinned) else as_of
     sources = Sources.pin(settings, chosen.reads, as_of)
-    expected = estimate(settings, chosen.name, sources, day)
+    expected = estimates(settings, chosen.name, sources, [day])[day]
     log.info("%s of %s: %s", chosen.name, day, expected)
     computed = chosen.compute_by_both(sources, day)
     rows, seconds = computed.rows[engine], sum(computed.seconds.values())

@@ -34,8 +34,7 @@ class ChangeSet:
     """`label`: what the commits say of themselves, and why. `silver`: the versions that the rows were computed from;
     what silver has gained since is refreshed after the swap. `bounds`: by topic and partition, the highest offset of
     the scope's days in that silver; rows of silver beyond them are younger than the replay, and stay. `contracts`: as
-    `contracts_of`. `code`: with which its owner is to swap it in and to go on, and where that
-    lies; None: with what it runs.
+    `contracts_of`. `code`: with which its owner is to swap it in and to go on; None: with what it runs.
     """
 
     label: str

@@ -95,8 +95,8 @@ def test_a_job_that_keeps_what_it_has_seen_in_its_checkpoint_gets_no_new_one(set
 class Checkout:
     """A checkout of its own, in which a rule can be changed."""
 
-    def __init__(self, settings: Settings, root: Path) -> None:
-        self._settings, self.root = settings, root
+    def __init__(self, root: Path) -> None:
+        self.root = root
         for name in ("cli", "infra", "jobs", "lakehouse", "quality", "requirements"):
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "target"))
         shutil.copy(ROOT / ".gitignore", root)
@@ -129,7 +129,7 @@ def doubled(cents: list[int]) -> list[int]:
 def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_rows_and_code_back(
     settings: Settings, seed: int, tmp_path: Path
 ) -> None:
-    checkout = Checkout(settings, tmp_path / "checkout")
+    checkout = Checkout(tmp_path / "checkout")
     checkout.lakehouse("job", "upgrade", SPARK.name)
     send_day(settings, ShopDay(REPLAYED, 0, 60, seed))
     wait_until_drained(settings, PATIENCE_SECONDS, live=False)

@@ -30,8 +30,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root.mkdir()
     git(root, "init")
     commit(root, "requirements/main.txt", "polars==1")
-    for function in (code_version, provide, place):
-        monkeypatch.setitem(function.__globals__, "ROOT", root)
+    monkeypatch.setattr(code_in_force, "ROOT", root)
     monkeypatch.setattr(code_version, "__defaults__", (root,))
     return root
 

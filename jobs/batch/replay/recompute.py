@@ -33,20 +33,11 @@ from lakehouse.settings import Settings
 
 log = logging.getLogger("replay")
 
-
 REST_SECONDS: Final = 180.0
-
-
 SETTLING_SECONDS: Final = 20.0
 """Longer than ingesters' commits are apart."""
-
-
 CANCEL_POLL_SECONDS: Final = 1.0
-
-
 CANCELLED_STATUS: Final = 4
-
-
 READ_BESIDE: Final = ("silver.sessions", "silver.products", "gold.user_totals_daily")
 """Of which a recomputation reads what lies beyond its days."""
 

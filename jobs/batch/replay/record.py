@@ -15,7 +15,7 @@ def record(settings: Settings, number: int) -> None:
     replay = store.get(settings, number)
     if replay.outcome is None or replay.recomputed is None:
         raise ReplayError(f"replay {number} is {replay.state}: there is nothing to record")
-    request = replay.plan.request
+    request, plan = replay.plan.request, describe(replay)
     append_ops(
         settings,
         "ops.replays",
@@ -27,7 +27,7 @@ def record(settings: Settings, number: int) -> None:
                 "approved_by": replay.approved_by,
                 "code_version": replay.plan.code_version,
                 "code_before": replay.plan.code_before,
-                "plan": describe(replay),
+                "plan": plan,
                 "clock": str(request.clock),
                 "engine": str(request.engine),
                 "range_start": request.start,

@@ -23,7 +23,6 @@ from lakehouse.settings import Settings
 
 log = logging.getLogger("replay")
 
-
 Versions = Mapping[date, Mapping[str, int]]
 """By day and table."""
 

@@ -36,10 +36,9 @@ def undo(settings: Settings, number: int) -> None:
     if replay.outcome is None:
         raise ReplayError(f"replay {number} was not swapped in")
     before, silver = replay.outcome["versions"], replay.outcome["silver"]
-    days = replay.plan.days
     for name, version in before.items():
         try:
-            _require_kept(settings, name, version, days)
+            _require_kept(settings, name, version, replay.plan.days)
         except TableError as gone:
             raise ReplayError(
                 f"the rows of {name} before replay {number} are no longer kept (7 days are): {gone}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import sleep
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import polars as pl
 from pyspark.sql import DataFrame, SparkSession
@@ -114,7 +114,7 @@ class ChangeSets:
         Application(tables, change, handed).run()
         return True
 
-    def _go_on_with(self, code: Code) -> None:
+    def _go_on_with(self, code: Code) -> NoReturn:
         """Ends this process so that the supervisor starts it again, with other code; the change set waits for that.
 
         By the owner, between two batches, and only once a change set is taken: one that is cancelled before leaves the

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.rust_engines import MARTS, EnginesDisagreeError, Pinned, publish_day
 from jobs.rust_engines import publish as publishing
-from jobs.rust_engines.publish import estimate_day
+from jobs.rust_engines.publish import estimate_days
 from jobs.rust_engines.sources import Sources
 from lakehouse.contracts.tables import UnknownTableError
 from lakehouse.delta import TableMissingError, VersionMissingError, create_table, open_table
@@ -104,7 +104,7 @@ def test_a_day_s_estimate_is_of_its_rows_by_the_rate_of_the_days_that_were_built
     rows = dict(silver["event_date"].value_counts().iter_rows())
     first = publish_day(lake, "region_daily", FIRST)
     assert (first.estimate.rows, first.estimate.seconds) == (rows[FIRST], None)
-    second = estimate_day(lake, "region_daily", SECOND)
+    second = estimate_days(lake, "region_daily", [SECOND])[SECOND]
     assert second.rows == rows[SECOND]
     rate = sum(first.seconds.values()) / rows[FIRST]
     assert second.seconds == pytest.approx(rate * rows[SECOND], rel=1e-3)
