@@ -14,7 +14,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPart
 
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.kafka.commits import Commits
-from lakehouse.kafka.consumer import build_consumer
+from lakehouse.kafka.follower import Follower
 from lakehouse.kafka.topics import DASHBOARD
 from lakehouse.redis_values import LiveValue, LiveValues, parse_value
 from lakehouse.services import ServiceDownError
@@ -50,16 +50,8 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 def _carry(settings: Settings, stopping: threading.Event) -> None:
     values, topic = LiveValues(settings), settings.prefixed(DASHBOARD)
     commits = Commits(topic)
-    consumer = build_consumer(
-        settings,
-        GROUP,
-        **commits.options,
-        **{
-            # Positions that the topic no longer has: all of it again, the guard keeps what is newer.
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": False,
-        },
-    )
+    # Positions that the topic no longer has: all of it again, the guard keeps what is newer.
+    consumer = Follower(settings, GROUP, **commits.options, **{"auto.offset.reset": "earliest"})
     try:
         held = values.positions()
         log.info("carrying on from %s", dict(sorted(held.items())))

@@ -22,7 +22,7 @@ from tenacity.stop import stop_when_event_set
 from lakehouse.alerts import Alert, notifier_receivers, pagerduty_event, parse_alert, slack_message
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.kafka.commits import Commits
-from lakehouse.kafka.consumer import build_consumer
+from lakehouse.kafka.follower import Follower
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.settings import Settings, load_settings
 
@@ -96,12 +96,8 @@ def _serve(settings: Settings, receiver: Receiver, stopping: threading.Event) ->
 def _notify(settings: Settings, receiver: Receiver, stopping: threading.Event) -> None:
     topic = settings.prefixed(ALERTS)
     commits = Commits(topic)
-    consumer = build_consumer(
-        settings,
-        f"notifier.{receiver.name}",
-        **commits.options,
-        **{"auto.offset.reset": "earliest", "enable.partition.eof": False},
-    )
+    group = f"notifier.{receiver.name}"
+    consumer = Follower(settings, group, **commits.options, **{"auto.offset.reset": "earliest"})
     delivered = Delivered(settings, receiver.name)
     try:
         # Assigned, not subscribed: a receiver may be down for hours while this thread tries instead of polling.

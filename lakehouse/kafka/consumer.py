@@ -35,21 +35,22 @@ def build_consumer(settings: Settings, group: str = "reader", **config: object) 
 
     It never resets silently: offsets that retention has removed are an error.
     """
-    return Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "group.id": settings.prefixed(group),
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 65_536,
-            "fetch.message.max.bytes": 4 * 1024 * 1024,
-            # One broker at one address: to begin anew from that address when it is away gains nothing, and hung.
-            "metadata.recovery.strategy": "none",
-            "log_level": 2,
-            **config,
-        }
-    )
+    return Consumer(consumer_configuration(settings, group, **config))
+
+
+def consumer_configuration(settings: Settings, group: str, **config: object) -> dict[str, object]:
+    """What `build_consumer` says of its consumer, for those who build another kind."""
+    return {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "group.id": settings.prefixed(group),
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "queued.max.messages.kbytes": 65_536,
+        "fetch.message.max.bytes": 4 * 1024 * 1024,
+        "log_level": 2,
+        **config,
+    }
 
 
 def offset_range(settings: Settings, topic: str) -> tuple[dict[int, int], dict[int, int]]:

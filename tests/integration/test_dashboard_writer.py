@@ -5,17 +5,21 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
 from infra.faults import processes
+from infra.local.java import java
 from jobs.catalog import JOBS
 from jobs.streaming import dashboard_writer
 from lakehouse.drained import lags
 from lakehouse.kafka.consumer import end_offsets
+from lakehouse.kafka.follower import Follower
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import DASHBOARD, create_topics
 from lakehouse.redis_values import PRODUCT_METRICS, LiveValues
@@ -141,9 +145,58 @@ def test_a_service_is_killed_while_values_flow_and_all_are_there_in_the_end(
         assert not status.restarts
 
 
+def strike_off(settings: Settings) -> None:
+    """Lets Kafka forget its only broker until that one starts anew: those who ask are told that there is none."""
+    classpath = settings.cache.absolute() / "jars" / "kafka" / "*"
+    tool = (
+        java(settings),
+        "-Xmx128m",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-cp",
+        str(classpath),
+        "org.apache.kafka.tools.ClusterTool",
+        "unregister",
+    )
+    subprocess.run((*tool, "--bootstrap-server", settings.kafka_bootstrap, "--id", "1"), check=True)
+
+
+def test_kafka_says_for_a_moment_that_it_has_no_brokers_and_the_writer_goes_on_without_being_started_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a broker says that stood still for too long, when it goes on. The strategy is the one that never recovers."""
+    built: list[Follower] = []
+
+    def build(settings: Settings, group: str, **config: object) -> Follower:
+        built.append(Follower(settings, group, **config, **{"metadata.recovery.strategy": "none"}))
+        return built[-1]
+
+    def has_lost_kafka() -> bool:
+        try:
+            return not built[-1].list_topics(timeout=1).brokers
+        except (KafkaException, RuntimeError):  # it has no broker any more; it was closed for that
+            return True
+
+    monkeypatch.setattr(dashboard_writer, "Follower", build)
+    stopping = threading.Event()
+    writer = threading.Thread(target=dashboard_writer.run, args=(settings, stopping))
+    writer.start()
+    try:
+        send(settings, range(1, 5))
+        assert arrived(settings) == {f"p{n}": 4 for n in range(40)}
+        strike_off(settings)
+        until(has_lost_kafka)
+        processes.kill(settings, "kafka")
+        send(settings, range(5, 9))
+        assert arrived(settings) == {f"p{n}": 8 for n in range(40)}
+    finally:
+        stopping.set()
+        writer.join(30)
+    assert not writer.is_alive()
+
+
 def test_a_batch_keeps_one_value_per_row(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     send(settings, range(1, 4), products=2, broken=b"[]")
-    consumer = dashboard_writer.build_consumer(settings, "looker", **{"auto.offset.reset": "earliest"})
+    consumer = Follower(settings, "looker", **{"auto.offset.reset": "earliest"})
     consumer.subscribe([settings.prefixed(DASHBOARD)])
     messages = []
     until(lambda: len(messages) == 12 or bool(messages.extend(m for m in consumer.consume(12, 1) if not m.error())))

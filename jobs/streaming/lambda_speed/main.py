@@ -26,7 +26,8 @@ from lakehouse.contracts.tables import LAMBDA_METRICS, LAMBDA_SPEED
 from lakehouse.contracts.validation import Invalid, validate
 from lakehouse.delta import Once, TableError, create_table, replace_all
 from lakehouse.delta.write import to_arrow
-from lakehouse.kafka.consumer import ReadError, build_consumer, end_offsets
+from lakehouse.kafka.consumer import ReadError, end_offsets
+from lakehouse.kafka.follower import Follower
 from lakehouse.lambda_layers import TOPICS, HandOver, Offsets, batch_table, newest_hand_over, open_layers, speed_table
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
@@ -143,7 +144,7 @@ def _count(settings: Settings, hand_over: HandOver, stopping: threading.Event, u
     """Until `stopping` is set or a newer batch run has handed over; or until all before `until` is counted, which is
     told by True."""
     layer = SpeedLayer(Seed.take(settings, hand_over), hand_over.cut)
-    consumer = build_consumer(settings, LAMBDA_SPEED, **{"enable.partition.eof": False})
+    consumer = Follower(settings, LAMBDA_SPEED)
     try:
         consumer.assign(
             [

@@ -24,7 +24,8 @@ from jobs.streaming.region_revenue.store import FencedError, Result, claim, conn
 from lakehouse.contracts.events import PURCHASES
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.validation import Invalid, validate
-from lakehouse.kafka.consumer import ReadError, build_consumer
+from lakehouse.kafka.consumer import ReadError
+from lakehouse.kafka.follower import Follower
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
 
@@ -62,7 +63,7 @@ class Membership:
         self._at_hand: dict[int, list[Message]] = {}
         self._looked = monotonic()
         self._store = connect(settings)
-        self._consumer = build_consumer(
+        self._consumer = Follower(
             settings,
             JOB,
             **{
@@ -70,7 +71,6 @@ class Membership:
                 "partition.assignment.strategy": assignor,
                 "session.timeout.ms": SESSION_SECONDS * 1000,
                 "heartbeat.interval.ms": SESSION_SECONDS * 1000 // 3,
-                "enable.partition.eof": False,
             },
         )
         self._consumer.subscribe(
