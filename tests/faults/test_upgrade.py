@@ -109,8 +109,20 @@ class Checkout:
         return code_in_force.code_version(self.root)
 
     def lakehouse(self, *words: str) -> None:
+        self._command(*words).check_returncode()
+
+    def refused(self, *words: str) -> str:
+        """What a command that fails says, on one line."""
+        done = self._command(*words)
+        assert done.returncode
+        return " ".join((done.stdout + done.stderr).split())
+
+    def _command(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": str(self.root)}
-        subprocess.run([sys.executable, "-m", "cli", *words], cwd=self.root, env=environment, check=True)
+        command = [sys.executable, "-m", "cli", *words]
+        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+        print(done.stdout, done.stderr)
+        return done
 
     def _git(self, *words: str) -> None:
         subprocess.run(["git", *words], cwd=self.root, check=True)
@@ -143,8 +155,8 @@ def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_
     rule = checkout.root / RULE
     rule.write_text(rule.read_text().replace('pl.sum("amount_cents")', '(2 * pl.sum("amount_cents"))'))
     changed = checkout.commit("count revenue twice")
-    with pytest.raises(subprocess.CalledProcessError):
-        checkout.lakehouse("replay", "run", str(planned.id))  # its plan, and its contracts, are of other code
+    refused = checkout.refused("replay", "run", str(planned.id))
+    assert f"planned with code {checkout.first}, and {changed} is installed: cancel it, and plan it again" in refused
     checkout.lakehouse("replay", "cancel", str(planned.id))
     checkout.lakehouse(*asked)
     replay = store.newest_first(settings)[0]
@@ -159,10 +171,19 @@ def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_
     with_later = revenue(settings)
     assert with_later[0] > 2 * right[0]
 
+    # Planned while the stream runs the new code, which the undo below takes from it.
+    checkout.lakehouse(*asked)
+    unaware = store.newest_first(settings)[0]
+    assert not unaware.plan.changes_code
+
     checkout.lakehouse("replay", "undo", str(replay.id))
     assert code_in_force.running(settings, SPARK.name) == checkout.first
     assert view(settings, SPARK).actual.code == checkout.first
     assert doubled(revenue(settings)) == with_later
+    refused = checkout.refused("replay", "run", str(unaware.id))
+    assert f"ran code {changed}, and that runs {checkout.first} now: cancel it, and plan it again" in refused
+    assert doubled(revenue(settings)) == with_later
+    checkout.lakehouse("replay", "cancel", str(unaware.id))
     send_day(settings, ShopDay(REPLAYED, 0, 60, seed + 2))
     ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False)
     assert [t for t in compare(settings, REVENUE, ends).tables if not t.equal] == []

@@ -6,10 +6,11 @@ from typing import Any
 
 import polars as pl
 
+from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import scan
 from lakehouse.replay.plan import Plan
 from lakehouse.replay.store import Replay, ReplayError, State
-from lakehouse.runtime.code_in_force import code_version
+from lakehouse.runtime.code_in_force import code_version, running
 from lakehouse.settings import Settings
 
 Bounds = Mapping[str, Mapping[int, int]]
@@ -40,6 +41,17 @@ def require_planned_code(plan: Plan) -> None:
     if (installed := code_version()) != plan.code_version:
         raise ReplayError(
             f"it was planned with code {plan.code_version}, and {installed} is installed: cancel it, and plan it again"
+        )
+
+
+def require_planned_owner(settings: Settings, plan: Plan) -> None:
+    """Raises ReplayError if the owner of the stream's tables has gone over to code that the plan knows nothing of, as
+    another replay's undo lets it: the rows put in place and those it makes of later events would be of two versions."""
+    runs = running(settings, SPARK_INGEST)
+    if runs not in (None, plan.code_before, plan.code_version):
+        raise ReplayError(
+            f"it was planned while {SPARK_INGEST} ran code {plan.code_before}, and that runs {runs} now: "
+            "cancel it, and plan it again"
         )
 
 

@@ -9,7 +9,13 @@ from typing import Any
 import polars as pl
 
 from jobs.batch.rebuild import NEEDS
-from jobs.batch.replay.earlier import label_of, require, require_planned_code, what_was_recomputed
+from jobs.batch.replay.earlier import (
+    label_of,
+    require,
+    require_planned_code,
+    require_planned_owner,
+    what_was_recomputed,
+)
 from jobs.rust_engines.publish import MARTS, put_day
 from lakehouse.delta import open_table, scan_opened
 from lakehouse.kafka.offsets import parse_offsets
@@ -32,15 +38,12 @@ def swap(settings: Settings, number: int) -> None:
     runs other code than the rows were computed with goes on with theirs.
 
     Raises:
-        ReplayError: the owner refused, and why.
+        ReplayError: the owner refused, and why; or it runs code that the plan knows nothing of.
         CodeError: the code of the rows can't be found any more.
     """
     replay = store.get(settings, number)
     require(replay, State.COMPARED, State.SWAPPING, State.DONE)
     recomputed = what_was_recomputed(replay)
-    if replay.state is State.COMPARED:
-        require_planned_code(replay.plan)
-        replay = store.advance(settings, number, (State.COMPARED,), State.SWAPPING)
     if replay.state is State.DONE:
         return
     differing = {d["table"] for d in (replay.diff or {})["tables"] if d["added"] or d["removed"] or d["changed"]}
@@ -54,6 +57,11 @@ def swap(settings: Settings, number: int) -> None:
     pinned = recomputed["pinned"]
     silver = {name: pinned[name] for name in (*SILVER.values(), "silver.products")}
     streamed, marts = _by_owner(parts)
+    if replay.state is State.COMPARED:
+        require_planned_code(replay.plan)
+        if streamed:
+            require_planned_owner(settings, replay.plan)
+        replay = store.advance(settings, number, (State.COMPARED,), State.SWAPPING)
     result = {"versions": {}, "after": {}, "silver": silver}
     if streamed:
         code = provided(settings, replay.plan.code_version) if replay.plan.changes_code else None
