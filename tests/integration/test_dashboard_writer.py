@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from lakehouse.services import ServiceDownError
 from lakehouse.settings import ROOT, Settings
 from tests import waiting
 from tests.conftest import Stack
+from tests.threads import in_thread
 
 pytestmark = pytest.mark.stack
 
@@ -177,10 +177,7 @@ def test_kafka_says_for_a_moment_that_it_has_no_brokers_and_the_writer_goes_on_w
             return True
 
     monkeypatch.setattr(dashboard_writer, "Follower", build)
-    stopping = threading.Event()
-    writer = threading.Thread(target=dashboard_writer.run, args=(settings, stopping))
-    writer.start()
-    try:
+    with in_thread(dashboard_writer.run, settings):
         send(settings, range(1, 5))
         assert arrived(settings) == {f"p{n}": 4 for n in range(40)}
         strike_off(settings)
@@ -188,10 +185,6 @@ def test_kafka_says_for_a_moment_that_it_has_no_brokers_and_the_writer_goes_on_w
         processes.kill(settings, "kafka")
         send(settings, range(5, 9))
         assert arrived(settings) == {f"p{n}": 8 for n in range(40)}
-    finally:
-        stopping.set()
-        writer.join(30)
-    assert not writer.is_alive()
 
 
 def test_a_batch_keeps_one_value_per_row(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,9 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +24,7 @@ from lakehouse.lambda_layers import TOPICS, Offsets, batch_table, newest_hand_ov
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
 from tests.command import lakehouse
+from tests.threads import in_thread
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -55,18 +53,6 @@ def ingest(settings: Settings, before: Offsets) -> Offsets:
     return ends
 
 
-@contextmanager
-def counting(settings: Settings) -> Iterator[None]:
-    stopping = threading.Event()
-    thread = threading.Thread(target=speed.run, args=(settings, stopping))
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
-
-
 def served(settings: Settings, ends: Offsets) -> bool:
     """Whether every view adds to the newest batch run and has counted up to `ends`."""
     versions = newest_hand_over(settings).versions
@@ -85,7 +71,7 @@ def test_wherever_the_cut_lies_the_views_equal_kappas_tables(
     create_topics(settings)
     send_day(settings, ShopDay(DAY, 3000, 60, seed, duplicates=0.05, broken=0.02), unsafe=True)
     ends = ingest(settings, {})
-    with counting(settings):
+    with in_thread(speed.run, settings, stops_in=None):
         until(lambda: served(settings, ends), SECONDS, "the speed layer alone has counted all")
         assert_equal(settings)
 

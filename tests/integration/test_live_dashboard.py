@@ -4,9 +4,7 @@ import json
 import os
 import random
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -33,6 +31,7 @@ from lakehouse.semantics.log import EventLog, read_events
 from lakehouse.semantics.reference import METRICS, ctr_anomalies, current_sessions
 from lakehouse.settings import ROOT, Settings
 from tests.conftest import Stack
+from tests.threads import in_thread
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
@@ -129,19 +128,6 @@ class Job:
         until(lambda: call_flink(self.settings, "GET", path)["state"] == "CANCELED", 60, "the job is cancelled")
 
 
-@contextmanager
-def writing(settings: Settings) -> Iterator[None]:
-    stopping = threading.Event()
-    thread = threading.Thread(target=dashboard_writer.run, args=(settings, stopping))
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
 def drain(settings: Settings) -> None:
     wait_until_drained(settings, 120, tables=False)
 
@@ -174,7 +160,7 @@ def outcome(stack: Stack, seed: int) -> Iterator[Outcome]:
     settings = stack.ensure("kafka", "minio", "valkey", "flink").model_copy(update={"namespace": "live"})
     create_topics(settings)
     job, shop = Job(settings), Shop(settings, random.Random(seed))
-    with writing(settings):
+    with in_thread(dashboard_writer.run, settings):
         job_id = job.submit(generation=1)
         anomalous = [shop.click(MORNING, "eve", "lure") for _ in range(11)]
         anomalous += [shop.click(MORNING, "eve", "lure", "impression") for _ in range(20)]
@@ -262,7 +248,7 @@ def test_values_of_a_superseded_generation_are_deleted(outcome: Outcome, stack: 
     values.replace([parse_value(message.encode())], {})
     migrate(settings)
     assert raise_generation(settings, "live_dashboard") == 1
-    with writing(settings):
+    with in_thread(dashboard_writer.run, settings):
         assert delete_superseded(settings, 120) == 1
         assert delete_superseded(settings, 0) == 0
     assert len(list(values.rows(PRODUCT_METRICS))) == held
@@ -276,7 +262,7 @@ def test_a_redis_that_lost_everything_is_filled_again(outcome: Outcome) -> None:
     with redis.Redis(settings.host, settings.redis_port, password=password) as client:
         assert client.delete(*client.keys("live:live:*"))
     assert list(values.rows(PRODUCT_METRICS)) == []
-    with writing(settings):
+    with in_thread(dashboard_writer.run, settings):
         deadline = monotonic() + 60
         while values.positions() != end_offsets(settings, "shop.dashboard"):
             assert monotonic() < deadline

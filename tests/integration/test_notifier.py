@@ -4,7 +4,6 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.settings import Settings
 from tests import waiting
 from tests.conftest import Stack
+from tests.threads import in_thread
 
 pytestmark = pytest.mark.stack
 
@@ -98,19 +98,6 @@ def settings(stack: Stack, receiver: Receiver, request: pytest.FixtureRequest) -
     return mine
 
 
-@contextmanager
-def notifying(settings: Settings) -> Iterator[None]:
-    stopping = threading.Event()
-    thread = threading.Thread(target=notifier.run, args=(settings, stopping))
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
 def send(settings: Settings, *alerts: Alert) -> None:
     producer = build_producer(settings, linger_ms=0)
     for each in alerts:
@@ -120,7 +107,7 @@ def send(settings: Settings, *alerts: Alert) -> None:
 
 
 def test_an_alert_reaches_both_receivers_in_their_shape(settings: Settings, receiver: Receiver) -> None:
-    with notifying(settings):
+    with in_thread(notifier.run, settings):
         send(settings, alert("<mug>"), alert("<mug>", WITHDRAWN, 33))
         until(lambda: len(receiver.taken) == 4)
         until(lambda: not any(lag.lag for lag in lags(settings, ["notifier"])))
@@ -148,7 +135,7 @@ def test_an_alert_reaches_both_receivers_in_their_shape(settings: Settings, rece
 def test_alerts_wait_in_order_while_a_receiver_is_down(settings: Settings, receiver: Receiver) -> None:
     only_slack = settings.model_copy(update={"pagerduty_webhook_url": SecretStr("")})
     receiver.answers = [503, 503, 429]
-    with notifying(only_slack):
+    with in_thread(notifier.run, only_slack):
         send(settings, alert("first"), alert("first", WITHDRAWN, 40))
         until(lambda: len(receiver.taken) == 2)
     texts = [body["text"] for body in receiver.bodies("/slack/T0/secret-token")]
@@ -160,25 +147,25 @@ def test_alerts_wait_in_order_while_a_receiver_is_down(settings: Settings, recei
 def test_a_stop_while_a_receiver_is_down_loses_nothing(settings: Settings, receiver: Receiver) -> None:
     only_slack = settings.model_copy(update={"pagerduty_webhook_url": SecretStr("")})
     receiver.answers = [503] * 1000
-    with notifying(only_slack):
+    with in_thread(notifier.run, only_slack):
         send(settings, alert())
         until(lambda: receiver.asked >= 1)
     assert receiver.taken == []
     receiver.answers = []
-    with notifying(only_slack):
+    with in_thread(notifier.run, only_slack):
         until(lambda: len(receiver.taken) == 1)
 
 
 def test_a_receiver_that_is_down_does_not_hold_up_the_other(settings: Settings, receiver: Receiver) -> None:
     broken = settings.model_copy(update={"slack_webhook_url": SecretStr("http://127.0.0.1:9/nobody")})
-    with notifying(broken):
+    with in_thread(notifier.run, broken):
         send(settings, alert())
         until(lambda: len(receiver.bodies("/v2/enqueue")) == 1)
 
 
 def test_an_alert_delivered_before_is_not_posted_again(settings: Settings, receiver: Receiver) -> None:
     only_slack = settings.model_copy(update={"pagerduty_webhook_url": SecretStr("")})
-    with notifying(only_slack):
+    with in_thread(notifier.run, only_slack):
         send(settings, alert(), alert(), replace(alert(), events=99, dedup_key="another turn"))
         until(lambda: len(receiver.taken) == 2)
     assert receiver.asked == 2
@@ -186,7 +173,7 @@ def test_an_alert_delivered_before_is_not_posted_again(settings: Settings, recei
 
 def test_a_burst_of_fraud_is_heard_of_once_an_hour_and_rule(settings: Settings, receiver: Receiver) -> None:
     alerts = [fraud("t5"), fraud("t6"), fraud("t7", FRAUD_BLOCKED), fraud("t8", FRAUD_BLOCKED), fraud("t9", minute=60)]
-    with notifying(settings):
+    with in_thread(notifier.run, settings):
         send(settings, *alerts)
         until(lambda: len(receiver.taken) == 6)
         until(lambda: not any(lag.lag for lag in lags(settings, ["notifier"])))
@@ -207,7 +194,7 @@ def test_an_alert_that_is_refused_or_broken_lets_the_next_one_through(settings: 
     producer = build_producer(settings, linger_ms=0)
     producer.produce(settings.prefixed(ALERTS), key=alert().incident, value=b'{"rule": "no')
     producer.flush()
-    with notifying(only_slack):
+    with in_thread(notifier.run, only_slack):
         send(settings, alert(), alert(state=WITHDRAWN, events=32))
         until(lambda: len(receiver.taken) == 1)
     assert "no longer" in receiver.taken[0][1]["text"]
@@ -216,7 +203,7 @@ def test_an_alert_that_is_refused_or_broken_lets_the_next_one_through(settings: 
 def test_secrets_stay_out_of_the_log(settings: Settings, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger=notifier.__name__)
     receiver.answers = [503, 404]
-    with notifying(settings):
+    with in_thread(notifier.run, settings):
         send(settings, alert())
         until(lambda: len(receiver.taken) == 2)
     messages = [r.getMessage() for r in caplog.records if r.name == notifier.__name__]
@@ -229,6 +216,6 @@ def test_without_receivers_alerts_are_logged(stack: Stack, caplog: pytest.LogCap
     settings = stack.ensure("kafka", "valkey").model_copy(update={"namespace": "nobody"})
     create_topics(settings)
     caplog.set_level(logging.INFO, logger=notifier.__name__)
-    with notifying(settings):
+    with in_thread(notifier.run, settings):
         send(settings, alert("lamp"))
         until(lambda: any("lamp is anomalous" in record.getMessage() for record in caplog.records))
