@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.process import exit_status
 from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.micro_batch import kafka_options
 from jobs.streaming.spark.migrated import CONTRACT, TABLE, typed
 from lakehouse.cut import CHUNK_RECORDS, Offsets, take_cut
 from lakehouse.delta import open_table
@@ -59,11 +60,10 @@ def _records(spark: SparkSession, settings: Settings, first: Offsets, end: Offse
     """Raises, when it is read, if retention has taken one of these records."""
     return (
         spark.read.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .options(**kafka_options(settings))
         .option("subscribe", settings.prefixed(CONTRACT.topic))
         .option("startingOffsets", spark_offsets(settings, {CONTRACT.topic: first}))
         .option("endingOffsets", spark_offsets(settings, {CONTRACT.topic: end}))
-        .option("failOnDataLoss", "true")
         .load()
     )
 

@@ -1,4 +1,8 @@
-"""Why a consumer is behind, how long it will be, and what to do: from its lag, and its pace where it was measured."""
+"""Why a consumer is behind, how long it will be, and what to do: from its lag, and its pace where it was measured.
+
+Paces count offsets, and so do the distances that are divided by them: where transactions leave control records, both
+hold as many of these.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,8 +52,8 @@ class Pace:
         produced, consumed = {}, {}
         for new in after:
             at = (new.consumer, _place(new))
-            produced[at[1]] = (new.end - old[at].end) / seconds
-            consumed[at] = max(0, _reached(new) - _reached(old[at])) / seconds
+            produced[at[1]] = max(0, new.end - old[at].end) / seconds
+            consumed[at] = max(0, new.reached - old[at].reached) / seconds
         return cls(seconds, produced, consumed)
 
 
@@ -126,7 +130,7 @@ def _causes(
     produced = pace.produced[place] if pace else 0.0
     if consumed == 0 or (consumed is None and lag.position is None):
         return (Cause.STOPPED,)
-    if consumed is not None and lag.lag <= NORMAL_SECONDS * produced:
+    if consumed is not None and lag.offsets <= NORMAL_SECONDS * produced:
         return (Cause.ON_THE_WAY,)
     causes = []
     if place in hot:
@@ -135,7 +139,7 @@ def _causes(
     if consumed is not None and consumed > produced:
         causes.append(Cause.CATCHING_UP)
     # More than what a hot partition has beyond the usual: it would be behind without that, too.
-    elif place not in hot or lag.lag > lag.end - lag.start - usual:
+    elif place not in hot or lag.offsets > lag.end - lag.start - usual:
         causes.append(Cause.SLOW)
     return tuple(causes)
 
@@ -145,11 +149,11 @@ def _catch_up(behind: Sequence[Lag], pace: Pace | None, assumed_rate: float | No
         return 0.0
     if assumed_rate is not None:
         spare = assumed_rate - sum(pace.produced[_place(e)] for e in behind) if pace else assumed_rate
-        return _seconds(sum(e.lag for e in behind), spare)
+        return _seconds(sum(e.offsets for e in behind), spare)
     if pace is None:
         return None
     # The last partition ends it. Where it works by turns, it will be sooner once others are done.
-    return max(_seconds(e.lag, pace.consumed[e.consumer, _place(e)] - pace.produced[_place(e)]) for e in behind)
+    return max(_seconds(e.offsets, pace.consumed[e.consumer, _place(e)] - pace.produced[_place(e)]) for e in behind)
 
 
 def _seconds(records: int, per_second: float) -> float:
@@ -193,7 +197,3 @@ def _named(partitions: Sequence[int]) -> str:
 
 def _place(lag: Lag) -> Place:
     return lag.topic, lag.partition
-
-
-def _reached(lag: Lag) -> int:
-    return max(lag.start, lag.position or 0)

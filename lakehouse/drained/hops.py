@@ -14,16 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from lakehouse.checkpoints import Positions
 from lakehouse.contracts.events import TRANSACTIONS
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, lags
 from lakehouse.drained.refreshes import outdated
 from lakehouse.flink_rest import latest_checkpoints
-from lakehouse.kafka.consumer import end_offsets
+from lakehouse.kafka.consumer import end_offsets, offset_ranges
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
 from lakehouse.semantics.events import EVENT_TYPES
 from lakehouse.settings import Settings
-from lakehouse.spark_checkpoints import Positions
 
 POLL_SECONDS: Final = 1.0
 _REST: Final = 4.0
@@ -83,8 +83,8 @@ class NotDrainedError(TimeoutError):
 
 
 def kafka_ends(settings: Settings) -> dict[str, dict[int, int]]:
-    """Where the event topics end now."""
-    return {topic: end_offsets(settings, topic) for topic in EVENT_TYPES}
+    """Where the event topics end now, for those who read what is committed."""
+    return {topic: end for topic, (_, end) in offset_ranges(settings, tuple(EVENT_TYPES)).items()}
 
 
 @dataclass(slots=True)

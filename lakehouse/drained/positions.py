@@ -1,25 +1,28 @@
 """How far each consumer of a topic is: Spark by its checkpoint, the others by their group's commits."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from lakehouse.alerts import notifier_groups
+from lakehouse.checkpoints import Positions
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
-from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, offset_ranges
+from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, count_records, record_ends, stable_ranges
 from lakehouse.kafka.offsets import partition_counts
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
-from lakehouse.spark_checkpoints import Positions, spark_positions
+from lakehouse.spark_checkpoints import spark_positions
 
 LIVE_DASHBOARD: Final = "live_dashboard"
 DASHBOARD_WRITER: Final = "dashboard_writer"
 NOTIFIER: Final = "notifier"
+COUNTED: Final = 1_000
+"""Up to so many offsets of a partition that a consumer is behind, the records among them are counted."""
 _NO_COORDINATOR: Final = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE}
 """What a broker that has just started answers about a group until it has the topic in which groups' offsets lie."""
 
@@ -40,8 +43,8 @@ under one per receiver."""
 class Lag:
     """A consumer on one partition. `position`: the next offset that it owes; None: it has read nothing.
 
-    `lag` counts offsets from the position, or from the log's start, to its end. Where transactions leave control
-    records it may stay above 0 with nothing left to read; our producers use none.
+    `end` is the offset after the last record that can be read. `records`: how many lie before it and are owed, where
+    they were counted.
     """
 
     consumer: str
@@ -50,10 +53,22 @@ class Lag:
     start: int
     end: int
     position: int | None
+    records: int | None = None
+
+    @property
+    def reached(self) -> int:
+        """The offset from which on it owes records: its position, or where the log begins."""
+        return max(self.start, self.position or 0)
+
+    @property
+    def offsets(self) -> int:
+        """Offsets that it is behind; some of them may be no records, but the last one is."""
+        return max(0, self.end - self.reached)
 
     @property
     def lag(self) -> int:
-        return max(0, self.end - max(self.start, self.position or 0))
+        """Records that it owes; of more than `COUNTED` offsets, as many at most. 0 if and only if it owes none."""
+        return self.offsets if self.records is None else self.records
 
 
 def consumers() -> tuple[str, ...]:
@@ -64,12 +79,14 @@ def consumers() -> tuple[str, ...]:
 def lags(settings: Settings, names: Iterable[str] = tuple(CONSUMERS), ends: Positions | None = None) -> list[Lag]:
     """Each consumer's lag behind `ends`, or behind where its topics end now.
 
+    `ends` are ends of records, as `lakehouse.drained.kafka_ends` says them.
+
     Raises:
         ServiceDownError: Kafka, or for Spark MinIO, does not answer.
         ReadError: a topic does not exist.
     """
     names = tuple(names)
-    bounds = offset_ranges(settings, {topic for name in names for topic in CONSUMERS[name]})
+    bounds = stable_ranges(settings, {topic for name in names for topic in CONSUMERS[name]})
     found = []
     for name in names:
         positions = spark_positions(settings) if name == SPARK_INGEST else committed_positions(settings, name)
@@ -78,7 +95,22 @@ def lags(settings: Settings, names: Iterable[str] = tuple(CONSUMERS), ends: Posi
             for partition, end in sorted((ends or {}).get(topic, high).items()):
                 position = positions.get(topic, {}).get(partition)
                 found.append(Lag(name, topic, partition, low[partition], end, position))
-    return found
+    if ends is None:
+        # Only where somebody is behind the stable end it matters whether records lie there.
+        behind = {(each.topic, each.partition): (each.start, each.end) for each in found if each.offsets}
+        last = record_ends(settings, behind)
+        found = [replace(each, end=last.get((each.topic, each.partition), each.end)) for each in found]
+    return [counted for name in names for counted in _counted(settings, [e for e in found if e.consumer == name])]
+
+
+def _counted(settings: Settings, lags: Sequence[Lag]) -> list[Lag]:
+    """Those of one consumer, with the number of records where the offsets are few."""
+    few = {(e.topic, e.partition): (e.reached, e.end) for e in lags if 0 < e.offsets <= COUNTED}
+    counts = count_records(settings, few)
+    return [
+        replace(each, records=counts[place]) if (place := (each.topic, each.partition)) in few else each
+        for each in lags
+    ]
 
 
 def committed_positions(settings: Settings, name: str) -> Positions:

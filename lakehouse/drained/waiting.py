@@ -22,7 +22,7 @@ def oldest_owed(settings: Settings, lags: Iterable[Lag]) -> float | None:
     Raises:
         ReadError: Kafka did not deliver it in time, or retention has removed it meanwhile.
     """
-    owed = {(each.topic, each.partition): max(each.start, each.position or 0) for each in lags if each.lag}
+    owed = {(each.topic, each.partition): each.reached for each in lags if each.lag}
     if not owed:
         return None
     # A fetch brings a stretch of the log, of which only the first record matters.

@@ -1,4 +1,4 @@
-"""Where partitions begin and end."""
+"""Where partitions begin, and where what may be read of them ends: at the first record of an open transaction."""
 
 import json
 import socket
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from lakehouse.contracts.times import milliseconds
@@ -70,7 +70,10 @@ def partition_counts(settings: Settings) -> dict[str, int]:
 def list_offsets(
     settings: Settings, partitions: Sequence[TopicPartition], spec: OffsetSpec
 ) -> dict[tuple[str, int], int]:
-    """The offset that `spec` means in each partition; waits for those that aren't served yet.
+    """The offset that `spec` means in each partition, for those who read what is committed; waits for partitions that
+    aren't served yet.
+
+    `LATEST` is the last stable offset: no transaction is open below it.
 
     Raises:
         ServiceDownError: Kafka does not answer.
@@ -82,7 +85,9 @@ def list_offsets(
         # A client of its own for each attempt: one that has met a topic without a leader remembers that for long.
         admin = admin_client(settings)
         try:
-            futures = admin.list_offsets(asked, request_timeout=_ATTEMPT_SECONDS)
+            futures = admin.list_offsets(
+                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ATTEMPT_SECONDS
+            )
             return {(p.topic, p.partition): future.result().offset for p, future in futures.items()}
         except KafkaException as error:
             if error.args[0].code() not in _SETTLING or time.monotonic() > deadline:

@@ -14,12 +14,13 @@ def newest_checkpoint(settings: Settings, job: str) -> str | None:
     """
     from urllib3.exceptions import HTTPError
 
+    from lakehouse.checkpoints import current_checkpoint
     from lakehouse.object_store import build_client
     from lakehouse.services import ServiceDownError
 
     client = build_client(settings)
     root = f"s3://{settings.bucket}/"
-    prefix = settings.checkpoint_path(job, "s3").removeprefix(root) + "/"
+    prefix = current_checkpoint(settings, job).key(settings) + "/"
     try:
         complete = [
             (found.last_modified, found.object_name)

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
+from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import create_table
 from lakehouse.flink_rest import call_flink
@@ -140,7 +141,7 @@ class FlinkAdapter:
         handle = alive[0]["jid"]
         # A job is RUNNING while its tasks are still being deployed, and a savepoint then fails.
         self._until(lambda: self._all_tasks_run(handle) or None, f"not all tasks of {job.name} ran")
-        directory = self._settings.checkpoint_path(job.name, "s3")
+        directory = current_checkpoint(self._settings, job.name).location(self._settings, "s3")
         request = self._call("POST", f"/jobs/{handle}/stop", {"targetDirectory": directory, "drain": False})
         path = f"/jobs/{handle}/savepoints/{request['request-id']}"
         answer = self._until(lambda: self._finished_savepoint(path), f"{job.name} took no savepoint")

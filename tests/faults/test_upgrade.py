@@ -14,6 +14,7 @@ import pytest
 
 from infra.faults.journal import Journal
 from jobs.catalog import JOBS
+from lakehouse.checkpoints import current_checkpoint
 from lakehouse.compare import compare
 from lakehouse.contracts.tables import INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.delta import scan
@@ -27,7 +28,7 @@ from lakehouse.runtime import code_in_force
 from lakehouse.runtime.reconcile import start, stop, view
 from lakehouse.runtime.upgrade import UpgradeError, upgrade
 from lakehouse.settings import ROOT, Settings
-from lakehouse.spark_checkpoints import current_checkpoint, last_spark_batch
+from lakehouse.spark_checkpoints import last_spark_batch
 from tests.faults.killing import PATIENCE_SECONDS, flowing
 from tests.faults.test_kill_spark import TABLES
 from tests.waiting import until

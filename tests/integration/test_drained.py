@@ -18,12 +18,13 @@ from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, append, create_table
 from lakehouse.delta.write import to_arrow
-from lakehouse.drained import Drain, NotDrainedError, kafka_ends, lags, oldest_owed, wait_until_drained
+from lakehouse.drained import Drain, NotDrainedError, kafka_ends, lags, look, oldest_owed, wait_until_drained
 from lakehouse.drained.hops import REFRESHES, SPARK
 from lakehouse.drained.positions import DASHBOARD_WRITER, group_positions
 from lakehouse.drained.refreshes import outdated
 from lakehouse.drained.waiting import owed
 from lakehouse.kafka.consumer import build_consumer, read_partitions
+from lakehouse.kafka.partitioner import partition_of
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import DASHBOARD, create_topics
 from lakehouse.object_store import build_client
@@ -35,6 +36,7 @@ from tests.command import lakehouse
 from tests.conftest import Stack
 from tests.integration.spark_lake import click, purchase
 from tests.reference_lake import fill
+from tests.transactions import Transactions
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
@@ -131,6 +133,46 @@ def test_a_group_is_behind_what_it_has_not_committed(tenant: Settings) -> None:
     consumer.close()
     assert group_positions(tenant, "live_dashboard") == {"shop.clicks": {message.partition(): 1}}
     assert total(tenant, "live_dashboard") == 1
+
+
+def commits(settings: Settings, group: str, topic: str, position: int) -> None:
+    """`group` says that it is done with a topic's records before `position`, all of which lie in ana's partition."""
+    consumer = build_consumer(settings, group)
+    place = TopicPartition(settings.prefixed(topic), partition_of(b"ana"), position)
+    consumer.commit(offsets=[place], asynchronous=False)
+    consumer.close()
+
+
+def test_a_partition_that_ends_with_control_records_is_drained(tenant: Settings) -> None:
+    transactions = Transactions(tenant, "shop.clicks")
+    transactions.commit(click("ana", 0)[2] or b"", key=b"ana")
+    transactions.abort(click("ana", 1)[2] or b"", key=b"ana")
+    assert total(tenant, "live_dashboard") == 1
+    commits(tenant, "live_dashboard", "shop.clicks", 1)  # as Flink does: after the last record that it got
+    assert total(tenant, "live_dashboard") == 0
+    assert owed(tenant, "live_dashboard") == (0, 0.0)
+    assert not [d.advice for d in look(tenant, ["live_dashboard"]).diagnoses if d.advice]
+
+
+def test_lag_counts_records_and_not_what_lies_between_them(tenant: Settings) -> None:
+    transactions = Transactions(tenant, "shop.clicks")
+    for minute in range(3):
+        transactions.commit(click("ana", minute)[2] or b"", key=b"ana")
+        transactions.abort(click("ana", minute + 0.5)[2] or b"", key=b"ana")
+    assert total(tenant, "live_dashboard") == 3
+    commits(tenant, "live_dashboard", "shop.clicks", 1)
+    assert total(tenant, "live_dashboard") == 2
+
+
+def test_drained_waits_for_nothing_that_an_open_transaction_holds_back(tenant: Settings) -> None:
+    checkpoint(tenant, 0, send(tenant), committed=True)
+    with Transactions(tenant, "shop.clicks").open(click("ana", 2)[2] or b"", key=b"ana"):
+        held_back = send(tenant)
+        drain = Drain.now(tenant, live=False)
+        assert [(hop.name, hop.records) for hop in drain.look().hops] == [(SPARK, 1)]  # the purchase
+        checkpoint(tenant, 1, held_back, committed=True)
+        assert drain.look().drained
+    assert total(tenant, SPARK_INGEST) == 2
 
 
 def test_drained_looks_at_sparks_checkpoint_first(tenant: Settings) -> None:

@@ -18,7 +18,7 @@ from lakehouse.compare.run import compare_each
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.events import CLICKS, TRANSACTIONS
 from lakehouse.contracts.tables import INGEST_CLICKS, INGEST_TRANSACTIONS
-from lakehouse.kafka.consumer import end_offsets
+from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.sender import Outgoing, Sender
 from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.flink import FlinkAdapter
@@ -26,6 +26,7 @@ from lakehouse.runtime.wanted import migrate
 from lakehouse.settings import Settings
 from tests.conftest import Stack
 from tests.integration.tables.log_files import log_transactions
+from tests.transactions import Transactions
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
@@ -69,8 +70,15 @@ class Ingested:
         self._draw = random.Random(seed)
         self._sent = 0
         self._adapter = FlinkAdapter(settings)
+        self._transactions = [Transactions(settings, topic) for topic in (TRANSACTIONS.topic, CLICKS.topic)]
 
     def send(self, records: int) -> None:
+        """So many of each topic, and one more in a transaction; the partition of that ends with aborted records."""
+        self._sent += 1
+        for transactions, draw in zip(self._transactions, (transaction, click), strict=True):
+            _, key, value = draw(self._draw, self._sent)
+            transactions.commit(value or b"", key=key)
+            transactions.abort(value or b"", b"{", key=key)
         with Sender(self._settings) as sender:
             for _ in range(records):
                 self._sent += 1
@@ -78,7 +86,7 @@ class Ingested:
 
     def wait(self, topic: str, *tables: str) -> None:
         """Until the tables together hold as many rows as the topic has records."""
-        records = sum(end_offsets(self._settings, topic).values())
+        records = sum(1 for _ in read_partitions(self._settings, topic))
         until(lambda: sum(map(self._rows, tables)) == records, 90, f"all of {topic} in {tables}", every=0.2)
 
     def _rows(self, name: str) -> int:

@@ -23,6 +23,7 @@ from lakehouse.settings import Settings
 from tests.conftest import Stack
 from tests.reference_lake import changed, encoded, fill, live
 from tests.strategies import click, impression, product, profile, purchase, transaction
+from tests.transactions import Transactions
 
 pytestmark = pytest.mark.stack
 
@@ -284,6 +285,21 @@ def test_a_record_that_only_kafka_has_is_lost_in_bronze_and_named_once(settings:
     assert audit(settings, before).clean
     lost = {"topic": "shop.profiles", "partition": partition, "offset": offset}
     assert named(audit(settings)) == {at(Kind.LOST, "bronze.profiles", lost)}
+
+
+def test_what_a_transaction_commits_is_audited_from_then_on(stack: Stack) -> None:
+    own = stack.ensure("kafka", "minio").model_copy(update={"namespace": "ledger_transactions"})
+    create_topics(own)
+    transactions = Transactions(own, "shop.purchases")
+    value = encoded(purchase("ana", "11:00"))[2] or b""
+    transactions.commit(value, key=b"ana")
+    with transactions.open(value, key=b"ana"):
+        with Sender(own) as sender:
+            sender.send([encoded(purchase("ana", "11:30"))])
+        assert audit(own, live=False).count(Kind.LOST) == 1  # no table has it
+    assert audit(own, live=False).count(Kind.LOST) == 3
+    transactions.abort(value, key=b"ana")
+    assert audit(own, live=False).count(Kind.LOST) == 3
 
 
 def test_what_retention_removed_is_audited_by_what_was_recorded(settings: Settings, draw: random.Random) -> None:

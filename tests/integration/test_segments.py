@@ -20,6 +20,7 @@ from lakehouse.produce import send_day
 from lakehouse.semantics import EventLog, read_events
 from lakehouse.settings import Settings
 from tests.conftest import Stack
+from tests.transactions import Transactions
 
 pytestmark = pytest.mark.stack
 
@@ -94,6 +95,17 @@ def test_a_read_up_to_an_earlier_end_sees_no_later_record(tenant: Settings) -> N
     assert ids(read(tenant)) == ["a", "b"]
     assert ids(Reference.read(tenant, ends).log) == ["a"]
     assert ids(read(tenant)) == ["a", "b"]
+
+
+def test_what_a_transaction_holds_back_is_read_once_it_is_committed(tenant: Settings) -> None:
+    send(tenant, "a")
+    transactions = Transactions(tenant, "shop.clicks")
+    with transactions.open(click("b")[2], key=b"ana"):
+        send(tenant, "c")
+        assert ids(read(tenant)) == ["a"]
+    assert ids(read(tenant)) == ["a", "b", "c"]
+    transactions.abort(click("d")[2], key=b"ana")
+    assert ids(read(tenant)) == ["a", "b", "c"]
 
 
 def test_what_was_kept_of_a_topic_is_void_when_it_is_created_anew(tenant: Settings) -> None:

@@ -2,17 +2,13 @@
 
 ``shop.alerts`` -> ``silver.alerts_sent``, every record of it with its position, whoever sent it. An alert that was sent
 again after a restart is there twice, for it was said twice; `dedup_key` tells.
-
-Example:
-    python -m jobs.streaming.flink.alerts_sent --generation 1
 """
 
-import argparse
 from collections.abc import Sequence
 from typing import Final
 
 from jobs.streaming.flink import session
-from lakehouse.contracts.flink import delta_sink
+from jobs.streaming.flink.start import Start, parse_start
 from lakehouse.contracts.tables import table
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.settings import Settings, load_settings
@@ -39,19 +35,16 @@ FROM (SELECT *, DECODE(`value`, 'UTF-8') AS text FROM alerts)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m jobs.streaming.flink.alerts_sent", description=__doc__)
-    parser.add_argument("--generation", type=int, help="of no meaning here: what was sent is kept as it was")
-    parser.add_argument("--restore", metavar="PATH", help="checkpoint or savepoint to go on from; else new state")
-    print(submit(load_settings(), parser.parse_args(arguments).restore))  # noqa: T201
+    print(submit(load_settings(), parse_start(JOB, __doc__, arguments)))  # noqa: T201
 
 
-def submit(settings: Settings, restore: str | None = None) -> str:
+def submit(settings: Settings, start: Start) -> str:
     """Submit the job and return its id; raises what `session.submit` raises."""
     # Few records, and each slot costs memory.
-    tables = session.table_environment(settings.model_copy(update={"parallelism": 1}), JOB, restore)
+    tables = session.table_environment(settings.model_copy(update={"parallelism": 1}), JOB, start)
     tables.create_java_temporary_function("record_hash", "io.kappalakehouse.flink.RecordHash")
-    tables.execute_sql(session.kafka_source(settings, "alerts", ALERTS, JOB))
-    tables.execute_sql(delta_sink(table(TABLE), settings.table_path(TABLE, "s3a")))
+    tables.execute_sql(session.kafka_source(settings, "alerts", ALERTS, JOB, start))
+    tables.execute_sql(session.delta_sink(settings, table(TABLE), ALERTS, start))
     statements = tables.create_statement_set()
     statements.add_insert_sql(WRITE)
     return session.submit(statements)

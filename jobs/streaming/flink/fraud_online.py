@@ -2,18 +2,14 @@
 
 Kafka -> one validator -> each transaction decided once, by what has come -> ``silver.fraud_online``, and what is
 flagged or blocked -> ``shop.alerts``. The rule, its state and its timers are `io.kappalakehouse.flink.fraud`.
-
-Example:
-    python -m jobs.streaming.flink.fraud_online --generation 1
 """
 
-import argparse
 from collections.abc import Sequence
 from typing import Final
 
 from jobs.streaming.flink import session
+from jobs.streaming.flink.start import Start, parse_start
 from lakehouse.contracts.events import TRANSACTIONS
-from lakehouse.contracts.flink import delta_sink
 from lakehouse.contracts.tables import table
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.settings import Settings, load_settings
@@ -102,25 +98,22 @@ FROM (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m jobs.streaming.flink.fraud_online", description=__doc__)
-    parser.add_argument("--generation", type=int, help="of no meaning here: decisions are made once and never changed")
-    parser.add_argument("--restore", metavar="PATH", help="checkpoint or savepoint to go on from; else new state")
-    print(submit(load_settings(), parser.parse_args(arguments).restore))  # noqa: T201
+    print(submit(load_settings(), parse_start(JOB, __doc__, arguments)))  # noqa: T201
 
 
-def submit(settings: Settings, restore: str | None = None) -> str:
+def submit(settings: Settings, start: Start) -> str:
     """Submit the job and return its id; raises what `session.submit` raises."""
-    tables = session.table_environment(settings, JOB, restore)
+    tables = session.table_environment(settings, JOB, start)
     tables.get_config().set("table.exec.source.idle-timeout", SILENT_PARTITION)
     for name, implementation in FUNCTIONS.items():
         tables.create_java_temporary_function(name, implementation)
-    source = session.kafka_source(settings, "transactions", TRANSACTIONS.topic, JOB)
+    source = session.kafka_source(settings, "transactions", TRANSACTIONS.topic, JOB, start)
     for statement in (source, TIMED, VALIDATED):
         tables.execute_sql(statement)
     session.gateway().io.kappalakehouse.flink.fraud.FraudDetection.register(
         tables._j_tenv, "validated_transactions", settings.fraud_idle_hours, settings.fraud_remember_hours
     )
-    tables.execute_sql(delta_sink(table(TABLE), settings.table_path(TABLE, "s3a")))
+    tables.execute_sql(session.delta_sink(settings, table(TABLE), TRANSACTIONS.topic, start))
     tables.execute_sql(session.kafka_sink(settings, "alerts", ALERTS, ALERT_COLUMNS))
     statements = tables.create_statement_set()
     statements.add_insert_sql(WRITE_DECISIONS)

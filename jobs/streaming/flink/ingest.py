@@ -1,12 +1,12 @@
 """Kafka -> bronze by Flink: each record once, typed if it is valid, else as a dead letter with its reason."""
 
-import argparse
 from collections.abc import Sequence
 from typing import Final
 
 from jobs.streaming.flink import session
+from jobs.streaming.flink.start import Start, parse_start
 from lakehouse.contracts.events import EventContract
-from lakehouse.contracts.flink import delta_sink, sink_name
+from lakehouse.contracts.flink import sink_name
 from lakehouse.contracts.tables import TableContract, payload, table
 from lakehouse.settings import Settings, load_settings
 
@@ -37,15 +37,9 @@ WHERE event.reason IS {condition}
 
 def main(job: str, event: EventContract, target: str, *, dead_letters: bool, arguments: Sequence[str] | None) -> None:
     """Submit the ingest of `event`'s topic into the bronze table `target` as the arguments say; prints the job's id."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m jobs.streaming.flink.{job}",
-        description=f"Submits the ingest of {event.topic} into {target} to the Flink session cluster.",
-        epilog=f"Example: python -m jobs.streaming.flink.{job} --generation 1",
-    )
-    parser.add_argument("--generation", type=int, help="of no meaning here: the sink knows new state by itself")
-    parser.add_argument("--restore", metavar="PATH", help="checkpoint or savepoint to go on from; else new state")
-    restore = parser.parse_args(arguments).restore
-    print(submit(load_settings(), job, event, table(target), dead_letters=dead_letters, restore=restore))  # noqa: T201
+    description = f"Submits the ingest of {event.topic} into {target} to the Flink session cluster."
+    start = parse_start(job, description, arguments)
+    print(submit(load_settings(), job, event, table(target), start, dead_letters=dead_letters))  # noqa: T201
 
 
 def submit(
@@ -53,19 +47,19 @@ def submit(
     job: str,
     event: EventContract,
     target: TableContract,
+    start: Start,
     *,
     dead_letters: bool,
-    restore: str | None = None,
 ) -> str:
     """Submit the job and return its id; raises what `session.submit` raises.
 
     Valid records go to `target`, the others, with `dead_letters`, to ``bronze.dead_letters``: a topic has one such job.
     """
-    tables = session.table_environment(settings, job, restore)
+    tables = session.table_environment(settings, job, start)
     validator = f"io.kappalakehouse.flink.Validate{event.table.capitalize()}"
     tables.create_java_temporary_function("validate", validator)
     tables.create_java_temporary_function("record_hash", "io.kappalakehouse.flink.RecordHash")
-    tables.execute_sql(session.kafka_source(settings, "source", event.topic, job))
+    tables.execute_sql(session.kafka_source(settings, "source", event.topic, job, start))
     tables.execute_sql(JUDGED.format(topic=event.topic))
     session.gateway().io.kappalakehouse.flink.EvaluatedOnce.register(tables._j_tenv, "judged_once", "judged")
     writes = [(target, [c.name for c in payload(event)], "NULL")]
@@ -73,7 +67,7 @@ def submit(
         writes.append((table(DEAD_LETTERS), ["reason", "field"], "NOT NULL"))
     statements = tables.create_statement_set()
     for contract, fields, condition in writes:
-        tables.execute_sql(delta_sink(contract, settings.table_path(contract.name, "s3a")))
+        tables.execute_sql(session.delta_sink(settings, contract, event.topic, start))
         columns = ", ".join(f"event.`{name}`" if name in fields else f"`{name}`" for name in contract.column_names)
         statements.add_insert_sql(WRITE.format(table=sink_name(contract), columns=columns, condition=condition))
     return session.submit(statements)

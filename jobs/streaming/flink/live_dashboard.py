@@ -2,16 +2,13 @@
 
 Kafka -> one validator -> each event once -> windows per product, current sessions and CTR anomalies -> Kafka.
 SQL reads, validates and writes; what it cannot do exactly is `io.kappalakehouse.flink.live` in ``connectors/``.
-
-Example:
-    python -m jobs.streaming.flink.live_dashboard --generation 1
 """
 
-import argparse
 from collections.abc import Sequence
 from typing import Final
 
 from jobs.streaming.flink import session
+from jobs.streaming.flink.start import Start, parse_start
 from lakehouse.settings import Settings, load_settings
 
 JOB: Final = "live_dashboard"
@@ -85,24 +82,16 @@ FROM ctr_alerts
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m jobs.streaming.flink.live_dashboard", description=__doc__)
-    parser.add_argument("--generation", type=int, required=True, help="goes into every row; raised with new state")
-    parser.add_argument("--restore", metavar="PATH", help="checkpoint or savepoint to go on from; else new state")
-    options = parser.parse_args(arguments)
-    print(submit(load_settings(), options.generation, options.restore))  # noqa: T201
+    print(submit(load_settings(), parse_start(JOB, __doc__, arguments, generation=True)))  # noqa: T201
 
 
-def submit(settings: Settings, generation: int, restore: str | None = None) -> str:
-    """Submit the job and return its id; it runs on when this process ends.
-
-    Raises:
-        py4j.protocol.Py4JJavaError: the cluster did not take it.
-    """
-    tables = session.table_environment(settings, JOB, restore)
+def submit(settings: Settings, start: Start) -> str:
+    """Submit the job and return its id; it runs on when this process ends. Raises what `session.submit` raises."""
+    tables = session.table_environment(settings, JOB, start)
     for name, implementation in FUNCTIONS.items():
         tables.create_java_temporary_function(name, implementation)
     for name in ("clicks", "purchases"):
-        tables.execute_sql(session.kafka_source(settings, name, f"shop.{name}", JOB))
+        tables.execute_sql(session.kafka_source(settings, name, f"shop.{name}", JOB, start))
         tables.execute_sql(VALIDATED.format(name=name))
     dashboard = session.gateway().io.kappalakehouse.flink.live.LiveDashboard
     dashboard.register(tables._j_tenv, "validated_clicks", "validated_purchases")
@@ -113,7 +102,7 @@ def submit(settings: Settings, generation: int, restore: str | None = None) -> s
         ("alerts", "shop.alerts", ALERT_COLUMNS, WRITE_ALERTS),
     ):
         tables.execute_sql(session.kafka_sink(settings, name, topic, columns))
-        statements.add_insert_sql(insert.format(generation=generation))
+        statements.add_insert_sql(insert.format(generation=start.generation))
     return session.submit(statements)
 
 

@@ -3,6 +3,11 @@
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from jobs.streaming.flink.start import Start
+from lakehouse.contracts import flink
+from lakehouse.contracts.flink import Source
+from lakehouse.contracts.tables import TableContract
+from lakehouse.kafka.groups import begin_group
 from lakehouse.runtime import flink_home
 from lakehouse.settings import Settings
 
@@ -21,7 +26,8 @@ CREATE TEMPORARY TABLE {name} (
   'topic' = '{topic}',
   'properties.bootstrap.servers' = '{bootstrap}',
   'properties.group.id' = '{group}',
-  'scan.startup.mode' = 'earliest-offset',
+  'properties.isolation.level' = 'read_committed',
+  {startup},
   'key.format' = 'raw',
   'key.fields' = 'key',
   'value.format' = 'raw',
@@ -48,11 +54,32 @@ CREATE TEMPORARY TABLE {name} (
 """
 
 
-def kafka_source(settings: Settings, name: str, topic: str, job: str) -> str:
-    """DDL of the table `name`: a topic's raw records. New state starts at the beginning; restored state says where."""
+# The connector resets a position that the log doesn't have to the earliest record, without a word, unless it is told to
+# start at the group's offsets: then it fails.
+_AT_THE_GROUPS_OFFSETS: Final = """'scan.startup.mode' = 'group-offsets', 'properties.auto.offset.reset' = 'none'"""
+_PAST_WHAT_IS_LOST: Final = "'scan.startup.mode' = 'earliest-offset'"
+
+
+def kafka_source(settings: Settings, name: str, topic: str, job: str, start: Start) -> str:
+    """DDL of the table `name`: a topic's raw records. New state starts at the beginning, which its group is told;
+    restored state says where."""
+    if start.restore is None:
+        begin_group(settings, job, topic)
     return _KAFKA_SOURCE.format(
-        name=name, topic=settings.prefixed(topic), bootstrap=settings.kafka_bootstrap, group=settings.prefixed(job)
+        name=name,
+        topic=settings.prefixed(topic),
+        bootstrap=settings.kafka_bootstrap,
+        group=settings.prefixed(job),
+        startup=_PAST_WHAT_IS_LOST if start.past_losses else _AT_THE_GROUPS_OFFSETS,
     )
+
+
+def delta_sink(settings: Settings, contract: TableContract, topic: str, start: Start) -> str:
+    """DDL of the table of `contract` as a sink for what is made of the records of `topic`."""
+    source = None
+    if topic in start.topics:
+        source = Source(settings.kafka_bootstrap, settings.prefixed(topic), start.topics[topic])
+    return flink.delta_sink(contract, settings.table_path(contract.name, "s3a"), source)
 
 
 def kafka_sink(settings: Settings, name: str, topic: str, columns: str) -> str:
@@ -69,11 +96,8 @@ def gateway() -> Any:
     return get_gateway().jvm
 
 
-def table_environment(settings: Settings, job: str, restore: str | None = None) -> "StreamTableEnvironment":
-    """Where `job` is written in SQL.
-
-    `restore`: the checkpoint or savepoint to go on from; else the job starts with new state.
-    """
+def table_environment(settings: Settings, job: str, start: Start | None = None) -> "StreamTableEnvironment":
+    """Where `job` is written in SQL."""
     # The gateway is a JVM that plans the job; it reads where jars and configuration lie, and who it is, when it starts.
     os.environ.update(flink_home.environment(settings) | settings.s3_credentials())
     os.environ.setdefault("JVM_ARGS", "-Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1")
@@ -82,7 +106,7 @@ def table_environment(settings: Settings, job: str, restore: str | None = None) 
     from pyflink.table import StreamTableEnvironment
 
     configuration = Configuration()
-    for key, value in job_configuration(settings, job, restore).items():
+    for key, value in job_configuration(settings, job, start or Start()).items():
         configuration.set_string(key, value)
     # Outside of `flink run`, PyFlink's own factory always makes a local cluster; the constructor heeds the target.
     environment = StreamExecutionEnvironment(
@@ -101,7 +125,7 @@ def submit(statements: "StatementSet") -> str:
     return str(client.get_job_id())
 
 
-def job_configuration(settings: Settings, job: str, restore: str | None = None) -> dict[str, str]:
+def job_configuration(settings: Settings, job: str, start: Start) -> dict[str, str]:
     """What a job's configuration says beside the cluster's."""
     return {
         "execution.target": "remote",
@@ -113,9 +137,9 @@ def job_configuration(settings: Settings, job: str, restore: str | None = None) 
         "parallelism.default": str(settings.parallelism),
         "table.local-time-zone": "UTC",
         "state.backend.type": "rocksdb",
-        "execution.checkpointing.dir": settings.checkpoint_path(job, "s3"),
+        "execution.checkpointing.dir": start.checkpoints or settings.checkpoint_path(job, "s3"),
         "execution.checkpointing.interval": f"{settings.flink_checkpoint_seconds} s",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
         "execution.checkpointing.incremental": "true",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-    } | ({"execution.state-recovery.path": restore} if restore else {})
+    } | ({"execution.state-recovery.path": start.restore} if start.restore else {})

@@ -13,11 +13,11 @@ from jobs.streaming.spark.change_sets import ChangeSets
 from jobs.streaming.spark.micro_batch import kafka_stream
 from jobs.streaming.spark.pipeline import Pipeline
 from jobs.streaming.spark.query import run_query, serve
+from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import create_table
 from lakehouse.runtime.code_in_force import note_running
 from lakehouse.settings import Settings
-from lakehouse.spark_checkpoints import current_checkpoint
 
 
 def run(settings: Settings) -> int:

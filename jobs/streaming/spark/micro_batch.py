@@ -8,10 +8,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql.streaming.readwriter import DataStreamReader
 
+from lakehouse.checkpoints import Positions
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.kafka.offsets import partition_counts, spark_offsets
 from lakehouse.settings import Settings
-from lakehouse.spark_checkpoints import Positions
 
 INGESTED: Final = (CLICKS, PURCHASES, PRODUCTS, PROFILES)
 """What this job brings into bronze, or among the dead letters."""
@@ -53,15 +53,24 @@ def kafka_source(
         first = spark_offsets(settings, known)
     source = (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .options(**kafka_options(settings))
         .option("subscribe", ",".join(settings.prefixed(c.topic) for c in contracts))
         .option("startingOffsets", first)
-        # Records that retention took before they were read are a loss to be told, not skipped.
-        .option("failOnDataLoss", "true")
         .option("minOffsetsPerTrigger", max(1, settings.spark_max_offsets_per_trigger // 2))
         .option("maxTriggerDelay", f"{settings.spark_trigger_seconds}s")
     )
     return source if whole else source.option("maxOffsetsPerTrigger", settings.spark_max_offsets_per_trigger)
+
+
+def kafka_options(settings: Settings) -> dict[str, str]:
+    """What every read of Kafka by Spark has in common."""
+    return {
+        "kafka.bootstrap.servers": settings.kafka_bootstrap,
+        # Java's clients read aborted records by default.
+        "kafka.isolation.level": "read_committed",
+        # Records that retention took before they were read are a loss to be told, not skipped.
+        "failOnDataLoss": "true",
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.process import exit_status
+from lakehouse.checkpoints import current_checkpoint
 from lakehouse.runtime.process import FINISH
 from lakehouse.settings import Settings
-from lakehouse.spark_checkpoints import current_checkpoint
 
 log = logging.getLogger(__name__)
 _finish = threading.Event()

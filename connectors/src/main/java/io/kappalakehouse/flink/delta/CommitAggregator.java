@@ -1,5 +1,6 @@
 package io.kappalakehouse.flink.delta;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
@@ -9,6 +10,7 @@ import java.util.UUID;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.kafka.shaded.org.apache.kafka.clients.admin.Admin;
 import org.apache.flink.runtime.state.StateInitializationContext;
 import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.connector.sink2.CommittableMessage;
@@ -36,13 +38,33 @@ final class CommitAggregator extends AbstractStreamOperator<CommittableMessage<C
     implements OneInputStreamOperator<CommittableMessage<String>, CommittableMessage<Commit>>, BoundedOneInput {
 
   private final TargetTable table;
+  private final SourceTopic source;
+  private transient Admin kafka;
   private transient ListState<String> state;
   private transient String appId;
   private transient long lastCheckpoint;
   private transient List<String> actions;
 
-  CommitAggregator(TargetTable table) {
+  /** With a {@code source} (or null) it commits only what was read while that topic was the same. */
+  CommitAggregator(TargetTable table, SourceTopic source) {
     this.table = table;
+    this.source = source;
+  }
+
+  @Override
+  public void open() throws Exception {
+    super.open();
+    if (source != null) {
+      kafka = source.connect();
+    }
+  }
+
+  @Override
+  public void close() throws Exception {
+    if (kafka != null) {
+      kafka.close(Duration.ZERO);
+    }
+    super.close();
   }
 
   @Override
@@ -75,21 +97,24 @@ final class CommitAggregator extends AbstractStreamOperator<CommittableMessage<C
   }
 
   @Override
-  public void prepareSnapshotPreBarrier(long checkpoint) {
+  public void prepareSnapshotPreBarrier(long checkpoint) throws Exception {
     send(checkpoint);
   }
 
   /** What came after the last barrier; the last checkpoint, if there is one, comes after this. */
   @Override
-  public void endInput() {
+  public void endInput() throws Exception {
     send(lastCheckpoint + 1);
   }
 
   /** Nothing for a checkpoint without rows: an idle source makes no commits. */
-  private void send(long checkpoint) {
+  private void send(long checkpoint) throws Exception {
     lastCheckpoint = checkpoint;
     if (actions.isEmpty()) {
       return;
+    }
+    if (source != null) {
+      source.check(kafka);
     }
     Commit commit = new Commit(appId, checkpoint, List.copyOf(actions));
     actions.clear();

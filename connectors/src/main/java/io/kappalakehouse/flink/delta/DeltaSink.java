@@ -24,10 +24,13 @@ final class DeltaSink
 
   private final TargetTable table;
   private final Rolling rolling;
+  private final SourceTopic source;
 
-  DeltaSink(TargetTable table, Rolling rolling) {
+  /** Without a {@code source} (null) the rows may come from anywhere. */
+  DeltaSink(TargetTable table, Rolling rolling, SourceTopic source) {
     this.table = table;
     this.rolling = rolling;
+    this.source = source;
   }
 
   @Override
@@ -42,7 +45,7 @@ final class DeltaSink
     // The committer has the writers' parallelism: sent on by `global`, all goes to its first subtask.
     return written
         .global()
-        .transform(AGGREGATOR, type, new CommitAggregator(table))
+        .transform(AGGREGATOR, type, new CommitAggregator(table, source))
         .setParallelism(1)
         .setMaxParallelism(1)
         .global();

@@ -10,7 +10,13 @@ import org.apache.flink.table.connector.sink.DynamicTableSink;
 import org.apache.flink.table.data.RowData;
 
 /** {@code INSERT INTO} a table of connector {@code delta}. */
-record DeltaTableSink(TargetTable table, Rolling rolling, Optional<String> uid, String name, Optional<Integer> parallelism)
+record DeltaTableSink(
+    TargetTable table,
+    Rolling rolling,
+    Optional<SourceTopic> source,
+    Optional<String> uid,
+    String name,
+    Optional<Integer> parallelism)
     implements DynamicTableSink {
 
   @Override
@@ -25,7 +31,7 @@ record DeltaTableSink(TargetTable table, Rolling rolling, Optional<String> uid, 
     return new DataStreamSinkProvider() {
       @Override
       public DataStreamSink<?> consumeDataStream(ProviderContext planning, DataStream<RowData> rows) {
-        DataStreamSink<RowData> sink = rows.sinkTo(new DeltaSink(table, rolling)).name(name);
+        DataStreamSink<RowData> sink = rows.sinkTo(new DeltaSink(table, rolling, source.orElse(null))).name(name);
         uid.or(() -> planning.generateUid("delta")).ifPresent(sink::uid);
         return sink;
       }

@@ -2,7 +2,9 @@ package io.kappalakehouse.flink.delta;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.ReadableConfig;
@@ -44,6 +46,19 @@ public final class DeltaTableSinkFactory implements DynamicTableSinkFactory {
   static final ConfigOption<Integer> ROLLING_COUNT =
       ConfigOptions.key("file_rolling.count").intType().defaultValue(-1).withDescription("Rows; negative: never.");
 
+  static final ConfigOption<String> SOURCE_BOOTSTRAP =
+      ConfigOptions.key("source.bootstrap_servers")
+          .stringType()
+          .noDefaultValue()
+          .withDescription("Of the Kafka whose topic the rows come from.");
+  static final ConfigOption<String> SOURCE_TOPIC =
+      ConfigOptions.key("source.topic").stringType().noDefaultValue().withDescription("The topic that rows come from.");
+  static final ConfigOption<String> SOURCE_TOPIC_ID =
+      ConfigOptions.key("source.topic_id")
+          .stringType()
+          .noDefaultValue()
+          .withDescription("Its id: nothing is committed once the topic has another one, that is, was made anew.");
+
   /** What {@code file_rolling.strategy} may be. */
   public enum Strategy {
     SIZE,
@@ -62,7 +77,17 @@ public final class DeltaTableSinkFactory implements DynamicTableSinkFactory {
 
   @Override
   public Set<ConfigOption<?>> optionalOptions() {
-    return Set.of(PARTITIONS, UID, NAME, ROLLING, ROLLING_SIZE, ROLLING_COUNT, FactoryUtil.SINK_PARALLELISM);
+    return Set.of(
+        PARTITIONS,
+        UID,
+        NAME,
+        ROLLING,
+        ROLLING_SIZE,
+        ROLLING_COUNT,
+        SOURCE_BOOTSTRAP,
+        SOURCE_TOPIC,
+        SOURCE_TOPIC_ID,
+        FactoryUtil.SINK_PARALLELISM);
   }
 
   @Override
@@ -82,9 +107,23 @@ public final class DeltaTableSinkFactory implements DynamicTableSinkFactory {
     return new DeltaTableSink(
         new TargetTable(path, columns),
         rolling(options),
+        source(options),
         options.getOptional(UID),
         options.getOptional(NAME).orElse("delta " + context.getObjectIdentifier().getObjectName()),
         options.getOptional(FactoryUtil.SINK_PARALLELISM));
+  }
+
+  private static Optional<SourceTopic> source(ReadableConfig options) {
+    List<Optional<String>> said =
+        Stream.of(SOURCE_BOOTSTRAP, SOURCE_TOPIC, SOURCE_TOPIC_ID).map(options::getOptional).toList();
+    if (said.stream().allMatch(Optional::isEmpty)) {
+      return Optional.empty();
+    }
+    if (said.stream().anyMatch(Optional::isEmpty)) {
+      throw new ValidationException(
+          "options 'source.bootstrap_servers', 'source.topic' and 'source.topic_id' belong together");
+    }
+    return Optional.of(new SourceTopic(said.get(0).get(), said.get(1).get(), said.get(2).get()));
   }
 
   private static Rolling rolling(ReadableConfig options) {

@@ -114,7 +114,7 @@ class CommitAggregatorTest {
 
   private OneInputStreamOperatorTestHarness<CommittableMessage<String>, CommittableMessage<Commit>> started(
       OperatorSubtaskState state, long checkpoint) throws Exception {
-    var harness = new OneInputStreamOperatorTestHarness<>(new CommitAggregator(Tables.at(path)));
+    var harness = new OneInputStreamOperatorTestHarness<>(new CommitAggregator(Tables.at(path), null));
     harness.setup();
     if (state != null) {
       harness.setRestoredCheckpointId(checkpoint);
