@@ -1,23 +1,19 @@
 """Every topic and its configuration, and how they come to exist."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from lakehouse.contracts.events import EVENTS, PARTITIONS
 from lakehouse.kafka.offsets import LATEST, TIMEOUT_SECONDS, admin_client, list_offsets, partition_counts
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
+
+log = logging.getLogger(__name__)
 
 DASHBOARD: Final = "shop.dashboard"
 """Upserts of the live values, keyed by row; a writer carries them into Redis."""
@@ -31,23 +27,36 @@ _COMMON: Final = {
 _SEVEN_DAYS: Final = {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)}
 _FOR_EVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _COMPACTED: Final = {"cleanup.policy": "compact"}
+_JUDGED_BY_ARRIVAL: Final = ("message.timestamp.type", "cleanup.policy")
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it must be. `name` is without namespace."""
+    """A topic as it is created. `name` is without namespace.
+
+    What the lakehouse computes rests on its `partitions` and on the settings named in `required`: an existing topic
+    must have these. The others are proposals.
+    """
 
     name: str
-    config: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str]
+    required: tuple[str, ...]
     partitions: int = PARTITIONS
 
 
 TOPICS: Final = {
     topic.name: topic
     for topic in (
-        *(Topic(c.topic, _COMMON | (_FOR_EVER if c.changelog else _SEVEN_DAYS)) for c in EVENTS.values()),
-        Topic(DASHBOARD, _COMMON | _COMPACTED),
-        Topic(ALERTS, _COMMON | _SEVEN_DAYS),
+        *(
+            # A changelog is read from its beginning whenever state is made anew.
+            Topic(c.topic, _COMMON | _FOR_EVER, (*_JUDGED_BY_ARRIVAL, "retention.ms", "retention.bytes"))
+            if c.changelog
+            else Topic(c.topic, _COMMON | _SEVEN_DAYS, _JUDGED_BY_ARRIVAL)
+            for c in EVENTS.values()
+        ),
+        # A Redis that was lost is filled again from the newest value of each row.
+        Topic(DASHBOARD, _COMMON | _COMPACTED, ("cleanup.policy",)),
+        Topic(ALERTS, _COMMON | _SEVEN_DAYS, ()),
     )
 }
 """Topics by name."""
@@ -63,34 +72,83 @@ class PartitionCountError(RuntimeError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting of an existing topic (its name with namespace) that is not as it is created here."""
+
+    topic: str
+    setting: str
+    actual: str
+    declared: str
+    required: bool
+
+    def __str__(self) -> str:
+        relation = "and must be" if self.required else "not"
+        return f"{self.topic}: {self.setting} is {self.actual}, {relation} {self.declared}"
+
+
+class TopicSettingsError(RuntimeError):
+    """Existing topics have settings with which the tables would be wrong."""
+
+    def __init__(self, differences: Sequence[Difference]) -> None:
+        named = "; ".join(map(str, differences))
+        first = differences[0]
+        super().__init__(
+            f"{named}. What is computed rests on this. Set it where the topic is managed (kafka-configs --alter --topic"
+            f" {first.topic} --add-config {first.setting}={first.declared}), or take another LAKEHOUSE_NAMESPACE"
+        )
+        self.differences = tuple(differences)
+
+
 def create_topics(settings: Settings) -> list[str]:
-    """Create what is missing and correct the configuration of what exists; returns the names created.
+    """Creates what is missing; returns the names created. What exists is left as somebody has set it: other settings
+    than ours are told in the log.
 
     The topics can be written and read when this returns.
 
     Raises:
-        PartitionCountError: a topic exists with another partition count; nothing was created then.
+        PartitionCountError, TopicSettingsError: an existing topic can't be used; nothing was created then.
         ServiceDownError: Kafka does not answer.
     """
     admin = admin_client(settings)
     wanted = {settings.prefixed(topic.name): topic for topic in TOPICS.values()}
     existing = partition_counts(settings)
-    _check_partitions(wanted, existing)
+    _check(admin, {name: topic for name, topic in wanted.items() if name in existing}, existing)
     created = _create(admin, {name: topic for name, topic in wanted.items() if name not in existing})
     every = [TopicPartition(name, p) for name, topic in wanted.items() for p in range(topic.partitions)]
     list_offsets(settings, every, LATEST)
-    if len(created) < len(wanted):
-        # Those that somebody else created in the meantime too: nobody says that it was by this declaration.
-        _check_partitions(wanted, partition_counts(settings))
-        _correct_configs(admin, {name: topic for name, topic in wanted.items() if topic.name not in created})
+    # Those that somebody else created in the meantime: nobody says that it was by this declaration.
+    others = {name: t for name, t in wanted.items() if name not in existing and t.name not in created}
+    if others:
+        _check(admin, others, partition_counts(settings))
     return created
 
 
-def _check_partitions(wanted: Mapping[str, Topic], existing: Mapping[str, int]) -> None:
-    for name, topic in wanted.items():
-        actual = existing.get(name, topic.partitions)
-        if actual != topic.partitions:
-            raise PartitionCountError(name, actual, topic.partitions)
+def _check(admin: AdminClient, topics: Mapping[str, Topic], existing: Mapping[str, int]) -> None:
+    """Refuses topics that can't be used, and tells what else of their settings is not ours."""
+    for name, topic in topics.items():
+        if existing[name] != topic.partitions:
+            raise PartitionCountError(name, existing[name], topic.partitions)
+    differing = differences(admin, topics)
+    if wrong := [each for each in differing if each.required]:
+        raise TopicSettingsError(wrong)
+    for each in differing:
+        log.warning("topic %s; it is left as it is", each)
+
+
+def differences(admin: AdminClient, topics: Mapping[str, Topic]) -> list[Difference]:
+    """The settings of existing topics, by their names with namespace, that are not as declared."""
+    if not topics:
+        return []
+    found = []
+    described = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in topics])
+    for resource, future in described.items():
+        actual, topic = future.result(TIMEOUT_SECONDS), topics[resource.name]
+        for setting, declared in topic.config.items():
+            if actual[setting].value != declared:
+                required = setting in topic.required
+                found.append(Difference(resource.name, setting, actual[setting].value, declared, required))
+    return found
 
 
 def _create(admin: AdminClient, topics: Mapping[str, Topic]) -> list[str]:
@@ -105,22 +163,6 @@ def _create(admin: AdminClient, topics: Mapping[str, Topic]) -> list[str]:
         else:
             created.append(topics[name].name)
     return created
-
-
-def _correct_configs(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-    changes = []
-    for resource, future in admin.describe_configs(resources).items():
-        actual = future.result(TIMEOUT_SECONDS)
-        differing = {key: value for key, value in topics[resource.name].config.items() if actual[key].value != value}
-        if differing:
-            entries = [
-                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in differing.items()
-            ]
-            changes.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=entries))
-    if changes:
-        for future in admin.incremental_alter_configs(changes).values():
-            future.result(TIMEOUT_SECONDS)
 
 
 def topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import uuid
 from collections import defaultdict
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from infra.local.isolated import free_port_base
@@ -12,10 +12,11 @@ from lakehouse.contracts.events import PARTITIONS
 from lakehouse.kafka.consumer import ReadError, Record, end_offsets, offset_range, read_partitions
 from lakehouse.kafka.partitioner import partition_of
 from lakehouse.kafka.sender import DeliveryError, Sender
-from lakehouse.kafka.topics import TOPICS, PartitionCountError, create_topics
+from lakehouse.kafka.topics import TOPICS, PartitionCountError, TopicSettingsError, create_topics
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 from tests.conftest import Stack
+from tests.transactions import Transactions
 
 pytestmark = pytest.mark.stack
 
@@ -66,11 +67,35 @@ def test_topics_have_the_declared_configuration(tenant: Settings) -> None:
     assert config(tenant, "shop.dashboard")["cleanup.policy"] == "compact"
 
 
-def test_configuration_of_an_existing_topic_is_corrected(settings: Settings) -> None:
-    create(settings, "shop.products", PARTITIONS, **{"retention.ms": "1000"})
-    assert "shop.products" not in create_topics(settings)
-    assert config(settings, "shop.products")["retention.ms"] == "-1"
-    assert config(settings, "shop.products")["message.timestamp.type"] == "LogAppendTime"
+def test_what_somebody_else_has_set_is_told_and_left(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    own = {"message.timestamp.type": "LogAppendTime", "retention.ms": "1000"}
+    name = create(settings, "shop.clicks", PARTITIONS, **own)
+    for _ in range(2):
+        caplog.clear()
+        assert "shop.clicks" not in create_topics(settings)
+        assert config(settings, "shop.clicks")["retention.ms"] == "1000"
+        assert f"topic {name}: retention.ms is 1000, not 604800000; it is left as it is" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("topic", "setting", "value"),
+    [
+        ("shop.clicks", "message.timestamp.type", "CreateTime"),
+        ("shop.purchases", "cleanup.policy", "compact"),
+        ("shop.products", "retention.ms", "604800000"),
+        ("shop.dashboard", "cleanup.policy", "delete"),
+    ],
+)
+def test_settings_that_the_tables_rest_on_are_required_by_name(
+    settings: Settings, topic: str, setting: str, value: str
+) -> None:
+    name = create(settings, topic, PARTITIONS, **dict(TOPICS[topic].config) | {setting: value})
+    with pytest.raises(TopicSettingsError, match=rf"{name}: {setting} is {value}, and must be") as refused:
+        create_topics(settings)
+    assert f"--add-config {setting}={TOPICS[topic].config[setting]}" in str(refused.value)
+    assert config(settings, topic)[setting] == value
+    with pytest.raises(ReadError, match="no topic"):
+        end_offsets(settings, "shop.profiles")
 
 
 def test_another_partition_count_is_an_error_and_nothing_is_created(settings: Settings) -> None:
@@ -132,23 +157,44 @@ def test_what_arrives_after_the_call_is_not_read(tenant: Settings) -> None:
     assert [r.key for r in reading] == [b"before"]
 
 
-@pytest.mark.parametrize("end_with_gap", [True, False])
-def test_control_records_leave_gaps_that_end_no_read(tenant: Settings, end_with_gap: bool) -> None:
-    topic, partition = tenant.prefixed("shop.clicks"), 2
-    producer = Producer({"bootstrap.servers": tenant.kafka_bootstrap, "transactional.id": tenant.prefixed("gap")})
-    producer.init_transactions(20)
-    for value, finish in ((b"kept", producer.commit_transaction), (b"aborted", producer.abort_transaction)):
-        producer.begin_transaction()
-        producer.produce(topic, value, partition=partition)
-        producer.flush(20)
-        finish(20)
-    if not end_with_gap:
-        producer.begin_transaction()
-        producer.produce(topic, b"last", partition=partition)
-        producer.commit_transaction(20)
-    values = [r.value for r in read_partitions(tenant, "shop.clicks")]
-    assert values == ([b"kept"] if end_with_gap else [b"kept", b"last"])
-    assert sum(end_offsets(tenant, "shop.clicks").values()) == (4 if end_with_gap else 6)
+@pytest.fixture
+def transactions(tenant: Settings) -> Transactions:
+    return Transactions(tenant, "shop.clicks", partition=2)
+
+
+def test_control_records_leave_gaps_that_end_no_read(tenant: Settings, transactions: Transactions) -> None:
+    transactions.commit(b"kept")
+    transactions.abort(b"aborted")
+    transactions.commit(b"last")
+    assert [r.value for r in read_partitions(tenant, "shop.clicks")] == [b"kept", b"last"]
+    assert end_offsets(tenant, "shop.clicks")[2] == 5, "the offset after the last record, at 4"
+
+
+def test_a_partition_ends_after_its_last_record_that_can_be_read(tenant: Settings, transactions: Transactions) -> None:
+    transactions.commit(b"kept")
+    assert end_offsets(tenant, "shop.clicks") == dict.fromkeys(range(PARTITIONS), 0) | {2: 1}
+    transactions.abort(*(b"aborted" for _ in range(200)))
+    assert end_offsets(tenant, "shop.clicks")[2] == 1
+    assert [r.value for r in read_partitions(tenant, "shop.clicks")] == [b"kept"]
+
+
+def test_a_partition_of_aborted_records_alone_ends_where_it_begins(
+    tenant: Settings, transactions: Transactions
+) -> None:
+    transactions.abort(b"aborted")
+    assert offset_range(tenant, "shop.clicks") == (dict.fromkeys(range(PARTITIONS), 0),) * 2
+
+
+def test_a_partition_ends_before_a_transaction_that_is_open(tenant: Settings, transactions: Transactions) -> None:
+    transactions.commit(b"before")
+    with transactions.open(b"within"):
+        with Sender(tenant) as sender:
+            sender.send([("shop.clicks", b"eve", b"behind it")] * 10)
+        read = [r.value for r in read_partitions(tenant, "shop.clicks") if r.partition == 2]
+        assert (read, end_offsets(tenant, "shop.clicks")[2]) == ([b"before"], 1)
+    read = [r.value for r in read_partitions(tenant, "shop.clicks") if r.partition == 2]
+    assert read == [b"before", b"within", *[b"behind it"] * 10]
+    assert end_offsets(tenant, "shop.clicks")[2] == 13
 
 
 def test_offsets_removed_by_retention_are_an_error(tenant: Settings) -> None:
