@@ -12,6 +12,8 @@ from infra.local.service import Service, StackError
 from lakehouse.runtime.supervisor import run_directory
 from lakehouse.settings import Settings
 
+# Offsets of groups are kept for ten years: after the default 7 days, a job that was stopped for longer, or that reads
+# seldom, would not find where it was, and nobody could tell what is drained.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -27,6 +29,7 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+offsets.retention.minutes=5256000
 num.partitions=6
 offsets.topic.num.partitions=6
 transaction.state.log.num.partitions=6
