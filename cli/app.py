@@ -17,6 +17,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "produce": ("cli.produce", "Send events: generated ones or a CSV file."),
     "catalog": ("cli.catalog", "Record products and profiles, and publish their changes."),
     "validate": ("cli.validate", "Explain the verdict on each record of a file."),
+    "dead-letters": ("cli.dead_letters", "Count records that are no valid events, and send them again."),
     "table": ("cli.table", "List, show and read the Delta tables."),
     "job": ("cli.job", "List, start and stop the streaming jobs."),
     "lag": ("cli.lag", "Show how far each hop is behind Kafka."),

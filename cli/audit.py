@@ -80,7 +80,7 @@ def show_audit(result: Audit, console: Console) -> None:
     """The records of each topic; the sums of partitions are in JSON and in ops.ledger."""
     table = Table(box=None, pad_edge=False)
     table.add_column("topic")
-    for name in ("Kafka", "= bronze", "+ dead letters", "bronze = silver", "+ duplicate", "+ superseded"):
+    for name in ("Kafka", "= bronze", "+ dead letters", "bronze = silver", "+ duplicate", "+ superseded", "known lost"):
         table.add_column(name, justify="right")
     for account in result.accounts:
         topic, *counts = astuple(account)
@@ -93,7 +93,7 @@ def show_audit(result: Audit, console: Console) -> None:
     for finding in result.findings:
         console.print(f"  {finding}", markup=False, style="red", soft_wrap=True)
     console.print(
-        f"[{'green' if result.clean else 'red'}]{result.verdict}[/] of {sum(result.records.values()):,} records, "
+        f"[{'green' if result.clean else 'red'}]{result.summary}[/], "
         f"{result.read:,} of them read from Kafka now, in {result.seconds:.1f} s; "
         f"appended to ops.ledger as {result.run_id}",
         soft_wrap=True,

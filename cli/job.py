@@ -15,9 +15,12 @@ from cli.times import parse_time
 from jobs.catalog import JOBS
 from jobs.streaming.region_revenue import main as region_revenue
 from jobs.streaming.region_revenue.seek import seek as seek_back
+from lakehouse.losses import in_words
 from lakehouse.runtime import reconcile
 from lakehouse.runtime import upgrade as upgrading
+from lakehouse.runtime.accept import accept_losses
 from lakehouse.runtime.reconcile import JobView
+from lakehouse.runtime.sources import losses_of
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.settings import load_settings
 
@@ -102,6 +105,31 @@ def seek(
         typer.echo(
             f"{region_revenue.TOPIC}[{each.partition}]: from offset {each.offset:,} on{gone}, {each.again:,} again"
         )
+
+
+@app.command(
+    "accept-loss",
+    epilog="Examples: lakehouse job accept-loss spark_lakehouse | lakehouse job accept-loss fraud_online --yes",
+)
+def accept_loss(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Let a job go on without records that it had not read and that Kafka no longer has, and write that down.
+
+    For a job that says that it can't go on: retention has removed what comes next, or a topic was deleted and made
+    anew. `lakehouse audit` says from then on how many records are known to be lost.
+    """
+    settings, job = load_settings(), _job(name)
+    losses = losses_of(settings, job)
+    if not losses:
+        typer.echo(f"{name} has lost nothing: Kafka has all that it is to read next.")
+        return
+    typer.echo(f"{name} had not read all that Kafka has lost: {in_words(losses)}.")
+    if not yes:
+        typer.confirm("These records can't be brought back. Go on without them?", abort=True)
+    accepted = accept_losses(settings, job, getpass.getuser())
+    typer.echo(f"Written to ops.ledger: {in_words(accepted)}. {name} goes on with what Kafka has.")
 
 
 def _job(name: str) -> JobSpec:

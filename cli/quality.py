@@ -24,7 +24,7 @@ def quality(
     tables: Annotated[
         list[str] | None,
         typer.Argument(
-            help="layer.table; every silver and gold table that was written, without one.",
+            help="layer.table; every table that has a suite and was written, without one.",
             autocompletion=lambda: list(TABLES),
         ),
     ] = None,

@@ -80,6 +80,6 @@ appended to `ops.ledger`. By hand: `lakehouse audit`.
         if not result.clean:
             # A second look would find the same.
             raise AirflowFailException(f"{result.verdict}: {'; '.join(map(str, result.findings[:10]))}")
-        return {"verdict": result.verdict, "records": result.records, "run_id": result.run_id}
+        return {"verdict": result.summary, "records": result.records, "run_id": result.run_id}
 
     follow_every_record()

@@ -8,7 +8,10 @@ from dags.assets import table_asset, topic_asset
 from infra.airflow.quality import QualityOperator
 from lakehouse.contracts.tables import TABLES
 
-CHECKED = [table.name for table in TABLES.values() if table.layer in ("silver", "gold") and not table.variant_of]
+CHECKED = [
+    "bronze.dead_letters",
+    *(table.name for table in TABLES.values() if table.layer in ("silver", "gold") and not table.variant_of),
+]
 
 KEPT = [table_asset("ops.quality_results"), table_asset("quarantine.rows"), topic_asset("shop.alerts")]
 """What a check writes."""
@@ -25,9 +28,10 @@ with DAG(
     doc_md="""
 ### Quality
 
-One Great Expectations suite per silver and gold table, generated from the table's contract; one task per table. A
-failed expectation fails the task, and `shop.alerts` gets a message, which the job `notifier` posts; another when the
-table is as expected again. Freshness, volume and what `parity` found are expectations too.
+One Great Expectations suite per silver and gold table, and one for the dead letters, generated from the table's
+contract; one task per table. A failed expectation fails the task, and `shop.alerts` gets a message, which the job
+`notifier` posts; another when the table is as expected again. Freshness, volume, the share of dead letters and what
+`parity` found are expectations too.
 
 The results are appended to `ops.quality_results`, with rows and seconds. Rows that fail go to `quarantine.rows`, with
 the expectation's name and this run's id (`lakehouse table read quarantine.rows`). Each task's button *Data Docs* opens

@@ -118,6 +118,7 @@ _DECLARED: Final = (
         guarantee="exactly once from the cut on: checkpoint, txnAppId/txnVersion; the backlog by jobs.batch.migrate",
         freshness_seconds=120,
         by_default=False,
+        state_in_tables=True,
     ),
     JobSpec(
         name=LAMBDA_SPEED,

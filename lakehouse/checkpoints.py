@@ -7,7 +7,7 @@ that is deleted and made anew has the same name and other records, and offsets i
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 
 from minio.error import S3Error
@@ -29,7 +29,8 @@ class Checkpoint:
     job: str
     number: int = 0
     start: Positions | None = None
-    """Where its stream begins; None: with the first records that its topics still have."""
+    """Where its stream begins; None: with the first records that its topics still have. A Flink job's state may be
+    behind this, where somebody has accepted that the records in between are lost."""
     topics: Mapping[str, str] = field(default_factory=dict)
     """The ids of the topics that its positions are of; empty where nobody has noted them."""
 
@@ -62,15 +63,11 @@ def begin_checkpoint(
     """
     before = current_checkpoint(settings, job)
     kept = before.topics if topics is None else topics
-    return _say(settings, Checkpoint(job, before.number + 1, start, kept))
+    return keep_checkpoint(settings, Checkpoint(job, before.number + 1, start, kept))
 
 
-def note_topics(settings: Settings, checkpoint: Checkpoint, topics: Mapping[str, str]) -> Checkpoint:
-    """Keeps the ids of the topics that the positions of `checkpoint` are of. Raises ServiceDownError."""
-    return _say(settings, replace(checkpoint, topics=topics))
-
-
-def _say(settings: Settings, checkpoint: Checkpoint) -> Checkpoint:
+def keep_checkpoint(settings: Settings, checkpoint: Checkpoint) -> Checkpoint:
+    """Says of the directory that counts what `checkpoint` says. Raises ServiceDownError."""
     said = {name: value for name, value in asdict(checkpoint).items() if name != "job"}
     encoded = json.dumps(said).encode()
     try:

@@ -40,3 +40,18 @@ def turns(settings: Settings, result: QualityResult) -> list[TableAlert]:
         elif since is not None:
             found.append(TableAlert.turn(QUALITY_FAILED, checked.table, since, WITHDRAWN, "", checked.day))
     return found
+
+
+def last_failed(settings: Settings, table: str) -> bool:
+    """Whether the last check of all of `table`, as it was then, has failed; False if there was none.
+
+    Raises what `lakehouse.delta.open_table` raises.
+    """
+    try:
+        kept = scan(settings, RESULTS).filter(
+            pl.col("table") == table, pl.col("as_of").is_null(), pl.col("day").is_null()
+        )
+        last = kept.sort("checked_at").select("success").tail(1).collect()
+    except TableMissingError:
+        return False
+    return not last.is_empty() and not last.item()

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Final
 
 from jobs.catalog import JOBS
+from lakehouse import dead_letters
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import TableContract
 from lakehouse.delta import open_table
@@ -49,6 +50,7 @@ class Around:
         found = list(self._volume(contract, version, day))
         if self.as_of is None and day is None:
             found += self._fresh(contract)
+            found += self._letters(contract)
         if self.as_of is None and contract.name in SAMPLED:
             found.append(self._parity(contract, day))
         return found
@@ -70,6 +72,18 @@ class Around:
                     violations.append({"seconds waited": round(waited), "records owed": lag})
             self._freshness[job.name] = Observed(says, Severity.WARNING, violations)
         yield self._freshness[job.name]
+
+    def _letters(self, contract: TableContract) -> Iterator[Observed]:
+        if contract.name != dead_letters.TABLE:
+            return
+        try:
+            jumped = dead_letters.jumps(self.settings)
+        except (ServiceDownError, ReadError) as error:
+            yield Observed("the share of dead letters is known", Severity.WARNING, [{"not known": str(error)}])
+            return
+        for topic in EVENTS:
+            says = f"no more of the records of {topic} become dead letters than before"
+            yield Observed(says, Severity.CRITICAL, [{"seen": str(jump)} for jump in jumped if jump.topic == topic])
 
     def _volume(self, contract: TableContract, version: int, day: date | None) -> Iterator[Observed]:
         if contract.name not in _EVENT_TABLES:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
 
+from lakehouse import dead_letters
 from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta.write import append_ops
 from lakehouse.kafka.alerts import send_alerts
@@ -26,8 +27,9 @@ log = logging.getLogger(__name__)
 
 
 def checked_tables() -> list[str]:
-    """The tables that have a suite: silver and gold."""
-    return [t.name for t in TABLES.values() if t.layer in ("silver", "gold") and not t.variant_of]
+    """The tables that have a suite: the dead letters, silver and gold."""
+    layers = [t.name for t in TABLES.values() if t.layer in ("silver", "gold") and not t.variant_of]
+    return [dead_letters.TABLE, *layers]
 
 
 def run_quality(
@@ -39,7 +41,7 @@ def run_quality(
     raise_on_failure: bool = True,
     run_id: str | None = None,
 ) -> QualityResult:
-    """Checks `tables` (default: all silver and gold ones), of those with an event date only `day`, if given; as they
+    """Checks `tables` (default: all that have a suite), of those with an event date only `day`, if given; as they
     are, or as they were at the time `as_of` (with a zone).
 
     Appends to `ops.quality_results`, the rows that fail to `quarantine.rows`, and renews the Data Docs in

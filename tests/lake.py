@@ -57,14 +57,29 @@ def sent(events: Events) -> Iterator[dict[str, Any]]:
         yield message | position | {"record_hash": offset, "event_date": utc_date(row["arrival"])}
 
 
+def letters(events: Events) -> Iterator[dict[str, Any]]:
+    """A dead letter at the place of each click."""
+    for click in events.clicks:
+        position = {name: getattr(click, name) for name in ("topic", "partition", "offset", "arrival", "record_hash")}
+        yield position | {
+            "key": click.user_id.encode(),
+            "value": b"{",
+            "reason": "not_json",
+            "field": None,
+            "arrival_date": utc_date(click.arrival),
+        }
+
+
 _SAID: Final[dict[str, Callable[[Events], Iterator[dict[str, Any]]]]] = {
     "silver.fraud_online": decided,
     "silver.alerts_sent": sent,
+    "bronze.dead_letters": letters,
 }
 
 
 def expected(name: str, events: Events, day: date | None = None) -> pl.DataFrame:
-    """The reference's rows of a table, of one day where given; of what was said, what Flink says."""
+    """The reference's rows of a table, of one day where given; of what was said, what Flink says; of dead letters,
+    made up ones."""
     compute = _SAID[name] if name in _SAID else METRICS[name].compute
     rows = frame(name, compute(events))
     return rows if day is None else rows.filter(pl.col("event_date") == day)

@@ -23,6 +23,7 @@ class Transactions:
                 "bootstrap.servers": settings.kafka_bootstrap,
                 "partitioner": "murmur2_random",
                 "transactional.id": f"test-{uuid.uuid4()}",
+                "transaction.timeout.ms": 900_000,  # the most that brokers allow
             }
         )
         self._producer.init_transactions(_SECONDS)

@@ -189,7 +189,7 @@ class Demo:
     def _audit(self, ends: Offsets) -> Audit:
         with self.progress.step(AUDIT) as step:
             result = audit(self.settings, ends, progress=step.say)
-            step.say(f"{result.verdict} of {sum(result.records.values()):,} records")
+            step.say(result.summary)
         return result
 
     def mark_verified(self) -> None:

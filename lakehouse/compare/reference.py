@@ -1,7 +1,7 @@
 """The reference's rows and Kafka's own records, as frames of the tables' contracts."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -11,6 +11,8 @@ from lakehouse.compare.segments import Offsets, Segment, events_of, read_segment
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import TABLES, TableContract, Type, ingested, table
+from lakehouse.kafka.consumer import ReadError
+from lakehouse.losses import KnownLoss, known_losses
 from lakehouse.semantics.events import EVENT_TYPES
 from lakehouse.semantics.log import EventLog, assemble
 from lakehouse.semantics.reference import METRICS, Row, ctr_anomalies, current_sessions
@@ -32,8 +34,24 @@ class Reference:
 
     @classmethod
     def read(cls, settings: Settings, ends: Offsets, progress: Callable[[int], None] | None = None) -> "Reference":
-        """Reads Kafka up to `ends` and judges what an earlier call hasn't; raises what `read_segments` raises."""
-        segments = read_segments(settings, ends, progress)
+        """Reads Kafka up to `ends` and judges what an earlier call hasn't.
+
+        What is known to be lost before its ingester had read it is left out, though an earlier call may have seen it.
+        Raises what `read_segments` raises, and ReadError where a topic was made anew.
+        """
+        known = {
+            topic: [each for each in losses if each.job == _ingester(topic)]
+            for topic, losses in known_losses(settings, ends).items()
+        }
+        if gone := [topic for topic, losses in known.items() if any(each.loss.made_anew for each in losses)]:
+            raise ReadError(
+                f"{', '.join(gone)} was deleted and made anew: the tables hold what it had before, and Kafka doesn't, "
+                f"so that nothing is left to compare them with; lakehouse audit follows what each of the two has held"
+            )
+        segments = [
+            replace(segment, lost=_lost(known[segment.topic], segment.partition))
+            for segment in read_segments(settings, ends, progress)
+        ]
         return cls(ends, segments, assemble(chain.from_iterable(map(events_of, segments))))
 
     def rows(self, name: str) -> Iterator[Row]:
@@ -68,6 +86,20 @@ class Reference:
     @property
     def partitions(self) -> list[int]:
         return sorted({p for partitions in self.ends.values() for p in partitions})
+
+
+def _ingester(topic: str) -> str:
+    """The job that brings a topic into bronze."""
+    return table(f"bronze.{EVENTS[topic].table}").owner
+
+
+def _lost(known: Iterable[KnownLoss], partition: int) -> tuple[tuple[int, int], ...]:
+    """The spans of offsets of a partition that are known to be lost."""
+    return tuple(
+        (each.loss.first, each.loss.end)
+        for each in known
+        if each.loss.partition == partition and each.loss.first is not None and each.loss.end is not None
+    )
 
 
 def _valid(segment: Segment) -> pl.DataFrame:

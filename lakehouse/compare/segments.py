@@ -38,18 +38,24 @@ Offsets = Mapping[str, Mapping[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The records of one partition with start <= offset < end."""
+    """The records of one partition with start <= offset < end, but those in the spans `lost` (end exclusive)."""
 
     topic: str
     partition: int
     start: int
     end: int
     path: Path
+    lost: tuple[tuple[int, int], ...] = ()
 
     def frame(self, columns: Iterable[str]) -> pl.DataFrame:
         """Some columns: payload fields (times in ms), partition, offset, arrival, key, value, record_hash,
         and reason and field, which are null for a valid record."""
-        return pl.read_ipc(self.path, columns=list(columns))
+        names = list(columns)
+        if not self.lost:
+            return pl.read_ipc(self.path, columns=names)
+        rows = pl.read_ipc(self.path, columns=list(dict.fromkeys([*names, "offset"])))
+        gone = pl.any_horizontal(pl.col("offset").is_between(*span, closed="left") for span in self.lost)
+        return rows.filter(~gone).select(names)
 
 
 def segment_schema(contract: EventContract) -> pa.Schema:

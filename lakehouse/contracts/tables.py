@@ -473,6 +473,8 @@ _DECLARED: Final = (
             Column("doubled", Type.LONG),
             Column("altered", Type.LONG),
             Column("named", Type.STRING, nullable=True),
+            Column("job", Type.STRING, nullable=True),
+            Column("arrived_before", Type.TIMESTAMP, nullable=True),
         ),
         ("run_id", "layer", "table", "topic", "partition", "first_offset"),
         insert_only=True,

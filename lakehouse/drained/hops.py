@@ -17,11 +17,12 @@ from typing import Final
 from lakehouse.checkpoints import Positions
 from lakehouse.contracts.events import TRANSACTIONS
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
-from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, lags
+from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, lags, lost
 from lakehouse.drained.refreshes import outdated
 from lakehouse.flink_rest import latest_checkpoints
 from lakehouse.kafka.consumer import end_offsets, offset_ranges
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
+from lakehouse.losses import in_words
 from lakehouse.semantics.events import EVENT_TYPES
 from lakehouse.settings import Settings
 
@@ -207,6 +208,9 @@ class Drain:
     def _behind(self, hop: str, consumer: str, ends: Positions) -> Hop:
         late = [lag for lag in lags(self.settings, [consumer], ends) if lag.lag]
         missing = ", ".join(f"{lag.topic}[{lag.partition}] {lag.lag:,} behind" for lag in late)
+        if not late and (gone := lost(self.settings, consumer)):
+            # What it owes counts from where Kafka begins now: it owes nothing of what it will never get.
+            missing = f"{in_words(gone)}; see: lakehouse job accept-loss {consumer}"
         return Hop(hop, missing, sum(lag.lag for lag in late))
 
 

@@ -1,25 +1,28 @@
 """One look at all consumers: their lag, why they are behind, how long they will be, and what to do."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
 
 from lakehouse.drained.diagnosis import Diagnosis, Pace, diagnose, hot_partitions
-from lakehouse.drained.positions import Lag, lags
+from lakehouse.drained.positions import Lag, lags, lost
 from lakehouse.drained.top_keys import top_keys
 from lakehouse.durations import duration
+from lakehouse.losses import Loss, RecordsLostError, in_words
 from lakehouse.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`pace`: where it was measured. `diagnoses`: one per consumer and topic of `lags`."""
+    """`pace`: where it was measured. `diagnoses`: one per consumer and topic of `lags`. `lost`: by consumer, what it
+    can't go on without, and Kafka no longer has."""
 
     lags: Sequence[Lag]
     pace: Pace | None
     diagnoses: Sequence[Diagnosis]
+    lost: Mapping[str, Sequence[Loss]] = field(default_factory=dict)
 
     @property
     def behind(self) -> list[str]:
@@ -36,7 +39,7 @@ class Look:
         for each in self.diagnoses:
             if each.lag:
                 lines += [_headline(each), *(f"  {advice}" for advice in each.advice)]
-        return lines
+        return [*lines, *(str(RecordsLostError(name, losses)) for name, losses in self.lost.items())]
 
     def to_list(self) -> list[dict[str, Any]]:
         """For JSON: an entry per consumer and partition, with what is said of its consumer and topic."""
@@ -52,6 +55,9 @@ class Look:
             "consumed_per_second": pace and round(pace.consumed[lag.consumer, place], 3),
             "catch_up_seconds": round(took, 1) if took is not None and isfinite(took) else None,
             "advice": list(said.advice),
+            "lost": in_words(
+                e for e in self.lost.get(lag.consumer, ()) if (e.topic, e.partition) == (lag.topic, lag.partition)
+            ),
         }
 
     def _said(self, lag: Lag) -> Diagnosis:
@@ -78,4 +84,5 @@ def look(settings: Settings, names: Sequence[str], seconds: float = 0, rate: flo
         pace = Pace.between(before, found, time.monotonic() - began)
     hot = hot_partitions(found, pace)
     keys = top_keys(settings, (each for each in found if each.lag and (each.topic, each.partition) in hot))
-    return Look(found, pace, diagnose(found, pace, rate, keys))
+    gone = {name: losses for name in names if (losses := lost(settings, name))}
+    return Look(found, pace, diagnose(found, pace, rate, keys), gone)

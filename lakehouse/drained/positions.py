@@ -8,12 +8,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from lakehouse.alerts import notifier_groups
-from lakehouse.checkpoints import Positions
+from lakehouse.checkpoints import Positions, current_checkpoint
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, count_records, record_ends, stable_ranges
 from lakehouse.kafka.offsets import partition_counts
 from lakehouse.kafka.topics import ALERTS, DASHBOARD
+from lakehouse.losses import Loss, find_losses
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import spark_positions
@@ -125,6 +126,28 @@ def committed_positions(settings: Settings, name: str) -> Positions:
         }
         for topic, partitions in first.items()
     }
+
+
+def flink_positions(settings: Settings, job: str) -> Positions:
+    """Where a Flink job goes on: at what it has committed with its last checkpoint, or beyond that where somebody has
+    accepted that the records in between are lost."""
+    told, accepted = group_positions(settings, job), current_checkpoint(settings, job).start or {}
+    return {
+        topic: {
+            p: max(told.get(topic, {}).get(p, 0), accepted.get(topic, {}).get(p, 0))
+            for p in {*told.get(topic, {}), *accepted.get(topic, {})}
+        }
+        for topic in {*told, *accepted}
+    }
+
+
+def lost(settings: Settings, name: str) -> list[Loss]:
+    """What a consumer that has checkpoints had not read and Kafka no longer has: it can't go on. Raises as `lags`."""
+    ids = current_checkpoint(settings, name).topics
+    if not ids:
+        return []
+    positions = spark_positions(settings) if name == SPARK_INGEST else flink_positions(settings, name)
+    return find_losses(settings, CONSUMERS[name], positions, ids)[1]
 
 
 def group_positions(settings: Settings, group: str) -> Positions:

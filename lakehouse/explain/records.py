@@ -17,6 +17,8 @@ from lakehouse.ledger.tables import POSITION
 from lakehouse.semantics.lateness import LATE_UP_TO_MS, WATERMARK_DELAY_MS, Lateness
 
 _POSITION: Final = ["partition", "offset"]
+_RECORD: Final = [*_POSITION, "arrival"]
+"""What tells a record from others of its topic, those of a predecessor of the same name among them."""
 
 
 def records_of(part: Part, silver: pl.LazyFrame, bronze: pl.LazyFrame) -> pl.DataFrame:
@@ -27,14 +29,14 @@ def records_of(part: Part, silver: pl.LazyFrame, bronze: pl.LazyFrame) -> pl.Dat
     """
     event = EVENTS[part.topic]
     identity = [event.key, "event_id", "event_time"]
-    facts = [*_POSITION, "arrival", *identity, "record_hash"]
+    facts = [*_RECORD, *identity, "record_hash"]
     held = part.in_silver(silver).select(facts).collect()
     seen = part.in_bronze(bronze).select(*facts, "value").collect()
     if not part.counted:
-        seen = seen.join(held, on=_POSITION, how="semi")
-    others = seen.join(held, on=_POSITION, how="anti")
+        seen = seen.join(held, on=_RECORD, how="semi")
+    others = seen.join(held, on=_RECORD, how="anti")
     # Also what silver has and bronze has not, without a value: somebody must be told.
-    made_of = held.join(seen.select(*_POSITION, "value"), on=_POSITION, how="left").with_columns(
+    made_of = held.join(seen.select(*_RECORD, "value"), on=_RECORD, how="left").with_columns(
         status=pl.lit(Status.COUNTED if part.counted else Status.LOOKED_AT)
     )
     frames = [pl.DataFrame(schema={"instead": RECORDS["instead"]}), made_of]

@@ -52,13 +52,15 @@ def feed(
     *,
     judged: bool = True,
     unsafe: bool = False,
+    send: bool = True,
     rate: float | None = None,
     labels: Callable[[int], str] = "record {}".format,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Fed:
     """Send `batches` in order and wait until Kafka has confirmed all.
 
-    Invalid records are refused, unless `unsafe`, and the rest goes on. Without `judged`, nothing is looked at.
+    Invalid records are refused, unless `unsafe`, and the rest goes on. Without `judged`, nothing is looked at; without
+    `send`, nothing is sent, and what would be is counted.
     `rate` is in records per second. `labels` names the n-th record, from 1. `on_progress` gets the number of
     records handled since its last call.
 
@@ -75,11 +77,12 @@ def feed(
                 if rate and (wait := began + seen / rate - time.monotonic()) > 0:
                     time.sleep(wait)
                 accepted = _accepted(records, seen, fed, labels) if judged and not unsafe else records
-                sender.send(accepted)
+                if send:
+                    sender.send(accepted)
+                fed.sent.update(topic for topic, *_ in accepted)
                 fed.value_bytes += sum(len(value) for _, _, value in accepted if value)
                 seen += len(records)
                 on_progress(len(records))
-    fed.sent = sender.sent
     fed.seconds = time.monotonic() - began
     return fed
 

@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
-from lakehouse.kafka.offsets import EARLIEST, TIMEOUT_SECONDS, admin_client, explained, list_offsets, partition_counts
+from lakehouse.kafka.consumer import build_consumer, stable_ranges
+from lakehouse.kafka.offsets import check_listening, explained
 from lakehouse.settings import Settings
 
 
 def begin_group(settings: Settings, group: str, topic: str) -> None:
     """Lets `group`, which has no members, go on with the first record that each partition of `topic` still has.
 
-    Raises as `move_group`.
+    Raises ReadError if there is no such topic, and what `move_group` raises.
     """
-    name = settings.prefixed(topic)
-    partitions = [TopicPartition(name, p) for p in range(partition_counts(settings).get(name, 0))]
-    first = list_offsets(settings, partitions, EARLIEST)
-    move_group(settings, group, topic, {partition: offset for (_, partition), offset in first.items()})
+    move_group(settings, group, topic, stable_ranges(settings, [topic])[topic][0])
 
 
 def move_group(settings: Settings, group: str, topic: str, positions: Mapping[int, int]) -> None:
@@ -26,14 +24,15 @@ def move_group(settings: Settings, group: str, topic: str, positions: Mapping[in
         ServiceDownError: Kafka does not answer.
         KafkaException: the group has members.
     """
-    if not positions:
-        return
+    check_listening(settings)
     moved = [TopicPartition(settings.prefixed(topic), partition, offset) for partition, offset in positions.items()]
-    asked = ConsumerGroupTopicPartitions(settings.prefixed(group), moved)
+    # By a consumer that doesn't join, which waits for a broker that makes the topic of groups' offsets only now.
+    consumer = build_consumer(settings, group)
     try:
-        for future in (
-            admin_client(settings).alter_consumer_group_offsets([asked], request_timeout=TIMEOUT_SECONDS).values()
-        ):
-            future.result(TIMEOUT_SECONDS)
+        for partition in consumer.commit(offsets=moved, asynchronous=False) or ():
+            if partition.error is not None:
+                raise KafkaException(partition.error)
     except KafkaException as error:
         raise explained(error, settings) from error
+    finally:
+        consumer.close()

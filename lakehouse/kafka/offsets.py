@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
 from lakehouse.contracts.times import milliseconds
 from lakehouse.services import ServiceDownError
@@ -79,6 +79,23 @@ def list_offsets(
         ServiceDownError: Kafka does not answer.
         KafkaException: a partition isn't served within `SETTLING_SECONDS`.
     """
+    return {place: found.offset for place, found in _list_offsets(settings, partitions, spec).items()}
+
+
+def first_arrivals(settings: Settings, topic: str) -> dict[int, int]:
+    """When the first record that each partition still has arrived, in epoch milliseconds; nothing for one without any.
+
+    Raises what `list_offsets` raises.
+    """
+    name = settings.prefixed(topic)
+    partitions = [TopicPartition(name, p) for p in range(partition_counts(settings).get(name, 0))]
+    found = _list_offsets(settings, partitions, OffsetSpec.for_timestamp(0))
+    return {partition: first.timestamp for (_, partition), first in found.items() if first.offset >= 0}
+
+
+def _list_offsets(
+    settings: Settings, partitions: Sequence[TopicPartition], spec: OffsetSpec
+) -> dict[tuple[str, int], ListOffsetsResultInfo]:
     asked = dict.fromkeys(partitions, spec)
     deadline = time.monotonic() + SETTLING_SECONDS
     while True:
@@ -88,7 +105,7 @@ def list_offsets(
             futures = admin.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ATTEMPT_SECONDS
             )
-            return {(p.topic, p.partition): future.result().offset for p, future in futures.items()}
+            return {(p.topic, p.partition): future.result() for p, future in futures.items()}
         except KafkaException as error:
             if error.args[0].code() not in _SETTLING or time.monotonic() > deadline:
                 raise explained(error, settings) from error

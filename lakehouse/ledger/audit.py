@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,16 +10,19 @@ from typing import Any, Final
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import append_ops
+from lakehouse.drained.positions import LIVE_DASHBOARD
 from lakehouse.kafka.consumer import offset_range
 from lakehouse.kafka.topics import topic_ids
 from lakehouse.ledger.contents import VALUES, look
 from lakehouse.ledger.derived import DERIVED
 from lakehouse.ledger.findings import Account, Book, Finding, Kind, Sum
+from lakehouse.ledger.logs import Log, logs_before, spans_lost
 from lakehouse.ledger.ranges import KAFKA, Range, Span, read_ranges, recorded_ranges, spans
 from lakehouse.ledger.records import Trail
 from lakehouse.ledger.routes import DEAD_LETTERS, ROUTES, VARIANTS, Route
 from lakehouse.ledger.rows import audit_rows, live_rows
 from lakehouse.ledger.tables import Tables
+from lakehouse.losses import KnownLoss, known_losses
 from lakehouse.settings import Settings
 
 Ends = Mapping[str, Mapping[int, int]]
@@ -56,10 +59,17 @@ class Audit:
     notes: tuple[str, ...]
     seconds: float
     seconds_by_step: Mapping[str, float] = field(default_factory=dict)
+    lost_before: Mapping[str, int] = field(default_factory=dict)
+    """By topic, how many offsets are known to be lost before the tables' jobs had read them."""
+
+    @property
+    def known_lost(self) -> int:
+        """How many offsets are known to be lost before they were read. They are in no finding."""
+        return sum(self.lost_before.values())
 
     @property
     def clean(self) -> bool:
-        """Nothing is lost, doubled or altered."""
+        """Nothing is lost, doubled or altered, but for what is known to be lost."""
         return not self.findings
 
     def count(self, kind: Kind) -> int:
@@ -72,6 +82,12 @@ class Audit:
         return ", ".join(f"{self.count(kind):,} {kind}" for kind in Kind)
 
     @property
+    def summary(self) -> str:
+        """The verdict with the number of records that it is of, and what is known to be lost."""
+        known = f"; {self.known_lost:,} known to be lost before they were read" if self.known_lost else ""
+        return f"{self.verdict} of {sum(self.records.values()):,} records{known}"
+
+    @property
     def accounts(self) -> list[Account]:
         """Where the records of each topic are."""
         found: dict[str, dict[str, int]] = {topic: {} for topic in self.ends}
@@ -80,7 +96,12 @@ class Audit:
                 held = found[each.topic]
                 held[each.layer] = held.get(each.layer, 0) + each.records
         return [
-            Account(topic, self.records[topic], *(held.get(n, 0) for n in Account.LAYERS))
+            Account(
+                topic,
+                self.records[topic],
+                **{n: held.get(n, 0) for n in Account.LAYERS},
+                known_lost=self.lost_before.get(topic, 0),
+            )
             for topic, held in found.items()
         ]
 
@@ -96,6 +117,7 @@ class Audit:
             "audited_at": self.audited_at.isoformat(),
             "clean": self.clean,
             **{str(kind): self.count(kind) for kind in Kind},
+            "known_lost": self.known_lost,
             "records": sum(self.records.values()),
             "read_from_kafka": self.read,
             "seconds": round(self.seconds, 3),
@@ -174,6 +196,7 @@ class _Run:
         self._tables = Tables(settings)
         self._book = Book()
         self._seconds: dict[str, float] = {}
+        self._ids: dict[str, str] = {}
         self._read = 0
 
     def run(self, ends: Ends | None) -> Audit:
@@ -190,10 +213,11 @@ class _Run:
         with self._step("values"):
             altered = self._look(ends)
         with self._step("records"):
-            self._follow(ranges, starts, ends, altered)
+            known = known_losses(self._settings, ends)
+            self._follow(ranges, starts, ends, altered, known)
         if self._variant is None:
             with self._step("derived rows"):
-                self._derive(ends)
+                self._derive(ends, known)
         self._write()
         return Audit(
             self._run_id,
@@ -206,6 +230,7 @@ class _Run:
             tuple(self._book.notes),
             time.monotonic() - began,
             self._seconds,
+            self._book.lost_before,
         )
 
     def _step(self, name: str) -> "_Step":
@@ -215,7 +240,7 @@ class _Run:
 
     def _ranges(self, route: Route, starts: Mapping[int, int], ends: Mapping[int, int]) -> list[Range]:
         topic = route.topic
-        topic_id = topic_ids(self._settings, [topic])[topic]
+        topic_id = self._ids[topic] = topic_ids(self._settings, [topic])[topic]
         recorded = recorded_ranges(self._settings, topic, topic_id, ends)
         kept: list[Range] = []
         owed: dict[int, list[Span]] = {}
@@ -307,6 +332,7 @@ class _Run:
         starts: Ends,
         ends: Ends,
         altered: Mapping[str, Mapping[str, list[int]]],
+        known: Mapping[str, Sequence[KnownLoss]],
     ) -> None:
         for topic in ends:  # the tables first: what lies beyond the log's end now, Kafka never had
             if silver := self._routes[topic].silver:
@@ -318,11 +344,19 @@ class _Run:
             log_ends = offset_range(self._settings, topic)[1]
             if not any(r.records for r in ranges[topic]):
                 self._book.notes.append(f"{topic} has no records")
-            Trail(
-                self._settings, self._tables, route, ranges[topic], ends[topic], log_ends, starts[topic], self._book
-            ).follow(altered[topic])
+            present = Log(
+                ranges[topic],
+                ends[topic],
+                log_ends,
+                starts[topic],
+                since=max((k.arrived_before for k in known[topic] if k.arrived_before is not None), default=None),
+                lost=spans_lost(known[topic], self._ids[topic], ends[topic]),
+            )
+            logs = [*logs_before(self._settings, route, known[topic]), present]
+            self._book.lost_before[topic] = 0
+            Trail(self._settings, self._tables, route, logs, self._book).follow(altered[topic])
 
-    def _derive(self, ends: Ends) -> None:
+    def _derive(self, ends: Ends, known: Mapping[str, Sequence[KnownLoss]]) -> None:
         for derived in DERIVED.values():
             if not derived.live:
                 self._progress(f"adding up {derived.name}")
@@ -338,7 +372,12 @@ class _Run:
             rows = live_rows(self._settings, derived)
             # Redis has no versions: what comes meanwhile is in it already, and not in the pinned tables.
             topics = [topic for topic in ends if self._routes[topic].silver in derived.sources]
-            if any(offset_range(self._settings, topic)[1] != ends[topic] for topic in topics):
+            if unlike := [topic for topic in topics if _lost_apart(known[topic], LIVE_DASHBOARD)]:
+                self._book.notes.append(
+                    f"{derived.name}: left out, as {LIVE_DASHBOARD} and the tables have not lost the same records of "
+                    f"{', '.join(unlike)}"
+                )
+            elif any(offset_range(self._settings, topic)[1] != ends[topic] for topic in topics):
                 self._book.notes.append(f"{derived.name}: events came in meanwhile")
             else:
                 audit_rows(self._tables, derived, rows, self._book)
@@ -366,6 +405,13 @@ class _Run:
                 yield run | _row(stray, [finding])
 
 
+def _lost_apart(known: Sequence[KnownLoss], job: str) -> bool:
+    """Whether `job` lacks other records than the tables do. Of a topic that was made anew it begins again, and they
+    go on."""
+    of_job, others = ({e.loss for e in known if (e.job == job) is own} for own in (True, False))
+    return of_job != others or any(each.made_anew for each in of_job)
+
+
 def _undeclared() -> list[str]:
     """Tables with fingerprints that `DERIVED` does not know; a variant of one has the same sums, if it is written."""
     return [
@@ -389,6 +435,8 @@ def _row(each: Sum, findings: list[Finding]) -> dict[str, Any]:
         "hash_sum": each.hash_sum,
         **{str(kind): sum(f.records for f in findings if f.kind is kind) for kind in Kind},
         "named": "\n".join(map(str, findings)) or None,
+        "job": None,
+        "arrived_before": None,
     }
 
 

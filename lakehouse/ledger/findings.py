@@ -79,7 +79,10 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where a topic's records are: kafka = bronze + dead_letters; bronze = silver + duplicate + superseded."""
+    """Where a topic's records are: kafka = bronze + dead_letters; bronze = silver + duplicate + superseded.
+
+    `known_lost`: offsets that the ingester had not read when Kafka lost them, as somebody has accepted.
+    """
 
     LAYERS: ClassVar = ("bronze", "dead_letters", "silver", "duplicate", "superseded")
 
@@ -90,21 +93,24 @@ class Account:
     silver: int
     duplicate: int
     superseded: int
+    known_lost: int = 0
 
 
 @dataclass(slots=True)
 class Book:
-    """What is written down while an audit goes on. `notes`: what was not audited, and why."""
+    """What is written down while an audit goes on. `notes`: what was not audited, and why. `lost_before`: by topic, how
+    many offsets its ingester is known to have lost before it had read them."""
 
     sums: list[Sum] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lost_before: dict[str, int] = field(default_factory=dict)
 
     def found(self, kind: Kind, layer: str, topic: str, positions: Iterable[int], why: str) -> None:
         """Adds a finding for each partition of `positions`."""
         by_partition: dict[int, list[int]] = {}
         for position in positions:
-            by_partition.setdefault(position >> OFFSET_BITS, []).append(position & ((1 << OFFSET_BITS) - 1))
+            by_partition.setdefault(position >> OFFSET_BITS, []).append(position & ((1 << LOG_SHIFT) - 1))
         for partition, offsets in sorted(by_partition.items()):
             self.findings.append(Finding(kind, layer, why, topic, partition, tuple(sorted(offsets))))
 
@@ -115,3 +121,5 @@ class Book:
 
 OFFSET_BITS: Final = 48
 """A position as one integer: the partition above so many bits of offset, so that it sorts as (partition, offset)."""
+LOG_SHIFT: Final = 44
+"""The highest of these bits tell records at the same offset apart, of a topic and of its predecessors."""

@@ -43,10 +43,12 @@ class Range:
         return self.records == self.end - self.first
 
 
-def recorded_ranges(settings: Settings, topic: str, topic_id: str, ends: Mapping[int, int]) -> dict[int, list[Range]]:
-    """By partition, what earlier audits have read: ranges that join, in order, up to `ends` at most.
+def recorded_ranges(
+    settings: Settings, topic: str, topic_id: str, ends: Mapping[int, int] | None = None
+) -> dict[int, list[Range]]:
+    """By partition, what earlier audits have read: ranges that join, in order, up to `ends` at most, or all.
 
-    `topic_id` is the id of the topic as it is now: one that was deleted and made anew has other records.
+    `topic_id` tells the topic from one of its name that was deleted before or made later, with other records.
     """
     try:
         kept = scan(settings, "ops.ledger")
@@ -59,6 +61,8 @@ def recorded_ranges(settings: Settings, topic: str, topic_id: str, ends: Mapping
         .collect()
     )
     ranges = [Range(topic, *row) for row in rows.iter_rows()]
+    if ends is None:
+        ends = {p: max(r.end for r in ranges if r.partition == p) for p in {r.partition for r in ranges}}
     return {partition: list(_chain(partition, ranges, end)) for partition, end in ends.items()}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from lakehouse.drained import consumers
 from lakehouse.drained.waiting import owed, patience
@@ -15,8 +15,6 @@ from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.runtime.wanted import Wanted
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import SparkBatch, last_spark_batch
-
-_SPARK: Final = "jobs.streaming.spark."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def questions_of(settings: Settings, job: JobSpec) -> dict[str, Callable[[], Any
     asked: dict[str, Callable[[], Any]] = {f"state of {job.name}": partial(view, settings, job)}
     if job.name in consumers():
         asked[f"lag of {job.name}"] = partial(owed, settings, job.name)
-    if job.entry_point.startswith(_SPARK):  # a process, and the supervisor knows nothing of checkpoints
+    if job.spark:  # a process, and the supervisor knows nothing of checkpoints
         asked[f"batch of {job.name}"] = partial(last_spark_batch, settings, job.name)
     return asked
 

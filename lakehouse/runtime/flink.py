@@ -15,6 +15,7 @@ from lakehouse.flink_rest import call_flink
 from lakehouse.runtime import flink_home
 from lakehouse.runtime.checkpoints import newest_checkpoint
 from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
+from lakehouse.runtime.sources import starts_past_losses, verify_sources
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.wanted import raise_generation, wanted_state
 from lakehouse.services import ServiceDownError
@@ -96,12 +97,19 @@ class FlinkAdapter:
         if not self._call("GET", "/overview")["taskmanagers"]:
             raise ServiceDownError("flink-taskmanager", f"{self._url} (no TaskManager has registered)")
         checkpoint = newest_checkpoint(self._settings, job.name)
+        verified = verify_sources(self._settings, job, fresh=checkpoint is None)
         if checkpoint is None:
             generation = raise_generation(self._settings, job.name)
         else:
             generation = wanted_state(self._settings, job.name).generation
         self._create_tables(job)
-        arguments = ["--generation", str(generation), *(("--restore", checkpoint) if checkpoint else ())]
+        arguments = [
+            *("--generation", str(generation)),
+            *("--checkpoints", verified.location(self._settings, "s3")),
+            *(("--restore", checkpoint) if checkpoint else ()),
+            *(f"--topic={name}={topic_id}" for name, topic_id in verified.topics.items()),
+            *(("--past-losses",) if checkpoint and starts_past_losses(self._settings, job) else ()),
+        ]
         before = {run["jid"] for run in self._runs(job)}
         try:
             run = subprocess.run(

@@ -1,13 +1,16 @@
 """Makes what runs equal to what is wanted, one job at a time."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lakehouse.kafka.consumer import ReadError
+from lakehouse.losses import Loss, RecordsLostError
 from lakehouse.runtime.flink import FlinkAdapter
 from lakehouse.runtime.process import ProcessAdapter
 from lakehouse.runtime.protocol import Adapter, JobStatus, State
+from lakehouse.runtime.sources import losses_of
 from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.runtime.wanted import JobBusyError, Wanted, WantedState, job_lock, migrate, set_wanted, wanted_state
 from lakehouse.services import ServiceDownError
@@ -126,8 +129,17 @@ def _settled(settings: Settings, job: JobSpec) -> bool:
     if seen.wanted.wanted is Wanted.STOPPED:
         return not seen.actual.state.alive
     driver = adapter(settings, job)
-    surplus = isinstance(driver, FlinkAdapter) and seen.healthy and bool(driver.surplus(job))
-    return seen.healthy and not surplus
+    if not (seen.healthy and isinstance(driver, FlinkAdapter)):
+        return seen.healthy
+    return not driver.surplus(job) and not _lost(settings, job, seen.actual.state)
+
+
+def _lost(settings: Settings, job: JobSpec, state: State) -> Sequence[Loss]:
+    """What a job that is alive can't go on without; nothing while nobody can tell."""
+    try:
+        return losses_of(settings, job, running=state is State.RUNNING)
+    except (ServiceDownError, ReadError):
+        return ()
 
 
 def _reconcile_held(settings: Settings, job: JobSpec) -> Action:
@@ -149,6 +161,11 @@ def _reconcile_held(settings: Settings, job: JobSpec) -> Action:
     if isinstance(driver, FlinkAdapter) and (surplus := driver.surplus(job)):
         driver.cancel_runs(surplus)
         return Action(job.name, Step.CANCELLED_SURPLUS, f"it ran more than once: {', '.join(surplus)}")
+    alive = isinstance(driver, FlinkAdapter) and actual.state.alive
+    if alive and (losses := _lost(settings, job, actual.state)):
+        # Flink would fail at it again and again, or worse, find the same offsets in another log.
+        driver.cancel(job)
+        raise RecordsLostError(job.name, losses)
     if actual.state is State.RUNNING:
         return Action(job.name, Step.NOTHING, found)
     if actual.state.alive or actual.state is State.STOPPING:

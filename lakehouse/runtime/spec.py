@@ -38,3 +38,8 @@ class JobSpec:
     restart: Restart = Restart.ALWAYS
     by_default: bool = True
     state_in_tables: bool = False
+
+    @property
+    def spark(self) -> bool:
+        """Whether it is a stream of Spark's, which keeps its position in a checkpoint."""
+        return self.entry_point.startswith("jobs.streaming.spark.")

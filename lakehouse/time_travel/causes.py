@@ -79,7 +79,9 @@ def events_between(settings: Settings, then: Look, now: Look, differing: pl.Data
         name = f"silver.{event.table}"
         was, is_now = (_events(tables.scan(name, at.get(name)), event, span, concerned) for at in (before, after))
         for change, here, there in (("new", is_now, was), ("gone", was, is_now)):
-            only = here.join(there, on=_POSITION, how="anti").with_columns(change=pl.lit(change), lateness=None)
+            only = here.join(there, on=[*_POSITION, "arrival"], how="anti").with_columns(
+                change=pl.lit(change), lateness=None
+            )
             records = only.select(pl.col(column).cast(kind) for column, kind in EVENTS_BETWEEN.items())
             found.append(with_lateness(records, tables.scan(f"bronze.{event.table}")))
     rank = pl.col("lateness").replace_strict(_WORST_FIRST, return_dtype=pl.Int8)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def tenant(stack: Stack) -> Settings:
-    own = stack.ensure("kafka", "postgres").model_copy(update={"namespace": f"s{uuid.uuid4().hex[:10]}"})
+    own = stack.ensure("kafka", "minio", "postgres").model_copy(update={"namespace": f"s{uuid.uuid4().hex[:10]}"})
     create_topics(own)
     return own
 

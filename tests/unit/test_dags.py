@@ -67,8 +67,9 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_no_import_errors(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert set(parsed["dags"]) == {
-        "streaming_jobs", "backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", "audit",
-        "replay", "replay_undo", "parity", "upgrade", "lambda_batch", "compare_architectures",
+        "streaming_jobs", "backfill_marts", "catalog_refresh", "dead_letters", "quality", "rebuild",
+        "table_maintenance", "audit", "replay", "replay_undo", "parity", "upgrade", "lambda_batch",
+        "compare_architectures",
     }  # fmt: skip
 
 
@@ -125,6 +126,7 @@ def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
             "lambda.batch_region_revenue_daily",
             "lambda.batch_sessions",
         ],
+        "dead_letters": ["ops.quality_results", "shop.alerts"],
         "parity": ["ops.parity", "shop.alerts"],
         "quality": ["ops.quality_results", "quarantine.rows", "shop.alerts"],
         "replay": ["ops.replays"],

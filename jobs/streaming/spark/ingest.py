@@ -1,5 +1,6 @@
 """Bronze: every record of a micro-batch, typed if it is valid, else as a dead letter with its reason."""
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
@@ -7,6 +8,7 @@ from jobs.streaming.spark.micro_batch import MicroBatch
 from lakehouse.contracts.events import EventContract
 
 DEAD_LETTERS = "bronze.dead_letters"
+RECORD = ("topic", "partition", "offset", "arrival")
 
 
 def append_events(
@@ -19,8 +21,9 @@ def append_events(
     """
     if not batch.counts[contract.topic]:
         return None
+    name = f"bronze.{contract.table}"
     rows = batch.events(contract).withColumn("arrival_date", sf.to_date("arrival"))
-    return tables.append(f"bronze.{contract.table}", rows, commit, once)
+    return tables.append(name, not_held(tables, batch.batch_id, name, rows), commit, once)
 
 
 def append_dead_letters(tables: DeltaTables, batch: MicroBatch, commit: Commit, once: Transaction) -> int | None:
@@ -28,4 +31,19 @@ def append_dead_letters(tables: DeltaTables, batch: MicroBatch, commit: Commit, 
     if not batch.dead:
         return None
     rows = batch.dead_letters().withColumn("arrival_date", sf.to_date("arrival"))
-    return tables.append(DEAD_LETTERS, rows.coalesce(1), commit, once)
+    return tables.append(DEAD_LETTERS, not_held(tables, batch.batch_id, DEAD_LETTERS, rows).coalesce(1), commit, once)
+
+
+def not_held(tables: DeltaTables, batch_id: int, name: str, rows: DataFrame) -> DataFrame:
+    """Of `rows`, what a checkpoint's first batch may append to a bronze table; all, of later ones.
+
+    A new checkpoint counts its batches anew and under another id, and may begin where a batch of the one before it was
+    half done. So what its first batch finds in the table already is left out.
+    """
+    version = tables.version(name)
+    if batch_id or not version:  # version 0 has no rows
+        return rows
+    # By its arrival, too, a record is known from one at the same offset of a topic that was deleted.
+    since = rows.agg(sf.min("arrival_date")).first()[0]  # type: ignore[index]
+    held = tables.read(name, version).where(sf.col("arrival_date") >= since).select(*RECORD)
+    return rows.join(held, [*RECORD], "left_anti")

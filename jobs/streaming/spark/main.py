@@ -12,7 +12,7 @@ from jobs.spark_session import build_session
 from jobs.streaming.spark.change_sets import ChangeSets
 from jobs.streaming.spark.micro_batch import kafka_stream
 from jobs.streaming.spark.pipeline import Pipeline
-from jobs.streaming.spark.query import run_query, serve
+from jobs.streaming.spark.query import run_query, serve, verified_topics
 from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import create_table
@@ -25,12 +25,15 @@ def run(settings: Settings) -> int:
     # Before anything else: columns that contracts have gained are added here, and what doesn't fit ends the driver.
     for name in JOBS[SPARK_INGEST].writes:
         create_table(settings, name)
+    same_topics = verified_topics(settings, SPARK_INGEST)
     code = note_running(settings, SPARK_INGEST)
     spark = build_session(settings, settings.prefixed(SPARK_INGEST), ui=True)
     alone = threading.Lock()
     ChangeSets(spark, settings, alone, code).follow()
     stream = kafka_stream(spark, settings, current_checkpoint(settings, SPARK_INGEST).start)
-    return run_query(settings, SPARK_INGEST, stream, lambda app_id: Pipeline(settings, app_id, alone).handle)
+    return run_query(
+        settings, SPARK_INGEST, stream, lambda app_id: Pipeline(settings, app_id, same_topics, alone).handle
+    )
 
 
 if __name__ == "__main__":

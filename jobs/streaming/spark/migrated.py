@@ -4,6 +4,7 @@ Run as ``python -m jobs.streaming.spark.migrated``; ends as the ingest's driver 
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +13,13 @@ from pyspark.sql import functions as sf
 
 from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.ingest import not_held
 from jobs.streaming.spark.micro_batch import judge, kafka_source, valid_events
-from jobs.streaming.spark.query import AppId, run_query, serve
+from jobs.streaming.spark.query import AppId, run_query, serve, verified_topics
+from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.tables import CLICKS_MIGRATED
 from lakehouse.cut import take_cut
-from lakehouse.kafka.offsets import spark_offsets
 from lakehouse.settings import Settings
 
 TABLE: Final = f"bronze.{CLICKS_MIGRATED}"
@@ -35,13 +37,20 @@ class Append:
 
     settings: Settings
     app_id: AppId
+    same_topics: Callable[[], None]
 
     def handle(self, raw: DataFrame, batch_id: int) -> None:
         rows = typed(raw, self.settings).persist()
         try:
-            if not rows.isEmpty():
+            if rows.count():
+                self.same_topics()
                 tables = DeltaTables(raw.sparkSession, self.settings)
-                tables.append(TABLE, rows, Commit(CLICKS_MIGRATED, batch_id), Transaction(self.app_id(), batch_id))
+                tables.append(
+                    TABLE,
+                    not_held(tables, batch_id, TABLE, rows),
+                    Commit(CLICKS_MIGRATED, batch_id),
+                    Transaction(self.app_id(), batch_id),
+                )
         finally:
             rows.unpersist()
 
@@ -51,12 +60,14 @@ def run(settings: Settings) -> int:
 
     The cut is where a query without a checkpoint begins; one with a checkpoint goes on from that.
     """
-    cut = take_cut(settings, TABLE, CONTRACT.topic)
+    begun = current_checkpoint(settings, CLICKS_MIGRATED).start is not None
+    start = None if begun else {CONTRACT.topic: take_cut(settings, TABLE, CONTRACT.topic).end}
+    same_topics = verified_topics(settings, CLICKS_MIGRATED, start)
     spark = build_session(settings, settings.prefixed(CLICKS_MIGRATED))
-    source = kafka_source(spark, settings, (CONTRACT,)).option(
-        "startingOffsets", spark_offsets(settings, {CONTRACT.topic: cut.end})
+    source = kafka_source(spark, settings, (CONTRACT,), current_checkpoint(settings, CLICKS_MIGRATED).start)
+    return run_query(
+        settings, CLICKS_MIGRATED, source.load(), lambda app_id: Append(settings, app_id, same_topics).handle
     )
-    return run_query(settings, CLICKS_MIGRATED, source.load(), lambda app_id: Append(settings, app_id).handle)
 
 
 if __name__ == "__main__":

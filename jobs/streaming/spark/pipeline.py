@@ -26,11 +26,12 @@ from lakehouse.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What handles micro-batches; `app_id` names the state (checkpoint) that counts them. `alone` is entered around
-    each: nothing else of the driver writes meanwhile."""
+    """What handles micro-batches; `app_id` names the state (checkpoint) that counts them. `same_topics` raises once
+    they come from other topics than before. `alone` is entered around each: nothing else of the driver writes then."""
 
     settings: Settings
     app_id: Callable[[], str]
+    same_topics: Callable[[], None]
     alone: AbstractContextManager[object] = field(default_factory=nullcontext)
 
     def handle(self, raw: DataFrame, batch_id: int) -> None:
@@ -53,6 +54,7 @@ class Pipeline:
             with journal.step("read"):
                 batch = learn(records, batch_id)
             if batch.input_rows:
+                self.same_topics()  # all is read now, and nothing written
                 BatchRun(DeltaTables(raw.sparkSession, self.settings), batch, self.app_id(), journal).run()
             journal.end(**batch.summary())
         finally:

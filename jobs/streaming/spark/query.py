@@ -12,10 +12,13 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
+from jobs.catalog import JOBS
 from jobs.process import exit_status
-from lakehouse.checkpoints import current_checkpoint
+from lakehouse.checkpoints import Positions, current_checkpoint
 from lakehouse.runtime.process import FINISH
+from lakehouse.runtime.sources import verify_sources, verify_topics
 from lakehouse.settings import Settings
+from lakehouse.spark_checkpoints import query_id
 
 log = logging.getLogger(__name__)
 _finish = threading.Event()
@@ -24,6 +27,21 @@ AppId = Callable[[], str]
 """The application id of a query's Delta transactions; known, and waited for, once the query has started."""
 Handle = Callable[[DataFrame, int], None]
 """What Spark calls for each micro-batch, and again with the same records if it did not return."""
+
+
+def verified_topics(settings: Settings, job: str, start: Positions | None = None) -> Callable[[], None]:
+    """Before a query of `job` starts, the first one at `start` or at the beginning of its topics: that it will jump
+    over no record. What is returned says so of a micro-batch.
+
+    Spark itself finds only what lies below a log's beginning. So call it once a batch's records are read and before
+    any of them is written: a topic that was deleted and made anew has other records at the same offsets.
+
+    Raises RecordsLostError, both now and then.
+    """
+    spec, checkpoint = JOBS[job], current_checkpoint(settings, job)
+    fresh = checkpoint.start is None and query_id(settings, checkpoint) is None
+    verified = verify_sources(settings, spec, fresh=fresh, start=start)
+    return lambda: verify_topics(settings, spec, verified.topics)
 
 
 def run_query(

@@ -14,22 +14,29 @@ import pytest
 
 from jobs.catalog import JOBS
 from lakehouse.alerts import OPENED, WITHDRAWN, TableAlert, parse_alert
+from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.contracts.tables import SPARK_INGEST, UnknownTableError, table
+from lakehouse.contracts.validation import Valid, validate
 from lakehouse.delta import Once, TableMissingError, append, open_table, scan, table_exists
 from lakehouse.delta.write import to_arrow
+from lakehouse.drained import kafka_ends
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import ALERTS, create_topics
-from lakehouse.semantics import Events
+from lakehouse.semantics import Event, Events
+from lakehouse.semantics.windows import MINUTE, utc_date
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 from quality import QualityFailedError, checked_tables, run_quality
 from quality.data_docs import write_data_docs
 from quality.suites import SCHEMA_RULE, suite
-from tests.lake import expected, fill
+from tests.command import lakehouse
+from tests.lake import expected, fill, frame
+from tests.reference_lake import encoded
 from tests.strategies import click, product, profile, purchase, transaction
 
 GOLD = "gold.product_metrics_5m"
+LETTERS = "bronze.dead_letters"
 FIRST, SECOND = date(2024, 3, 1), date(2024, 3, 2)
 SHOP = Events.of(
     [
@@ -145,6 +152,53 @@ def test_a_table_that_fails_alerts_and_again_when_it_is_right(checked):
         run_quality(checked, [GOLD])
     assert told(checked).count((GOLD, None, WITHDRAWN)) == 1
     assert (GOLD, "2024-03-01", WITHDRAWN) not in told(checked)
+
+
+def ingest_as_dead(checked: Settings, clicks: list[Event]) -> None:
+    """Clicks that Kafka has and that a broker's clock, half an hour behind, made dead letters of."""
+    with Sender(checked) as sender:
+        sender.send([encoded(each) for each in clicks])
+    rows = [
+        {
+            "topic": "shop.clicks",
+            "partition": record.partition,
+            "offset": record.offset,
+            "arrival": each.event_time - 30 * MINUTE,
+            "key": record.key,
+            "value": record.value,
+            "reason": "out_of_range",
+            "field": "event_time",
+            "record_hash": 1,
+            "arrival_date": utc_date(each.event_time - 30 * MINUTE),
+        }
+        for each, record in zip(clicks, read_partitions(checked, "shop.clicks"), strict=True)
+    ]
+    append(checked, LETTERS, to_arrow(LETTERS, frame(LETTERS, rows)), Once.new("test"))
+    begin_checkpoint(checked, SPARK_INGEST, kafka_ends(checked))
+
+
+def test_a_jump_in_the_share_of_dead_letters_alerts_until_it_is_over(checked):
+    ingest_as_dead(checked, [click("ana", f"10:{minute}") for minute in range(10, 40)])
+    said = "30 of the last 30 records of shop.clicks are dead letters (30 out_of_range of event_time)"
+    with pytest.raises(QualityFailedError, match=r"no more of the records of shop\.clicks become dead letters"):
+        run_quality(checked, [LETTERS])
+    assert told(checked) == [(LETTERS, None, OPENED)]
+    listed = lakehouse(checked, "dead-letters", "list")
+    assert (listed.returncode, said in listed.stdout) == (1, True), listed.stdout + listed.stderr
+
+    # The clock is right again, and what it did is judged again.
+    counted = lakehouse(checked, "dead-letters", "resend", "shop.clicks", "--field", "event_time", "--dry-run")
+    assert "30 would be sent again" in counted.stdout, counted.stderr
+    assert "30 sent again" in lakehouse(checked, "dead-letters", "resend", "shop.clicks").stdout
+    again = list(read_partitions(checked, "shop.clicks"))
+    assert len(again) == 60
+    assert all(isinstance(validate(*(r[0], r.key, r.value, r.arrival_ms)), Valid) for r in again)
+
+    with Sender(checked) as sender:
+        sender.send([encoded(click("ana", f"11:{minute}")) for minute in range(10, 59)] * 13)
+    begin_checkpoint(checked, SPARK_INGEST, kafka_ends(checked))
+    run_quality(checked, [LETTERS])
+    assert told(checked)[-1] == (LETTERS, None, WITHDRAWN)
 
 
 def test_how_a_table_was_alerts_nobody_and_withdraws_nothing(checked):

@@ -5,6 +5,7 @@ offsets and state; one that dies before is repeated with the same records on the
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame
@@ -14,9 +15,10 @@ from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
 from jobs.streaming.spark.micro_batch import judge, kafka_source, valid_events
 from jobs.streaming.spark.progress import Journal, journal_path
-from jobs.streaming.spark.query import AppId, run_query, serve
+from jobs.streaming.spark.query import AppId, run_query, serve, verified_topics
 from jobs.streaming.spark.set_aside import SetAside
 from jobs.streaming.spark.stateful.user_totals import JOB, TABLE, merge, running_totals
+from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.events import PURCHASES
 from lakehouse.contracts.tables import table
@@ -32,6 +34,7 @@ class Batches:
 
     settings: Settings
     app_id: AppId
+    same_topics: Callable[[], None]
     _begun: bool = field(default=False)
 
     def handle(self, changed: DataFrame, batch_id: int) -> None:
@@ -46,6 +49,7 @@ class Batches:
             with journal.step("state"):
                 # The one time that the state is read and written; all that follows reads these rows.
                 rows = changed.localCheckpoint()
+            self.same_topics()
             tables = DeltaTables(changed.sparkSession, self.settings)
 
             def write(rows: DataFrame, batch_id: int) -> None:
@@ -71,11 +75,12 @@ def run(settings: Settings) -> int:
     """Runs the query until it fails; returns the exit status."""
     for name in JOBS[JOB].writes:
         create_table(settings, name)
+    same_topics = verified_topics(settings, JOB)
     spark = build_session(settings, settings.prefixed(JOB))
     spark.conf.set("spark.sql.streaming.stateStore.providerClass", STATE_STORE)
-    source = kafka_source(spark, settings, (PURCHASES,))
+    source = kafka_source(spark, settings, (PURCHASES,), current_checkpoint(settings, JOB).start)
     totals = running_totals(valid_events(judge(source.load(), settings), PURCHASES))
-    return run_query(settings, JOB, totals, lambda app_id: Batches(settings, app_id).handle, "update")
+    return run_query(settings, JOB, totals, lambda app_id: Batches(settings, app_id, same_topics).handle, "update")
 
 
 if __name__ == "__main__":

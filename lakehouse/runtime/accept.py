@@ -1,0 +1,50 @@
+"""Going on without records that are lost, because somebody says so."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lakehouse.checkpoints import begin_checkpoint, current_checkpoint, keep_checkpoint
+from lakehouse.losses import Loss, find_losses, record_losses
+from lakehouse.runtime.reconcile import adapter
+from lakehouse.runtime.sources import losses_of, positions_of, topics_of
+from lakehouse.runtime.spec import Engine, JobSpec
+from lakehouse.runtime.wanted import Wanted, job_lock, migrate, wanted_state
+from lakehouse.settings import Settings
+
+
+def accept_losses(settings: Settings, job: JobSpec, by: str) -> Sequence[Loss]:
+    """Lets `job` go on without the records that it had not read and that Kafka no longer has; which those are.
+
+    It is stopped, what is lost is written to `ops.ledger`, and its position moves to what its topics still have; it
+    starts again if it is wanted. A Flink job one of whose topics was made anew begins with new state. Killed in
+    between, this can be called again. Raises as `verify_sources`, but for losses, and what the job's adapter raises.
+    """
+    migrate(settings)
+    with job_lock(settings, job.name):
+        losses = losses_of(settings, job)
+        if not losses:
+            return losses
+        driver = adapter(settings, job)
+        driver.cancel(job)
+        record_losses(settings, job.name, losses, by)
+        _move(settings, job, losses)
+        if wanted_state(settings, job.name).wanted is Wanted.RUNNING:
+            driver.submit(job)
+    return losses
+
+
+def _move(settings: Settings, job: JobSpec, losses: Sequence[Loss]) -> None:
+    checkpoint = current_checkpoint(settings, job.name)
+    anew = {each.topic for each in losses if each.made_anew}
+    held = {topic: dict(of_topic) for topic, of_topic in positions_of(settings, job).items() if topic not in anew}
+    for each in losses:
+        if each.end is not None:
+            held[each.topic][each.partition] = each.end
+    now, _ = find_losses(settings, topics_of(job), {}, {})
+    if job.engine is Engine.FLINK and not anew:
+        # Its state stays; where it starts says that this much of the log is not missed.
+        keep_checkpoint(settings, replace(checkpoint, start=held))
+    elif job.state_in_tables:
+        begin_checkpoint(settings, job.name, held, now)
+    else:
+        begin_checkpoint(settings, job.name, None, now)
