@@ -3,13 +3,16 @@ PYTHON ?= python3.11
 export LAKEHOUSE_CACHE ?= $(CURDIR)/.lakehouse/cache
 BIN := $(LAKEHOUSE_CACHE)/venv/main/bin
 HERE := JAVA_HOME=$(LAKEHOUSE_CACHE)/java-home PYTHONPATH=$(CURDIR)
-# Processes that share the tests out, each with a stack of its own (up to 6 GB). One waits where others compute.
-TEST_STACKS ?= $(shell awk '/MemTotal/ { n = int($$2 / 7e6); print (n < 1 ? 1 : (n > 3 ? 3 : n)) }' /proc/meminfo)
+CORES := $(shell nproc)
+# Processes that share the tests out, each with a stack of its own: up to 6 GB, and a core that others don't wait for.
+TEST_STACKS ?= $(shell awk '/MemTotal/ { n = int($$2 / 7e6); n = n > $(CORES) ? $(CORES) : n; print (n < 1 ? 1 : (n > 3 ? 3 : n)) }' /proc/meminfo)
+PYTEST := $(HERE) $(BIN)/python -m pytest $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
+QUICK := tests/unit tests/properties
 UV := $(LAKEHOUSE_CACHE)/tools/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tests demo test screenshots lint check-java format lock up down
+.PHONY: help install install-tests demo test test-quick screenshots lint check-java format lock up down
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -23,8 +26,11 @@ install-tests:
 demo: install ## Run the whole lakehouse on real and generated events, and check the result.
 	@bin/lakehouse demo
 
-test: install-tests lint check-java ## Install what is needed and run all tests; SEED=n repeats a run's, PYTEST_ARGS is passed on.
-	$(HERE) $(BIN)/python -m pytest -n $(TEST_STACKS) --dist loadfile --no-loadscope-reorder $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
+test: install-tests test-quick check-java ## Install what is needed and run all tests; SEED=n repeats a run's, PYTEST_ARGS is passed on.
+	$(PYTEST) -n $(TEST_STACKS) --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(QUICK)) tests
+
+test-quick: install lint ## What needs no services, for whoever is editing: style, types, units, properties.
+	$(PYTEST) -n $(CORES) --dist worksteal $(QUICK)
 
 screenshots: install-tests ## Remake the pictures that the docs show, from a real Airflow in Chromium.
 	$(HERE) $(BIN)/python -m pytest tests/e2e --screenshots docs/images -k "operator"

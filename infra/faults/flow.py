@@ -3,9 +3,9 @@
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import Final, Self
 
 from lakehouse.contracts.events import PRODUCTS, PROFILES
@@ -26,8 +26,9 @@ CHANGES: Final = 30
 class Flow:
     """The events of a shop day, versions of its products and profiles, and what is to go `beside`, in lots of `lot`.
 
-    Before each lot `pause` says how many seconds to wait, given the share that was sent; after `hurry` nothing
-    waits any more. The block ends when all are sent and confirmed.
+    Before each lot `pause` says how many seconds to wait, given the share that was sent. It flows until `hurry`,
+    however long that takes: the share `kept` is kept for then, and once the others are sent, single events beyond the
+    day's follow, as slowly as the last lots. The block ends when all are sent and confirmed.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class Flow:
     lot: int = 100
     versions: bool = True
     beside: Sequence[Outgoing] = ()
+    kept: float = 0.1
     _rest: threading.Event = field(default_factory=threading.Event)
     _errors: list[BaseException] = field(default_factory=list)
 
@@ -51,12 +53,8 @@ class Flow:
         if self._errors:
             raise self._errors[0]
 
-    @property
-    def flowing(self) -> bool:
-        return self._thread.is_alive()
-
     def hurry(self) -> None:
-        """Send the rest at once."""
+        """Send the rest at once, and end."""
         self._rest.set()
 
     def _send(self) -> None:
@@ -70,9 +68,21 @@ class Flow:
         others = [*(changes_of(self.day.seed, self.day.day) if self.versions else ()), *self.beside]
         # Spread over the day: events that came before a version of their product are enriched anew.
         each, rest = -(-len(others) * self.lot // len(events)), iter(others)
-        for start in range(0, len(events), self.lot):
-            self._rest.wait(self.pause(start / len(events)))
-            yield [*events[start : start + self.lot], *islice(rest, each)]
+        lots = ([*events[start : start + self.lot], *islice(rest, each)] for start in range(0, len(events), self.lot))
+        sent = 0
+        for lot in lots:
+            if sent >= (1 - self.kept) * len(events):
+                yield from self._until_hurried()
+            self._rest.wait(self.pause(sent / len(events)))
+            yield lot
+            sent += self.lot
+
+    def _until_hurried(self) -> Iterator[list[Outgoing]]:
+        for seed in count(self.day.seed + 1):
+            for event in chain.from_iterable(records(replace(self.day, seed=seed, clicks=self.lot, purchases=1))):
+                if self._rest.wait(self.pause(1.0)):
+                    return
+                yield [event]
 
 
 def changes_of(seed: int, day: date) -> list[Outgoing]:

@@ -27,6 +27,7 @@ from jobs.catalog import DEFAULT_JOBS
 from lakehouse.compare import COMPARED, Comparison, compare
 from lakehouse.drained import Drain, NotDrainedError
 from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.consumer import ReadError
 from lakehouse.kafka.topics import create_topics
 from lakehouse.ledger import audit
 from lakehouse.runtime.protocol import StopFailedError, SubmissionFailedError
@@ -88,12 +89,12 @@ class Runner:
         injector = Injector(self.settings, schedule, self.progress)
         verdict, detail, rows, audited, drained = Verdict.FAILED, (), 0, None, None
         day = ShopDay(schedule.day, CLICKS, PURCHASES, schedule.seed, broken=0.002, transactions=TRANSACTIONS)
-        # A tenth is left for when everything has healed: it has to get through as well.
+        # A tenth is kept for when everything has healed: it has to get through as well.
         lots = (CLICKS + PURCHASES + TRANSACTIONS) / LOT
         pause = schedule.seconds / (0.9 * lots)
         try:
             with reconciling(self.settings):
-                with Flow(self.settings, day, lambda share: pause if share < 0.9 else 3600.0, LOT):
+                with Flow(self.settings, day, lambda _sent: pause, LOT):
                     injector.run()
                 healed = time.monotonic()
                 ends = self._drain()
@@ -247,7 +248,7 @@ def reconciling(settings: Settings) -> Iterator[None]:
             for job in DEFAULT_JOBS.values():
                 try:
                     reconcile(settings, [job])
-                except (ServiceDownError, SubmissionFailedError, StopFailedError):
+                except (ServiceDownError, SubmissionFailedError, StopFailedError, ReadError):
                     continue  # as in the DAG: the next round tries again
 
     thread = threading.Thread(target=again_and_again, name="reconcile")
