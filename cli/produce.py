@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.input_file import input_file
+from cli.output import console, styled, working
 from cli.pairs import listed_pairs, meanings, pairs, whole_numbers
 from lakehouse.catalog import refresh, seed_catalogue
 from lakehouse.csv_events import Ambiguous, CsvMapping, DecimalMark, Nonexistent, Quoting
@@ -24,7 +24,6 @@ from lakehouse.produce import send_csv, send_day
 from lakehouse.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True)
-_console: Final = Console(highlight=False)
 _DELIMITERS: Final = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 _GENERATOR: Final = "Generated day"
 _CSV: Final = "CSV file"
@@ -227,33 +226,33 @@ def _complaints() -> Iterator[None]:
 
 
 def _publish_catalogue(settings: Settings, day: ShopDay) -> None:
-    with _console.status("recording the catalogue"):
+    with working("recording the catalogue"):
         create_topics(settings)
         seed_catalogue(settings, day.seed, day.day)
         published = refresh(settings)
-    _console.print(f"Catalogue: {published.products:,} product and {published.profiles:,} profile versions published")
+    console.print(f"Catalogue: {published.products:,} product and {published.profiles:,} profile versions published")
 
 
 def _report(
     title: str, expected: int | None, send: Callable[..., Fed], *, judged: bool, unsafe: bool, rate: float | None
 ) -> None:
     """Call `send` under a progress bar, print what came of it; exit status 1 if it refused a record."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_console, transient=True) as progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=expected)
         fed = send(judged=judged, unsafe=unsafe, rate=rate, on_progress=lambda records: progress.advance(task, records))
     for name, count in sorted(fed.sent.items()):
-        _console.print(f"[green]✓[/] {name}: {count:,} records")
-    _console.print(
+        console.print(styled(("✓", "green"), f" {name}: {count:,} records"))
+    console.print(
         f"{fed.sent.total():,} records, {fed.value_bytes / 1e6:,.1f} MB, "
         f"in {fed.seconds:.1f} s: {fed.records_per_second:,.0f} records/s"
     )
     if not fed.refused:
         return
-    _console.print(f"[red]✗[/] {fed.refused.total():,} records refused:")
+    console.print(styled(("✗", "red"), f" {fed.refused.total():,} records refused:"))
     for refusal in fed.refusals:
-        _console.print(f"  {refusal}", markup=False)
+        console.print(f"  {refusal}")
     if fed.refused.total() > len(fed.refusals):
-        _console.print("  ... " + ", ".join(f"{reason} {count:,}" for reason, count in fed.refused.most_common()))
-    _console.print("To see how they are set aside as dead letters, send them with --unsafe.")
+        console.print("  ... " + ", ".join(f"{reason} {count:,}" for reason, count in fed.refused.most_common()))
+    console.print("To see how they are set aside as dead letters, send them with --unsafe.")
     raise typer.Exit(1)

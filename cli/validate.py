@@ -5,12 +5,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cli.input_file import input_file
+from cli.output import console
 from lakehouse.contracts.events import (
     EARLIEST_TIME,
     EVENTS,
@@ -28,7 +28,6 @@ from lakehouse.contracts.validation import Invalid, Reason, Valid, validate, val
 from lakehouse.input_files import BROKEN_GZIP, opened, spoken
 
 app = typer.Typer()
-_console: Final = Console(highlight=False, soft_wrap=True)
 
 
 class UnreadableFileError(ValueError):
@@ -143,18 +142,16 @@ def validate_file(
         if isinstance(verdict, Valid):
             counts["valid"] += 1
             if every:
-                _console.print(
-                    f"{name}:{number}: valid: {json.dumps(verdict.fields, ensure_ascii=False)}", markup=False
-                )
+                console.print(f"{name}:{number}: valid: {json.dumps(verdict.fields, ensure_ascii=False)}")
             continue
         counts[verdict.reason] += 1
         invalid = counts.total() - counts["valid"]
         if invalid <= limit:
-            _console.print(f"{name}:{number}: {verdict.reason}: {explain(topic, verdict)}", markup=False)
+            console.print(f"{name}:{number}: {verdict.reason}: {explain(topic, verdict)}")
         elif invalid == limit + 1:
-            _console.print(f"... more than {limit} are invalid; the others are only counted (--limit shows more)")
+            console.print(f"... more than {limit} are invalid; the others are only counted (--limit shows more)")
     if not counts:
         raise UnreadableFileError(f"{name} is empty: there is no record to validate.")
-    _console.print(f"{counts.total():,} records: " + ", ".join(f"{n:,} {what}" for what, n in counts.most_common()))
+    console.print(f"{counts.total():,} records: " + ", ".join(f"{n:,} {what}" for what, n in counts.most_common()))
     if counts.total() > counts["valid"]:
         raise typer.Exit(1)

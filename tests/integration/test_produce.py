@@ -122,7 +122,7 @@ def test_command_names_refused_rows_by_line_and_fails(tenant: Settings, tmp_path
     options = ("--map", "user_id=who,event_time=at,page=url,action=what", "--set", "region=de")
     done = produce(tenant, "--csv", path, *options)
     assert done.returncode == 1
-    assert f"{path}, line 3: shop.clicks, key b'bob': out_of_range (action)" in done.stdout
+    assert f"{path}, line 3: shop.clicks, key bob: out_of_range (action)" in done.stdout
     assert sum(end_offsets(tenant, "shop.clicks").values()) == 1
 
 
