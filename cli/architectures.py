@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -46,12 +47,15 @@ def read(
     from jobs.rust_engines.lambda_serving import serving
     from lakehouse.contracts.tables import table
     from lakehouse.lambda_layers import batch_table
+    from lakehouse.plain import plain_frame, write_json_lines
 
     rows = serving(load_settings(), metric).sort(table(batch_table(metric)).key).head(limit)
     if format is Format.TABLE:
         print_rows(rows.columns, rows.rows())
+    elif format is Format.JSON:
+        write_json_lines(rows, sys.stdout.buffer)
     else:
-        typer.echo(rows.write_ndjson() if format is Format.JSON else rows.write_csv(), nl=False)
+        plain_frame(rows).write_csv(sys.stdout.buffer)
 
 
 @app.command(epilog="Example: lakehouse lambda compare")

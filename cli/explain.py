@@ -10,7 +10,8 @@ from cli.output import console, errors, print_block, print_rows, styled
 from lakehouse.errors import explained
 from lakehouse.explain import EXPLAINED, Explanation, Status
 from lakehouse.explain import explain as explain_row
-from lakehouse.explain.explanation import Change, counts, plain
+from lakehouse.explain.explanation import Change, counts
+from lakehouse.plain import plain
 from lakehouse.settings import load_settings
 
 app = typer.Typer()

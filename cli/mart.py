@@ -16,8 +16,8 @@ from rich.table import Column, Table
 from cli.output import console, print_table, styled
 from cli.times import parse_time
 from jobs.rust_engines.publish import MARTS, estimate_days, look_at, publish_day
-from lakehouse.explain.explanation import plain
 from lakehouse.explain.keys import as_pasted
+from lakehouse.plain import plain
 from lakehouse.settings import load_settings
 from lakehouse.time_travel.causes import SourceCommit
 from lakehouse.time_travel.difference import Difference, difference

@@ -30,6 +30,7 @@ from lakehouse.delta.maintenance import vacuum as vacuum_table
 from lakehouse.delta.restore import restore as restore_table
 from lakehouse.delta.schemas import missing_columns
 from lakehouse.drained.refreshes import REFRESHED
+from lakehouse.plain import plain_frame, write_json_lines
 from lakehouse.runtime.owners import owners_stopped
 from lakehouse.settings import load_settings
 
@@ -145,7 +146,10 @@ def read(
     ] = None,
     form: Annotated[
         Format,
-        typer.Option("--format", help="json is one object a line. Only parquet keeps bytes and types as they are."),
+        typer.Option(
+            "--format",
+            help="json is one object a line, hashes as text. Only parquet keeps bytes and types as they are.",
+        ),
     ] = Format.TABLE,
     output: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write to this file instead of the terminal.")
@@ -268,29 +272,15 @@ def _to_parquet(batches: Iterable[pa.RecordBatch], name: str, columns: list[str]
 def _to_text(batches: Iterable[pa.RecordBatch], form: Format, output: Path | None) -> None:
     with output.open("wb") if output is not None else nullcontext(sys.stdout.buffer) as target:
         for number, batch in enumerate(batches):
+            frame = pl.DataFrame(batch)
             if form is Format.JSON:
-                _plain(batch).write_ndjson(target)
+                write_json_lines(frame, target)
             else:
-                _plain(batch).write_csv(target, include_header=number == 0)
-
-
-def _plain(batch: pa.RecordBatch) -> pl.DataFrame:
-    """Times as ISO 8601, fingerprints as digits, bytes as text (what is no UTF-8 as ``\\xff``)."""
-    frame = pl.DataFrame(batch)
-    texts = [
-        pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-        if isinstance(dtype, pl.Datetime)
-        else pl.col(name).cast(pl.String)
-        if isinstance(dtype, pl.Decimal)
-        else pl.col(name).map_elements(lambda value: value.decode("utf-8", "backslashreplace"), pl.String)
-        for name, dtype in frame.schema.items()
-        if isinstance(dtype, pl.Datetime | pl.Decimal | pl.Binary)
-    ]
-    return frame.with_columns(texts)
+                plain_frame(frame).write_csv(target, include_header=number == 0)
 
 
 def _texts(batch: pa.RecordBatch) -> pl.DataFrame:
-    return _plain(batch).cast(pl.String)
+    return plain_frame(pl.DataFrame(batch)).cast(pl.String)
 
 
 def _chosen(name: str, columns: str) -> list[str]:

@@ -13,12 +13,12 @@ import polars as pl
 from lakehouse.alerts import OPENED, PARITY_DIFFERS, WITHDRAWN, TableAlert
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan_opened
-from lakehouse.explain.explanation import plain
 from lakehouse.explain.keys import NoSuchRowError, as_typed, from_typed
 from lakehouse.kafka.alerts import send_alerts
 from lakehouse.parity.check import SAMPLED, Checked, Key, check_row
 from lakehouse.parity.results import Difference, differences, keep
 from lakehouse.parity.smallest import smallest
+from lakehouse.plain import plain
 from lakehouse.settings import Settings
 from lakehouse.shell import arguments
 
