@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli import audit, compare, explain, mart, produce, validate
+from cli import audit, compare, explain, mart, produce, replay, validate
 from cli.output import console, print_block, print_rows, styled, working
 from lakehouse.compare import Comparison, TableComparison
 from lakehouse.compare.accounting import Accounting
@@ -105,6 +105,15 @@ def test_what_a_command_shows_is_verbatim(
 ) -> None:
     show()
     assert shown(capsys).count(HOSTILE) == times
+
+
+def test_a_plan_s_tables_are_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "gold.region_revenue_sliding_10m__consumer"
+    replay._tell(f"**Replay 7**: events\n\n| table | days |\n|---|---|\n| {name} | {'2026-03-01, ' * 20}|\n| b | all |")
+    said = shown(capsys).splitlines()
+    assert (said[0], said[2].split()) == ("Replay 7: events", ["table", "days"])
+    assert said[3].split()[0] == name
+    assert said[3].count("2026-03-01") == 20
 
 
 def test_files_and_lines_are_named_verbatim(tmp_path: Path) -> None:
