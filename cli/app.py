@@ -5,8 +5,8 @@ import sys
 from typing import Final
 
 import typer
-from rich.console import Console
 
+from cli.output import errors
 from lakehouse.errors import explained
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -66,7 +66,7 @@ def main() -> None:
         message = explained(error)
         if message is None:
             raise
-        Console(stderr=True, highlight=False).print(message, style="red", markup=False, soft_wrap=True)
+        errors.print(message, style="red")
         sys.exit(1)
 
 

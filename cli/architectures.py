@@ -3,19 +3,18 @@
 import os
 import random
 import signal
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from cli.output import console, print_rows
 from lakehouse.contracts.tables import LAMBDA_METRICS
 from lakehouse.settings import load_settings
 
 app = typer.Typer(help="Run Lambda's layers beside Kappa, and compare the two.", no_args_is_help=True)
-_console: Final = Console(highlight=False)
 
 Metric = StrEnum("Metric", {metric: metric for metric in LAMBDA_METRICS})  # type: ignore[misc]
 
@@ -33,7 +32,7 @@ def batch() -> None:
 
     hand_over = run_batch(load_settings())
     records = sum(end for partitions in hand_over.cut.values() for end in partitions.values())
-    _console.print(f"counted {records:,} records up to the cut; the speed layer goes on from there")
+    console.print(f"counted {records:,} records up to the cut; the speed layer goes on from there")
 
 
 @app.command(
@@ -48,15 +47,15 @@ def read(
     from jobs.rust_engines.lambda_serving import serving
     from lakehouse.contracts.tables import table
     from lakehouse.lambda_layers import batch_table
+    from lakehouse.plain import plain_frame, write_json_lines
 
     rows = serving(load_settings(), metric).sort(table(batch_table(metric)).key).head(limit)
     if format is Format.TABLE:
-        shown = Table(*rows.columns)
-        for row in rows.iter_rows():
-            shown.add_row(*map(str, row))
-        _console.print(shown)
+        print_rows(rows.columns, rows.rows())
+    elif format is Format.JSON:
+        write_json_lines(rows, sys.stdout.buffer)
     else:
-        typer.echo(rows.write_ndjson() if format is Format.JSON else rows.write_csv(), nl=False)
+        plain_frame(rows).write_csv(sys.stdout.buffer)
 
 
 @app.command(epilog="Example: lakehouse lambda compare")
@@ -72,15 +71,14 @@ def compare() -> None:
         served = compare_served(settings, metric)
         found = served.comparison
         equal &= found.equal
-        _console.print(
+        console.print(
             f"{found.table}: {found.rows_compared:,} rows compared with {LAMBDA_METRICS[metric]}, {found.missing:,} "
             f"missing, {found.unexpected:,} unexpected, {found.different:,} different; of {served.batch_rows:,} rows "
             f"of the batch layer and {served.speed_rows:,} of the speed layer, {served.counted:,} records",
             style=None if found.equal else "red",
-            soft_wrap=True,
         )
         for example in found.examples:
-            _console.print(f"  {example}", markup=False, soft_wrap=True)
+            console.print(f"  {example}")
     raise typer.Exit(0 if equal else 1)
 
 
@@ -96,12 +94,12 @@ def beside(
     from infra.architectures.report import write
 
     settings = load_settings()
-    result = compared_with_kappa(settings, run_layers(settings, share, _console.print))
+    result = compared_with_kappa(settings, run_layers(settings, share, console.print))
     for found in result.equality:
-        _console.print(
+        console.print(
             f"{found.table}: {found.rows:,} rows {'equal' if found.equal else 'NOT EQUAL'} to {found.against}"
         )
-    _console.print(f"Report: {write(result, report_folder(settings))}", soft_wrap=True)
+    console.print(f"Report: {write(result, report_folder(settings))}")
     raise typer.Exit(0 if result.ok else 1)
 
 
@@ -136,7 +134,7 @@ def measure(
     with own_stack(proxied=False, name="comparison") as stack:
         os.environ |= EVERY_PROCESS
         stack.up(SERVICES)
-        result = Comparing(stack, plan, _console.print, lambda found: write(found, directory)).run()
+        result = Comparing(stack, plan, console.print, lambda found: write(found, directory)).run()
     verdict = "equal" if result.ok else "NOT EQUAL"
-    _console.print(f"{verdict} (--seed {drawn}): {directory / 'index.html'}", soft_wrap=True)
+    console.print(f"{verdict} (--seed {drawn}): {directory / 'index.html'}")
     raise typer.Exit(0 if result.ok else 1)

@@ -5,9 +5,9 @@ from dataclasses import astuple
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.output import console, errors, print_table, styled, working
 from lakehouse.drained import DrainState, wait_until_drained
 from lakehouse.errors import explained
 from lakehouse.ledger import VARIANTS, Audit
@@ -15,8 +15,6 @@ from lakehouse.ledger import audit as audit_ledger
 from lakehouse.settings import load_settings
 
 app = typer.Typer()
-_console: Final = Console(highlight=False)
-_progress: Final = Console(stderr=True, highlight=False)
 _IMPOSSIBLE: Final = 2
 
 
@@ -53,30 +51,30 @@ def audit(
         message = explained(error)
         if message is None:
             raise
-        _progress.print(message, style="red", markup=False, soft_wrap=True)
+        errors.print(message, style="red")
         raise typer.Exit(_IMPOSSIBLE) from error
     if as_json:
         typer.echo(json.dumps(result.to_dict()))
     else:
-        show_audit(result, _console)
+        show_audit(result)
     raise typer.Exit(0 if result.clean else 1)
 
 
 def _run(wait: float, live: bool, full: bool, variant: str | None) -> Audit:
     settings = load_settings()
-    with _progress.status("looking whether all is drained") as spinner:
+    with working("looking whether all is drained", errors) as say:
 
         def waiting(state: DrainState) -> None:
             if hop := state.waiting_for:
-                spinner.update(f"waiting for {hop.name}: {hop.missing}")
+                say(f"waiting for {hop.name}: {hop.missing}")
 
         if variant is not None:
-            return audit_ledger(settings, full=full, variant=variant, progress=spinner.update)
+            return audit_ledger(settings, full=full, variant=variant, progress=say)
         ends = wait_until_drained(settings, wait, waiting, live=live, refreshes=False, ingest=True)
-        return audit_ledger(settings, ends, live=live, full=full, progress=spinner.update)
+        return audit_ledger(settings, ends, live=live, full=full, progress=say)
 
 
-def show_audit(result: Audit, console: Console) -> None:
+def show_audit(result: Audit) -> None:
     """The records of each topic; the sums of partitions are in JSON and in ops.ledger."""
     table = Table(box=None, pad_edge=False)
     table.add_column("topic")
@@ -85,18 +83,19 @@ def show_audit(result: Audit, console: Console) -> None:
     for account in result.accounts:
         topic, *counts = astuple(account)
         table.add_row(topic, *(f"{count:,}" for count in counts))
-    console.print(table)
+    print_table(table)
     if result.derived:
-        console.print(_derived(result))
+        print_table(_derived(result))
     for note in result.notes:
-        console.print(f"Not audited: {note}", markup=False, style="yellow", soft_wrap=True)
+        console.print(f"Not audited: {note}", style="yellow")
     for finding in result.findings:
-        console.print(f"  {finding}", markup=False, style="red", soft_wrap=True)
+        console.print(f"  {finding}", style="red")
     console.print(
-        f"[{'green' if result.clean else 'red'}]{result.summary}[/], "
-        f"{result.read:,} of them read from Kafka now, in {result.seconds:.1f} s; "
-        f"appended to ops.ledger as {result.run_id}",
-        soft_wrap=True,
+        styled(
+            (result.summary, "green" if result.clean else "red"),
+            f", {result.read:,} of them read from Kafka now, in {result.seconds:.1f} s; appended to ops.ledger as "
+            f"{result.run_id}",
+        )
     )
 
 

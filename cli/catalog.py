@@ -1,17 +1,16 @@
 """``lakehouse catalog``: products and profiles in PostgreSQL and on their way to Kafka."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from cli.output import console, working
 from lakehouse import catalog
 from lakehouse.kafka.topics import create_topics
 from lakehouse.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True)
-_console: Final = Console(highlight=False)
 
 
 @app.command(epilog="Example: lakehouse catalog seed --day 2026-03-02 --seed 1")
@@ -24,8 +23,8 @@ def seed(
 ) -> None:
     """Record the generated products and profiles, with history; repeating adds nothing."""
     added = catalog.seed_catalogue(load_settings(), seed, day.date(), learnt_late=learnt_late)
-    _console.print(f"{added.products:,} product and {added.profiles:,} profile versions recorded")
-    _console.print("Next: lakehouse catalog refresh")
+    console.print(f"{added.products:,} product and {added.profiles:,} profile versions recorded")
+    console.print("Next: lakehouse catalog refresh")
 
 
 @app.command(epilog="Example: lakehouse catalog refresh")
@@ -33,8 +32,8 @@ def refresh() -> None:
     """Publish to Kafka every version that isn't known to have arrived; hourly, a DAG does the same."""
     settings = load_settings()
     create_topics(settings)
-    with _console.status("publishing"):
+    with working("publishing"):
         result = catalog.refresh(settings)
-    _console.print(f"{result.products:,} product and {result.profiles:,} profile versions published")
+    console.print(f"{result.products:,} product and {result.profiles:,} profile versions published")
     if result.repeated:
-        _console.print(f"{result.repeated:,} of them may have been sent before; they count as duplicates then")
+        console.print(f"{result.repeated:,} of them may have been sent before; they count as duplicates then")

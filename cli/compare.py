@@ -2,20 +2,19 @@
 
 import json
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from cli.output import console, errors, print_table, styled, working
 from lakehouse.compare import LIVE, SAID, Comparison, TableComparison
 from lakehouse.compare import compare as compare_with_reference
 from lakehouse.drained import DrainState, wait_until_drained
 from lakehouse.settings import load_settings
 
 app = typer.Typer()
-_console: Final = Console(highlight=False)
-_progress: Final = Console(stderr=True, highlight=False)
 
 
 class Format(StrEnum):
@@ -40,17 +39,17 @@ def compare(
     was nothing to compare.
     """
     settings = load_settings()
-    with _progress.status("waiting until drained") as spinner:
+    with working("waiting until drained", errors) as say:
 
         def waiting(state: DrainState) -> None:
             hop = state.waiting_for
             if hop:
-                spinner.update(f"waiting for {hop.name}: {hop.missing}")
+                say(f"waiting for {hop.name}: {hop.missing}")
 
         said = not names or not set(names).isdisjoint(SAID)
         live = said or not set(names or ()).isdisjoint(LIVE)
         ends = wait_until_drained(settings, wait_seconds, waiting, live=live, said=said)
-        result = compare_with_reference(settings, names or (), ends, spinner.update)
+        result = compare_with_reference(settings, names or (), ends, say)
     if format is Format.JSON:
         typer.echo(json.dumps(result.to_dict()))
     else:
@@ -71,30 +70,30 @@ def _show(result: Comparison) -> None:
             each.table,
             "-" if each.version is None else str(each.version),
             f"{each.rows_compared:,}",
-            *(f"[red]{count:,}[/]" if count else "0" for count in counts),
+            *(styled((f"{count:,}", "red" if count else "")) for count in counts),
             _verdict(each),
         )
-    _console.print(table)
+    print_table(table)
     for each in result.tables:
         for example in each.examples:
-            _console.print(f"  {each.table}: {example}", markup=False, style="red", soft_wrap=True)
+            console.print(f"  {each.table}: {example}", style="red")
     log = result.accounting.total
-    _console.print(
+    console.print(
         f"Kafka: {log.read:,} records = {log.used:,} used + {log.duplicate:,} duplicate + {log.dead_letters:,} dead; "
         f"used = {log.on_time:,} on time + {log.late:,} late + {log.very_late:,} very late"
     )
     for said in result.said:
-        color = "" if said.right else "[red]"
-        _console.print(
-            f"{color}{said.rule}: {said.agreed:,} said and true, {said.not_true:,} said and not true, "
+        console.print(
+            f"{said.rule}: {said.agreed:,} said and true, {said.not_true:,} said and not true, "
             f"{said.late:,} true and not said since one before them came late, {said.forgotten:,} since they came late "
-            f"themselves, their state gone; {said.alerted:,} alerts, {said.alerts_differ:,} unlike the decisions"
+            f"themselves, their state gone; {said.alerted:,} alerts, {said.alerts_differ:,} unlike the decisions",
+            style=None if said.right else "red",
         )
-    _console.print(f"Compared in {result.seconds:.1f} s; appended to ops.comparisons as {result.run_id}")
+    console.print(f"Compared in {result.seconds:.1f} s; appended to ops.comparisons as {result.run_id}")
 
 
-def _verdict(each: TableComparison) -> str:
+def _verdict(each: TableComparison) -> Text:
     if each.equal:
-        return "[green]equal[/]"
+        return styled(("equal", "green"))
     differs = each.missing or each.unexpected or each.different
-    return "[red]differs[/]" if differs else "[red]no rows: nothing was compared[/]"
+    return styled(("differs" if differs else "no rows: nothing was compared", "red"))

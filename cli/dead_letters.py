@@ -1,12 +1,12 @@
 """``lakehouse dead-letters``: what was set aside as invalid, why, and sending it again."""
 
 import json
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.output import cell, console, print_table, working
 from cli.times import parse_time
 from lakehouse.contracts.events import EVENTS
 from lakehouse.dead_letters import Selection, count_letters, jumps, outgoing
@@ -14,7 +14,6 @@ from lakehouse.kafka.feed import feed
 from lakehouse.settings import load_settings
 
 app = typer.Typer(help="Records that are no valid events: count them, send them again.", no_args_is_help=True)
-_console: Final = Console(highlight=False)
 
 
 @app.command("list", epilog="Examples: lakehouse dead-letters list | lakehouse dead-letters list --json")
@@ -31,10 +30,10 @@ def list_letters(as_json: Annotated[bool, typer.Option("--json", help="For progr
     shown = Table("topic", "reason", "field", "records", "first", "last", box=None, pad_edge=False)
     shown.columns[3].justify = "right"
     for topic, reason, field, records, first, last in counted.iter_rows():
-        shown.add_row(topic, reason, field or "", f"{records:,}", f"{first:%Y-%m-%d %H:%M:%SZ}", f"{last:%F %TZ}")
-    _console.print(shown)
+        shown.add_row(*map(cell, (topic, reason, field or "", f"{records:,}", f"{first:%F %TZ}", f"{last:%F %TZ}")))
+    print_table(shown)
     for each in jumped:
-        _console.print(str(each), style="red", markup=False, soft_wrap=True)
+        console.print(str(each), style="red")
     raise typer.Exit(1 if jumped else 0)
 
 
@@ -60,9 +59,9 @@ def resend(
     first, end = (parse_time(name, said) if said else None for name, said in (("--from", since), ("--to", until)))
     settings = load_settings()
     batches = outgoing(settings, Selection(topic, reason, field, first, end))
-    with _console.status("judging"):
+    with working("judging"):
         fed = feed(settings, batches, send=not dry_run)
     what = "would be sent" if dry_run else "sent"
-    _console.print(f"{fed.sent.total():,} {what} again")
+    console.print(f"{fed.sent.total():,} {what} again")
     for why, records in fed.refused.most_common():
-        _console.print(f"{records:,} are invalid still: {why}")
+        console.print(f"{records:,} are invalid still: {why}")

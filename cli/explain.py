@@ -5,18 +5,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from cli.output import console, errors, print_block, print_rows, styled
 from lakehouse.errors import explained
 from lakehouse.explain import EXPLAINED, Explanation, Status
 from lakehouse.explain import explain as explain_row
-from lakehouse.explain.explanation import Change, counts, plain
+from lakehouse.explain.explanation import Change, counts
+from lakehouse.plain import plain
 from lakehouse.settings import load_settings
 
 app = typer.Typer()
-_console: Final = Console(highlight=False)
 _IMPOSSIBLE: Final = 2
 SHOWN_RECORDS: Final = 20
 """How many records are printed unless told otherwise."""
@@ -25,14 +23,20 @@ SHOWN_RECORDS: Final = 20
 @app.command(
     epilog="Examples: lakehouse explain gold.product_metrics_5m p42 2026-03-01T14:00 | "
     "lakehouse explain gold.user_totals u0000007 --limit 5 | "
-    "lakehouse explain marts.region_daily 2026-03-01 north --json > why.json"
+    "lakehouse explain marts.region_daily 2026-03-01 north --json > why.json | "
+    "lakehouse explain gold.user_totals --limit 5 -- -42"
 )
 def explain(
     name: Annotated[
         str,
         typer.Argument(metavar="TABLE", help=f"One of {', '.join(EXPLAINED)}.", autocompletion=lambda: list(EXPLAINED)),
     ],
-    key: Annotated[list[str], typer.Argument(help="The row's key: its values in the order of `lakehouse table show`.")],
+    key: Annotated[
+        list[str],
+        typer.Argument(
+            help="The row's key: its values in the order of `lakehouse table show`, after -- if one begins with a dash."
+        ),
+    ],
     limit: Annotated[
         int | None, typer.Option(min=1, help=f"At most so many records; {SHOWN_RECORDS} for people, else all.")
     ] = None,
@@ -49,7 +53,7 @@ def explain(
         message = explained(error)
         if message is None:
             raise
-        Console(stderr=True, highlight=False).print(message, style="red", markup=False, soft_wrap=True)
+        errors.print(message, style="red")
         raise typer.Exit(_IMPOSSIBLE) from error
     if as_json:
         typer.echo(json.dumps(found.to_dict(limit)))
@@ -59,48 +63,35 @@ def explain(
 
 
 def _show(found: Explanation, limit: int) -> None:
-    _console.print(f"[bold]{found.table}[/] version {found.version}")
-    _show_row(found.row)
+    console.print(styled((found.table, "bold"), f" version {found.version}"))
+    print_block(plain(found.row))
     _show_change(found.changed, found.row)
     read = ", ".join(f"{name} {version}" for name, version in found.read.items())
-    _console.print(f"\nMade of {_counted(found)}, by {read}:", markup=False, soft_wrap=True)
+    console.print(f"\nMade of {_counted(found)}, by {read}:")
     _show_records(found, limit)
     for note in found.notes:
-        _console.print(f"Note: {note}", markup=False, style="yellow", soft_wrap=True)
+        console.print(f"Note: {note}", style="yellow")
     for flaw in found.flaws:
-        _console.print(f"Does not add up: {flaw}", markup=False, style="red", soft_wrap=True)
+        console.print(f"Does not add up: {flaw}", style="red")
     if found.adds_up:
         events, fingerprint = found.claimed
-        _console.print(
-            f"[green]It adds up[/]: {events:,} events, and the hashes of their raw values sum to the fingerprint "
-            f"{fingerprint}",
-            soft_wrap=True,
-        )
+        said = f": {events:,} events, and the hashes of their raw values sum to the fingerprint {fingerprint}"
+        console.print(styled(("It adds up", "green"), said))
     else:
-        _console.print("`lakehouse audit` says where it went wrong.", markup=False, style="red")
-    _console.print(f"[dim]{sum(found.seconds.values()):.1f} s[/]")
-
-
-def _show_row(row: Mapping[str, Any]) -> None:
-    width = max(map(len, row))
-    for name, value in plain(row).items():
-        _console.print(f"[dim]{name:>{width}}[/]  {_cell(value)}", soft_wrap=True)
+        console.print("`lakehouse audit` says where it went wrong.", style="red")
+    console.print(f"{sum(found.seconds.values()):.1f} s", style="dim")
 
 
 def _show_change(change: Change | None, row: Mapping[str, Any]) -> None:
     if change is None:
         return
-    _console.print(
-        f"\nLast changed by {change.why}: version {change.version}, {change.at:%Y-%m-%d %H:%M:%SZ}",
-        markup=False,
-        soft_wrap=True,
-    )
+    console.print(f"\nLast changed by {change.why}: version {change.version}, {change.at:%Y-%m-%d %H:%M:%SZ}")
     if change.before is None:
-        _console.print("  it was not there before")
+        console.print("  it was not there before")
         return
     before, after = plain(change.before), plain(row)
     for name in (n for n in after if before[n] != after[n]):
-        _console.print(f"  [dim]{name}[/]  {_cell(before[name])} -> {_cell(after[name])}", soft_wrap=True)
+        console.print(styled("  ", (name, "dim"), f"  {_text(before[name])} -> {_text(after[name])}"))
 
 
 def _counted(found: Explanation) -> str:
@@ -113,20 +104,17 @@ def _counted(found: Explanation) -> str:
 
 
 def _show_records(found: Explanation, limit: int) -> None:
-    shown = Table(box=None, pad_edge=False)
-    for name in ("record", "status", "lateness", "event time", "arrival"):
-        shown.add_column(name, no_wrap=True)
-    shown.add_column("value", overflow="fold")
+    shown = []
     for record in found.records.head(limit).to_dicts():
         instead, values = record["instead"], plain(record)
         place = f"{record['topic']}[{record['partition']}] {record['offset']}"
         status = record["status"] + (f" of [{instead['partition']}] {instead['offset']}" if instead else "")
-        cells = (place, status, record["lateness"], values["event_time"], values["arrival"], values["value"])
-        shown.add_row(*map(_cell, cells))
-    _console.print(shown)
+        times = (values["event_time"], values["arrival"])
+        shown.append((place, status, record["lateness"], *times, values["value"]))
+    print_rows(("record", "status", "lateness", "event time", "arrival", "value"), shown)
     if found.records.height > limit:
-        _console.print(f"[dim]{found.records.height - limit:,} more: --limit, or --json for all[/]")
+        console.print(f"{found.records.height - limit:,} more: --limit, or --json for all", style="dim")
 
 
-def _cell(value: Any) -> str:
-    return "[dim]null[/]" if value is None else escape(str(value))
+def _text(value: Any) -> str:
+    return "null" if value is None else str(value)

@@ -5,13 +5,13 @@ import random
 import signal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.audit import show_audit
+from cli.output import console, print_table, styled, working
 from infra.faults import outcome as outcomes
 from infra.faults.outcome import Outcome
 from infra.faults.own_stack import keep_logs, own_stack
@@ -19,7 +19,6 @@ from infra.faults.run import Runner
 from infra.faults.schedule import CONNECTIONS, SECONDS, Kind, Schedule, one_by_one, plan
 
 app = typer.Typer()
-_console: Final = Console(highlight=False)
 
 
 class Format(StrEnum):
@@ -77,7 +76,7 @@ def faults(
         return
     # Told to end (by `timeout`, by a CI), it still takes its stack down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _console.print(f"{len(wanted)} schedules: " + " ".join(str(schedule.seed) for schedule in wanted))
+    console.print(f"{len(wanted)} schedules: " + " ".join(str(schedule.seed) for schedule in wanted))
     inexact = _run(wanted, airflow, results, ledger)
     if inexact:
         raise typer.Exit(1)
@@ -88,20 +87,20 @@ def _run(wanted: list[Schedule], airflow: bool, results: Path | None, ledger: bo
     inexact, left = 0, list(wanted)
     proxied = any(fault.kind in CONNECTIONS for schedule in wanted for fault in schedule.faults)
     while left:
-        with own_stack(proxied) as stack, _console.status("starting") as status:
-            runner = Runner(stack, airflow, lambda doing: status.update(doing))
+        with own_stack(proxied) as stack, working("starting") as say:
+            runner = Runner(stack, airflow, say)
             runner.start()
             while left:
                 outcome = runner.run(left.pop(0))
                 _show(outcome)
                 if ledger and outcome.audit:
-                    show_audit(outcome.audit, _console)
+                    show_audit(outcome.audit)
                 if results:
                     outcomes.record(outcome, results)
                 if not outcome.exact:
                     inexact += 1
                     kept = keep_logs(stack, str(outcome.schedule.seed))
-                    _console.print(f"  logs: {kept}", soft_wrap=True)
+                    console.print(f"  logs: {kept}")
                     break
     return inexact
 
@@ -128,38 +127,39 @@ def _list(wanted: list[Schedule], format: Format) -> None:
             begins = ("", "") if number else (str(schedule.seed), str(schedule.day))
             lasts = f"{fault.seconds:.1f} s" if fault.seconds else ""
             table.add_row(*begins, f"{fault.at:.1f} s", str(fault.kind), fault.target, lasts)
-    _console.print(table)
+    print_table(table)
 
 
 def _show(outcome: Outcome) -> None:
-    colour = "green" if outcome.exact else "red"
     happened = sum(each.injected for each in outcome.faults)
-    _console.print(
-        f"[{colour}]{'✓' if outcome.exact else '✗'}[/] {outcome.schedule.seed}: {outcome.verdict}, {happened} faults, "
-        f"{outcome.rows_compared:,} rows compared, {outcome.ledger or 'not audited'}, "
-        + (f"drained {outcome.drained_seconds:.0f} s after the last, " if outcome.drained_seconds is not None else "")
-        + f"{outcome.seconds:.0f} s in all",
-        soft_wrap=True,
+    console.print(
+        styled(
+            ("✓" if outcome.exact else "✗", "green" if outcome.exact else "red"),
+            f" {outcome.schedule.seed}: {outcome.verdict}, {happened} faults, "
+            f"{outcome.rows_compared:,} rows compared, {outcome.ledger or 'not audited'}, ",
+            f"drained {outcome.drained_seconds:.0f} s after the last, " if outcome.drained_seconds is not None else "",
+            f"{outcome.seconds:.0f} s in all",
+        )
     )
     for each in outcome.faults:
         lasts = f" for {each.fault.seconds:.1f} s" if each.fault.seconds else ""
         came = f"back after {each.back_seconds} s" if each.back_seconds is not None else ""
         came = came if each.injected else "not injected"
-        _console.print(f"  {each.fault.at:5.1f} s {each.fault.kind} {each.fault.target}{lasts} {came}", style="dim")
+        console.print(f"  {each.fault.at:5.1f} s {each.fault.kind} {each.fault.target}{lasts} {came}", style="dim")
     for line in outcome.detail:
-        _console.print(f"  {line}", style="red", markup=False, soft_wrap=True)
+        console.print(f"  {line}", style="red")
 
 
 def _summarise(recorded: list[dict[str, object]]) -> None:
     total = outcomes.summarise(recorded)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in total.verdicts.items())
-    _console.print(
+    console.print(
         f"{total.schedules} schedules ({verdicts or 'none'}), {total.records:,} events, "
         f"{total.rows_compared:,} rows compared with the reference"
     )
     for what, seconds in (("faults", total.drained_seconds), ("none", total.undisturbed_seconds)):
         if seconds:
-            _console.print(f"Drained after {what}: median {seconds[0]} s, longest {seconds[1]} s")
+            console.print(f"Drained after {what}: median {seconds[0]} s, longest {seconds[1]} s")
     table = Table("fault", "of", box=None, pad_edge=False)
     for name in ("injected", "back", "longest", "alone: drained", "longest"):
         table.add_column(name, justify="right")
@@ -167,4 +167,4 @@ def _summarise(recorded: list[dict[str, object]]) -> None:
         spreads = (each.back_seconds, each.recovered_seconds)
         shown = [f"{seconds:.1f} s" if spread else "" for spread in spreads for seconds in spread or (0, 0)]
         table.add_row(each.kind, each.target, str(each.injected), *shown)
-    _console.print(table)
+    print_table(table)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from cli.output import console, print_table, styled
 from cli.times import parse_time
 from jobs.catalog import JOBS
 from jobs.streaming.region_revenue import main as region_revenue
@@ -155,20 +155,19 @@ def _show(views: list[JobView], output: Format) -> None:
             v.spec.name,
             v.spec.engine,
             v.wanted.wanted,
-            f"[{'green' if v.healthy else 'red'}]{v.actual.state}[/]",
+            styled((v.actual.state, "green" if v.healthy else "red")),
             since if v.actual.since_ms else "-",
             str(v.wanted.generation),
             v.actual.handle or "-",
         )
-    console = Console(highlight=False)
-    console.print(table)
+    print_table(table)
     for v in views:
         if v.actual.detail:
             style = "yellow" if v.healthy else "red"
-            console.print(f"{v.spec.name}: {v.actual.detail}", style=style, markup=False, soft_wrap=True)
+            console.print(f"{v.spec.name}: {v.actual.detail}", style=style)
         if v.actual.code:
             said = f"starts from code {v.actual.code}, not from what is installed: `lakehouse job upgrade` changes that"
-            console.print(f"{v.spec.name}: {said}", style="yellow", markup=False, soft_wrap=True)
+            console.print(f"{v.spec.name}: {said}", style="yellow")
 
 
 def _as_json(seen: JobView) -> dict[str, object]:

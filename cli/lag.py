@@ -3,18 +3,16 @@
 import json
 from contextlib import nullcontext
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.output import console, errors, print_table, styled, working
 from lakehouse.drained import Look, consumers, look
 from lakehouse.settings import load_settings
 
 app = typer.Typer()
-_console: Final = Console(highlight=False)
-_progress: Final = Console(stderr=True, highlight=False)
 
 
 class Format(StrEnum):
@@ -50,18 +48,18 @@ def lag(
     unknown = sorted(set(names or ()) - set(consumers()))
     if unknown:
         raise typer.BadParameter(f"no consumer {', '.join(unknown)}; known: {', '.join(consumers())}")
-    measuring = _progress.status(f"looking for {measure:g} s how fast records come and are done")
+    measuring = working(f"looking for {measure:g} s how fast records come and are done", errors)
     with measuring if measure else nullcontext():
         found = look(load_settings(), names or consumers(), measure, rate)
     if format is Format.JSON:
         typer.echo(json.dumps(found.to_list()))
         return
-    _console.print(_table(found))
-    _console.print(f"Behind: {', '.join(found.behind)}" if found.behind else "Nobody is behind.")
+    print_table(_table(found))
+    console.print(f"Behind: {', '.join(found.behind)}" if found.behind else "Nobody is behind.")
     for line in found.lines():
-        _console.print(line, markup=False, soft_wrap=True)
+        console.print(line)
     if any(each.lag and each.catch_up_seconds is None for each in found.diagnoses):
-        _console.print("[dim]How long it takes: --measure 60 looks, --rate 10000 assumes.[/]")
+        console.print("How long it takes: --measure 60 looks, --rate 10000 assumes.", style="dim")
 
 
 def _table(found: Look) -> Table:
@@ -79,7 +77,7 @@ def _table(found: Look) -> Table:
             str(each.partition),
             f"{each.end:,}",
             "-" if each.position is None else f"{each.position:,}",
-            f"[yellow]{each.lag:,}[/]" if each.lag else "0",
+            styled((f"{each.lag:,}", "yellow" if each.lag else "")),
             ", ".join(found.causes(each)),
         )
         shown.add(each.consumer)

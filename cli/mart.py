@@ -11,19 +11,18 @@ from typing import Annotated, Any, Final
 
 import polars as pl
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
+from cli.output import console, print_table, styled
 from cli.times import parse_time
 from jobs.rust_engines.publish import MARTS, estimate_days, look_at, publish_day
-from lakehouse.explain.explanation import plain
+from lakehouse.explain.keys import as_pasted
+from lakehouse.plain import plain
 from lakehouse.settings import load_settings
 from lakehouse.time_travel.causes import SourceCommit
 from lakehouse.time_travel.difference import Difference, difference
 
 app = typer.Typer(help="The daily marts: compute by both engines, compare, publish.", no_args_is_help=True)
-_console: Final = Console(highlight=False)
 _NAMES: Final = [name.removeprefix("marts.") for name in MARTS]
 SHOWN: Final = 20
 """How many rows of each kind, and how many events, are printed unless told otherwise."""
@@ -104,12 +103,12 @@ def plan(
     for each, mart, expected in found:
         took = "?" if expected.seconds is None else f"{expected.seconds:.2f}"
         shown.add_row(str(each), mart, f"{expected.rows:,}", took)
-    _console.print(shown)
+    print_table(shown)
     rows = sum(expected.rows for *_, expected in found)
     seconds = sum(expected.seconds or 0 for *_, expected in found)
     unknown = sum(expected.seconds is None for *_, expected in found)
     without = f", without {_counted(unknown, 'partition')} of marts that have no day yet" if unknown else ""
-    _say(f"{rows:,} rows to read, about {seconds:.0f} s{without}")
+    console.print(f"{rows:,} rows to read, about {seconds:.0f} s{without}")
 
 
 def _days(first: datetime, until: datetime | None) -> list[date]:
@@ -153,41 +152,44 @@ def compare(
 
 def _show(found: Difference, limit: int) -> None:
     then, now = found.then, found.now
-    _console.print(f"[bold]{now.mart}[/] of {now.day}, as of {then.at:%Y-%m-%d %H:%M:%SZ} and now", soft_wrap=True)
-    _say("from " + ", ".join(f"{name} {then.versions[name]} -> {version}" for name, version in now.versions.items()))
+    console.print(styled((now.mart, "bold"), f" of {now.day}, as of {then.at:%Y-%m-%d %H:%M:%SZ} and now"))
+    versions = ", ".join(f"{name} {then.versions[name]} -> {version}" for name, version in now.versions.items())
+    console.print(f"from {versions}")
     if found.equal:
-        _say(f"no difference in {_counted(now.rows.height, 'row')}")
+        console.print(f"no difference in {_counted(now.rows.height, 'row')}")
     else:
-        _say(
+        console.print(
             f"{_counted(found.added.height, 'row')} added, {found.removed.height:,} removed, {len(found.changed):,} "
             f"changed ({then.rows.height:,} then, {now.rows.height:,} now)"
         )
     _show_rows("+", found.added, limit)
     _show_rows("-", found.removed, limit)
     _show_changed(found, limit)
-    _say("\nWhat changed the day in its sources:" if found.commits else "\nNothing changed the day in its sources.")
+    changed = "What changed the day in its sources:" if found.commits else "Nothing changed the day in its sources."
+    console.print(f"\n{changed}")
     for line in _summaries(found.commits):
-        _say(f"  {line}")
+        console.print(f"  {line}")
     _show_events(found, limit)
 
 
 def _show_rows(sign: str, rows: pl.DataFrame, limit: int) -> None:
     for row in rows.head(limit).to_dicts():
-        _say(f"{sign} " + ", ".join(f"{name} {_text(value)}" for name, value in plain(row).items()))
+        console.print(f"{sign} " + ", ".join(f"{name} {_text(value)}" for name, value in plain(row).items()))
     _say_rest(rows.height, limit)
 
 
 def _show_changed(found: Difference, limit: int) -> None:
     if not found.changed:
         return
-    _say("\nChanged columns: " + ", ".join(f"{name} in {rows:,}" for name, rows in found.changed_columns.items()))
+    columns = ", ".join(f"{name} in {rows:,}" for name, rows in found.changed_columns.items())
+    console.print(f"\nChanged columns: {columns}")
     shown = Table("row", "column", "then", "now", box=None, pad_edge=False)
     for row in found.changed[:limit]:
-        key = ", ".join(map(_text, plain(row.key).values()))
+        key = as_pasted(row.key)
         then, now = plain(row.then), plain(row.now)
         for n, name in enumerate(now):
-            shown.add_row(*map(escape, ("" if n else key, name, _text(then[name]), _text(now[name]))))
-    _console.print(shown)
+            shown.add_row("" if n else key, name, _text(then[name]), _text(now[name]))
+    print_table(shown)
     _say_rest(len(found.changed), limit)
 
 
@@ -213,10 +215,10 @@ def _show_events(found: Difference, limit: int) -> None:
     if found.equal:
         return
     if found.events.is_empty():
-        _say("\nThe rows that differ are made of the same events.")
+        console.print("\nThe rows that differ are made of the same events.")
         return
     for change, lateness in found.lateness.items():
-        _say(
+        console.print(
             f"\n{_counted(sum(lateness.values()), 'event')} {change} in silver of the rows that differ: "
             + ", ".join(f"{count:,} {name}" for name, count in lateness.items())
         )
@@ -224,18 +226,14 @@ def _show_events(found: Difference, limit: int) -> None:
     for event in map(plain, found.events.head(limit).to_dicts()):
         place = f"{event['topic']}[{event['partition']}] {event['offset']}"
         columns = ("change", "lateness", "event_time", "arrival", "key", "event_id")
-        shown.add_row(*map(escape, (place, *(_text(event[column]) for column in columns))))
-    _console.print(shown)
+        shown.add_row(place, *(_text(event[column]) for column in columns))
+    print_table(shown)
     _say_rest(found.events.height, limit)
-
-
-def _say(text: str) -> None:
-    _console.print(text, markup=False, soft_wrap=True)
 
 
 def _say_rest(rows: int, limit: int) -> None:
     if rows > limit:
-        _console.print(f"[dim]{rows - limit:,} more: --limit, or --json for all[/]")
+        console.print(f"{rows - limit:,} more: --limit, or --json for all", style="dim")
 
 
 def _counted(number: int, what: str) -> str:

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from cli.output import console
+from lakehouse.explain.keys import as_pasted
 from lakehouse.parity.results import objective
 from lakehouse.parity.sample import case_path, check_sample
 from lakehouse.settings import load_settings
 
 app = typer.Typer()
-_console = Console(highlight=False)
 ROWS = 35
 
 
@@ -28,13 +28,12 @@ def parity(
     wrong = [found for found in checked if not found.equal]
     for found in wrong:
         columns = ", ".join(found.columns)
-        _console.print(f"{found.table} {found.row} differs in {columns}", markup=False, style="red", soft_wrap=True)
-        _console.print(f"  its records: {case_path(settings, found)}", markup=False, soft_wrap=True)
-        _console.print(f"  its history: lakehouse explain {found.table} {found.row}", markup=False, soft_wrap=True)
+        console.print(f"{found.table} {as_pasted(found.key)} differs in {columns}", style="red")
+        console.print(f"  its records: {case_path(settings, found)}")
+        console.print(f"  its history: lakehouse explain {found.table} {as_pasted(found.key)}")
     events = sum(len(found.records) for found in checked)
-    _console.print(
+    console.print(
         f"{len(checked):,} rows of {len({found.table for found in checked})} tables made again of {events:,} records, "
         f"{len(wrong)} differ (--seed {drawn}); {objective(settings, datetime.now(UTC))}",
-        soft_wrap=True,
     )
     raise typer.Exit(1 if wrong else 0)

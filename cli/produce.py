@@ -1,6 +1,6 @@
 """``lakehouse produce``: generated shop days and CSV files into Kafka."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cli.input_file import input_file
+from cli.output import console, styled, working
+from cli.pairs import listed_pairs, meanings, pairs, whole_numbers
 from lakehouse.catalog import refresh, seed_catalogue
-from lakehouse.csv_events import CsvMapping
+from lakehouse.csv_events import Ambiguous, CsvMapping, DecimalMark, Nonexistent, Quoting
 from lakehouse.generator.traffic import ShopDay
+from lakehouse.input_files import spoken
 from lakehouse.kafka.feed import Fed
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_csv, send_day
 from lakehouse.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True)
-_console: Final = Console(highlight=False)
-_DELIMITERS: Final = {"tab": "\t", "comma": ",", "semicolon": ";"}
+_DELIMITERS: Final = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 _GENERATOR: Final = "Generated day"
 _CSV: Final = "CSV file"
 
@@ -46,6 +48,17 @@ lakehouse produce --csv visits.csv.gz --map user_id=visitor,event_time=at,page=u
 lakehouse produce --csv orders.txt --topic shop.purchases --delimiter whitespace --time-format %Y%m%d
 --map user_id=customer,event_time=date,quantity=items,amount_cents=value --scale amount_cents=100
 --set product_id=cd --set currency=EUR --set region=us
+
+A column whose name has a comma, cents of a decimal comma, local times that a clock showed twice:
+
+lakehouse produce --csv orders.csv --topic shop.purchases --delimiter semicolon --decimal comma --scale amount_cents=100
+--map 'user_id="Customer, ID",event_time=Time,amount_cents="Amount, EUR",product_id=#4' --time-format '%d.%m.%Y %H:%M'
+--tz Europe/Berlin --ambiguous earlier --nonexistent forward --set quantity=1 --set currency=EUR --set region=de
+
+A column of 0 and 1, and quotes that are none, from a pipe:
+
+zcat views.tsv.gz | grep -v bot | lakehouse produce --csv - --delimiter tab --quoting none
+--map user_id=who,event_time=at,page=url,action=clicked --values action:0=impression,1=click --set region=de
 """
 
 
@@ -53,7 +66,13 @@ lakehouse produce --csv orders.txt --topic shop.purchases --delimiter whitespace
 def produce(
     generator: Annotated[bool, typer.Option("--generator", help="Generate a shop day.")] = False,
     csv: Annotated[
-        Path | None, typer.Option("--csv", help="Read a CSV file, plain or gzip.", exists=True, dir_okay=False)
+        Path | None,
+        typer.Option(
+            "--csv",
+            parser=input_file,
+            metavar="FILE",
+            help="Read a CSV file, plain or gzip, or a pipe; - is standard input.",
+        ),
     ] = None,
     unsafe: Annotated[
         bool, typer.Option("--unsafe", help="Send invalid records too, instead of refusing them.")
@@ -99,19 +118,53 @@ def produce(
     ] = True,
     topic: Annotated[str, typer.Option(help="Where the rows go.", rich_help_panel=_CSV)] = "shop.clicks",
     mapped: Annotated[
-        list[str] | None, typer.Option("--map", help="FIELD=COLUMN, several with commas.", rich_help_panel=_CSV)
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help='FIELD=COLUMN, several with commas, repeatable. A column is its name, in "quotes" if it has a comma, '
+            "or its place, the first being #1.",
+            rich_help_panel=_CSV,
+        ),
     ] = None,
     constants: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE for every row; repeatable.", rich_help_panel=_CSV)
     ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="FIELD:VALUE=MEANING, several with commas, for what a column holds; others are refused.",
+            rich_help_panel=_CSV,
+        ),
+    ] = None,
     scale: Annotated[
         list[str] | None, typer.Option(help="FIELD=FACTOR: 100 makes cents of decimals.", rich_help_panel=_CSV)
     ] = None,
+    decimal: Annotated[DecimalMark, typer.Option(help="Of numbers.", rich_help_panel=_CSV)] = DecimalMark.POINT,
     delimiter: Annotated[str, typer.Option(help="A character, tab or whitespace.", rich_help_panel=_CSV)] = ",",
+    quoting: Annotated[
+        Quoting, typer.Option(help="With none, a quote is a character like others.", rich_help_panel=_CSV)
+    ] = Quoting.STANDARD,
     time_format: Annotated[
-        str, typer.Option(help="iso, epoch, epoch_ms or like %Y-%m-%d.", rich_help_panel=_CSV)
+        str,
+        typer.Option(
+            help="iso, epoch, epoch_ms or like %Y-%m-%d %H:%M; %z is an offset, %Z a name: UTC, GMT, or one of --tz.",
+            rich_help_panel=_CSV,
+        ),
     ] = "iso",
-    tz: Annotated[str, typer.Option(help="Time zone of times that name none.", rich_help_panel=_CSV)] = "UTC",
+    tz: Annotated[
+        str, typer.Option(help="Time zone of times that name none, like Europe/Berlin.", rich_help_panel=_CSV)
+    ] = "UTC",
+    ambiguous: Annotated[
+        Ambiguous,
+        typer.Option(help="Which of the two times that a clock showed as it was put back.", rich_help_panel=_CSV),
+    ] = Ambiguous.REFUSE,
+    nonexistent: Annotated[
+        Nonexistent,
+        typer.Option(
+            help="A time that no clock showed, as it was put forward: forward takes it for one as much later.",
+            rich_help_panel=_CSV,
+        ),
+    ] = Nonexistent.REFUSE,
     header: Annotated[bool, typer.Option(help="Without one, columns are 1, 2, 3.", rich_help_panel=_CSV)] = True,
     order: Annotated[Order, typer.Option(help="By event time, or as the file is.", rich_help_panel=_CSV)] = Order.TIME,
     shift_days: Annotated[int, typer.Option(help="Days to move all times by.", rich_help_panel=_CSV)] = 0,
@@ -129,17 +182,22 @@ def produce(
         with _complaints():
             mapping = CsvMapping(
                 topic=topic,
-                columns=_pairs("--map", [part for given in mapped or () for part in given.split(",")]),
-                constants=_pairs("--set", constants or ()),
+                columns=listed_pairs("--map", mapped or ()),
+                constants=pairs("--set", constants or ()),
+                values=meanings("--values", values or ()),
                 delimiter=_DELIMITERS.get(delimiter, delimiter),
+                quoting=quoting,
                 time_format=time_format,
                 tz=tz,
-                scale={name: int(factor) for name, factor in _pairs("--scale", scale or ()).items()},
+                ambiguous=ambiguous,
+                nonexistent=nonexistent,
+                scale=whole_numbers("--scale", scale or ()),
+                decimal=decimal,
                 header=header,
                 by_time=order is Order.TIME,
                 shift_days=shift_days,
             )
-        send(csv.name, None, partial(send_csv, settings, csv, mapping))
+        send(spoken(csv), None, partial(send_csv, settings, csv, mapping))
         return
     if duration:
         if not rate:
@@ -167,41 +225,34 @@ def _complaints() -> Iterator[None]:
         raise typer.BadParameter(str(error)) from error
 
 
-def _pairs(option: str, given: Iterable[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given if text]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise typer.BadParameter(f"{option} {wrong[0]!r} is not of the form FIELD=...")
-    return {name.strip(): value for name, _, value in pairs}
-
-
 def _publish_catalogue(settings: Settings, day: ShopDay) -> None:
-    with _console.status("recording the catalogue"):
+    with working("recording the catalogue"):
         create_topics(settings)
         seed_catalogue(settings, day.seed, day.day)
         published = refresh(settings)
-    _console.print(f"Catalogue: {published.products:,} product and {published.profiles:,} profile versions published")
+    console.print(f"Catalogue: {published.products:,} product and {published.profiles:,} profile versions published")
 
 
 def _report(
     title: str, expected: int | None, send: Callable[..., Fed], *, judged: bool, unsafe: bool, rate: float | None
 ) -> None:
     """Call `send` under a progress bar, print what came of it; exit status 1 if it refused a record."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_console, transient=True) as progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=expected)
         fed = send(judged=judged, unsafe=unsafe, rate=rate, on_progress=lambda records: progress.advance(task, records))
     for name, count in sorted(fed.sent.items()):
-        _console.print(f"[green]✓[/] {name}: {count:,} records")
-    _console.print(
+        console.print(styled(("✓", "green"), f" {name}: {count:,} records"))
+    console.print(
         f"{fed.sent.total():,} records, {fed.value_bytes / 1e6:,.1f} MB, "
         f"in {fed.seconds:.1f} s: {fed.records_per_second:,.0f} records/s"
     )
     if not fed.refused:
         return
-    _console.print(f"[red]✗[/] {fed.refused.total():,} records refused:")
+    console.print(styled(("✗", "red"), f" {fed.refused.total():,} records refused:"))
     for refusal in fed.refusals:
-        _console.print(f"  {refusal}", markup=False)
+        console.print(f"  {refusal}")
     if fed.refused.total() > len(fed.refusals):
-        _console.print("  ... " + ", ".join(f"{reason} {count:,}" for reason, count in fed.refused.most_common()))
-    _console.print("To see how they are set aside as dead letters, send them with --unsafe.")
+        console.print("  ... " + ", ".join(f"{reason} {count:,}" for reason, count in fed.refused.most_common()))
+    console.print("To see how they are set aside as dead letters, send them with --unsafe.")
     raise typer.Exit(1)

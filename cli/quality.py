@@ -1,20 +1,19 @@
 """``lakehouse quality``: check the tables' expectations."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.output import console, print_table, styled, working
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import table_exists
 from lakehouse.settings import load_settings
 from quality import TableQuality, checked_tables, run_quality
-from quality.result import as_text
+from quality.result import as_line
 
 app = typer.Typer()
-_console: Final = Console(highlight=False)
 
 
 @app.command(
@@ -37,7 +36,7 @@ def quality(
     settings = load_settings()
     chosen = tables or [name for name in checked_tables() if table_exists(settings, name)]
     only = day.replace(tzinfo=UTC).date() if day else None
-    with _console.status(f"checking {len(chosen)} tables"):
+    with working(f"checking {len(chosen)} tables"):
         result = run_quality(settings, chosen, only, raise_on_failure=False)
     shown = Table("table", "version", "rows", "rows/s", "expectations", "result", box=None, pad_edge=False)
     for column in shown.columns[1:5]:
@@ -49,24 +48,22 @@ def quality(
             f"{checked.rows_checked:,}",
             f"{checked.rows_per_second:,.0f}",
             str(len(checked.outcomes)),
-            "[green]✓ passed[/]" if checked.success else f"[red]✗ {len(checked.failures)} failed[/]",
+            styled(("✓ passed", "green") if checked.success else (f"✗ {len(checked.failures)} failed", "red")),
         )
-    _console.print(shown)
+    print_table(shown)
     for checked in result.tables:
         _explain(checked)
     if any(checked.failing for checked in result.tables):
         where = f"""--where "run_id = '{result.run_id}'\""""
-        _console.print(f"rows set aside: lakehouse table read quarantine.rows {where}", markup=False, soft_wrap=True)
-    _console.print(f"Data Docs: {settings.home / 'reports' / 'data_docs' / 'index.html'}", soft_wrap=True)
+        console.print(f"rows set aside: lakehouse table read quarantine.rows {where}")
+    console.print(f"Data Docs: {settings.home / 'reports' / 'data_docs' / 'index.html'}")
     raise typer.Exit(0 if result.success else 1)
 
 
 def _explain(checked: TableQuality) -> None:
     for colour, word, outcomes in (("red", "fails", checked.failures), ("yellow", "warns", checked.warnings)):
         for outcome in outcomes:
-            _console.print(
-                f"[{colour}]{word}[/] {checked.table}: {outcome.says}; broken by {outcome.observed:,} rows",
-                soft_wrap=True,
-            )
+            said = f" {checked.table}: {outcome.says}; broken by {outcome.observed:,} rows"
+            console.print(styled((word, colour), said))
             for example in checked.samples.get(outcome.says, [])[:1]:
-                _console.print(f"  for example {as_text(example)}", markup=False, soft_wrap=True)
+                console.print(f"  for example {as_line(example)}")

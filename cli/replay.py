@@ -2,13 +2,13 @@
 
 import getpass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 from rich.table import Table
 
+from cli.output import console, print_table, styled, working
 from cli.times import parse_time
 from lakehouse.replay import report, store
 from lakehouse.replay.request import TARGETS, TOPICS, Clock, Engine, Request
@@ -19,8 +19,6 @@ from lakehouse.replay.words import describe
 from lakehouse.settings import load_settings
 
 app = typer.Typer(help="Recompute rows from their events; compare, swap in, undo.", no_args_is_help=True)
-console = Console(highlight=False)
-
 Number = Annotated[int, typer.Argument(help="Of the replay, as `plan` and `list` show it.")]
 
 
@@ -51,7 +49,7 @@ def plan(
     first, last = parse_time("--from", start), parse_time("--to", end)
     request = Request.checked(first, last, datetime.now(UTC), clock, topic or TOPICS, target or (), engine)
     replay = store.plan_replay(load_settings(), request, getpass.getuser())
-    console.print(Markdown(describe(replay)))
+    _tell(describe(replay))
     console.print(f"\nApprove and run it: lakehouse replay run {replay.id}")
 
 
@@ -70,7 +68,7 @@ def run(
     if store.get(settings, number).state is State.PLANNED:
         store.approve(settings, number, getpass.getuser())
     for step in STEPS[: names.index(until) + 1]:
-        with console.status(f"{step.name}: {step.does}"):
+        with working(f"{step.name}: {step.does}"):
             CARRY_OUT[step.name](settings, number)
         console.print(f"{step.name} done")
     _show(number)
@@ -88,13 +86,13 @@ def list_replays() -> None:
             str(replay.id), replay.state, f"{request.start:%Y-%m-%d %H:%M}", f"{request.end:%Y-%m-%d %H:%M}",
             request.clock, request.engine, f"{replay.plan.affected_rows:,}", replay.requested_by,
         )  # fmt: skip
-    console.print(shown)
+    print_table(shown)
 
 
 @app.command(epilog="Example: lakehouse replay status 7")
 def status(number: Number) -> None:
     """Show how far a replay has come, its plan, and what it changes."""
-    console.print(Markdown(describe(store.get(load_settings(), number))))
+    _tell(describe(store.get(load_settings(), number)))
     _show(number)
 
 
@@ -112,15 +110,28 @@ def undo(number: Number) -> None:
     """Bring back the rows that a replay replaced; what has come since stays."""
     from jobs.batch.replay import undo as bring_back
 
-    with console.status("waiting for the owner of the tables"):
+    with working("waiting for the owner of the tables"):
         bring_back(load_settings(), number)
     console.print(f"replay {number} is undone")
+
+
+def _tell(description: str) -> None:
+    """A plan in words: Markdown, whose tables are shown as such, none of their names cut."""
+    for is_table, lines in groupby(description.splitlines(), lambda line: line.startswith("|")):
+        if not is_table:
+            console.print("\n".join(lines).replace("**", ""))
+            continue
+        names, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+        shown = Table(*names, box=None, pad_edge=False)
+        for row in rows:
+            shown.add_row(*row)
+        print_table(shown)
 
 
 def _show(number: int) -> None:
     settings = load_settings()
     replay = store.get(settings, number)
-    console.print(f"replay {number} is [bold]{replay.state}[/]" + (f": {replay.error}" if replay.error else ""))
+    console.print(styled(f"replay {number} is ", (replay.state, "bold"), f": {replay.error}" if replay.error else ""))
     if replay.diff is None:
         return
     shown = Table(box=None, pad_edge=False)
@@ -134,5 +145,5 @@ def _show(number: int) -> None:
             *(str(found[n]) for n in ("added", "removed", "changed")),
             columns,
         )
-    console.print(shown)
-    console.print(f"report: {report.path(settings, number)}", soft_wrap=True)
+    print_table(shown)
+    console.print(f"report: {report.path(settings, number)}")

@@ -5,16 +5,14 @@ from collections import deque
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.output import console, print_table, styled, working
 from infra.local.service import StackError
 from infra.local.stack import LocalStack
 from lakehouse.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True)
-_console: Final = Console(highlight=False)
-
 _COLOURS: Final = {"ready": "green", "running": "green", "not ready": "yellow", "stopped": "dim"}
 
 
@@ -26,7 +24,7 @@ def up(
 ) -> None:
     """Start services and what they depend on, each when those are ready. What runs is left alone."""
     begun = time.monotonic()
-    with _console.status("starting") as spinner:
+    with working("starting") as say:
         waiting: dict[str, float] = {}
         ready: set[str] = set()
 
@@ -34,15 +32,16 @@ def up(
             if event == "ready":
                 ready.add(name)
                 seconds = time.monotonic() - waiting.pop(name, time.monotonic())
-                _console.print(f"[green]✓[/] {name} ready" + (f" in {seconds:.1f} s" if seconds > 0.05 else ""))
+                took = f" in {seconds:.1f} s" if seconds > 0.05 else ""
+                console.print(styled(("✓", "green"), f" {name} ready{took}"))
             else:
                 waiting.setdefault(name, time.monotonic())
-            spinner.update(f"starting {', '.join(sorted(waiting))}" if waiting else "starting")
+            say(f"starting {', '.join(sorted(waiting))}" if waiting else "starting")
 
         stack = LocalStack(load_settings())
         stack.up(services or (), report)
     settings = stack.settings
-    _console.print(f"Up after {time.monotonic() - begun:.1f} s. Next: lakehouse status, lakehouse down")
+    console.print(f"Up after {time.monotonic() - begun:.1f} s. Next: lakehouse status, lakehouse down")
     pages = {
         "airflow-api-server": ("Airflow", settings.airflow_port),
         "flink-jobmanager": ("Flink", settings.flink_port),
@@ -50,8 +49,8 @@ def up(
     }
     for service, (title, port) in pages.items():
         if service in ready:
-            _console.print(f"{title}: http://{settings.host}:{port}")
-    _console.print(f"Names and passwords: {settings.credentials_file}", soft_wrap=True)
+            console.print(f"{title}: http://{settings.host}:{port}")
+    console.print(f"Names and passwords: {settings.credentials_file}")
 
 
 @app.command(epilog="Example: lakehouse down")
@@ -60,11 +59,11 @@ def down() -> None:
 
     def report(name: str, event: str) -> None:
         if event == "stopped":
-            _console.print(f"[dim]✓ {name} stopped[/]")
+            console.print(f"✓ {name} stopped", style="dim")
 
-    with _console.status("stopping"):
+    with working("stopping"):
         LocalStack(load_settings()).down(report)
-    _console.print("Down. Data are kept; start again with: lakehouse up")
+    console.print("Down. Data are kept; start again with: lakehouse up")
 
 
 @app.command(epilog="Example: lakehouse status")
@@ -75,15 +74,15 @@ def status() -> None:
     for row in rows:
         table.add_row(
             row.name,
-            f"[{_COLOURS.get(row.state, 'red')}]{row.state}[/]",
+            styled((row.state, _COLOURS.get(row.state, "red"))),
             str(row.pid or ""),
             _duration(row.seconds) if row.pid else "",
             ", ".join(str(port) for port in row.ports.values()),
         )
-    _console.print(table)
+    print_table(table)
     silent = [row.name for row in rows if row.state != "ready" and not row.name.startswith("job-")]
     if silent:
-        _console.print(f"Not ready: {', '.join(silent)}. Start with: lakehouse up {' '.join(silent)}")
+        console.print(f"Not ready: {', '.join(silent)}. Start with: lakehouse up {' '.join(silent)}")
         raise typer.Exit(3)
 
 

@@ -16,10 +16,9 @@ import typer
 from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError
 from pyarrow.parquet import ParquetWriter
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
+from cli.output import console, print_rows, print_table, styled
 from cli.times import parse_time
 from jobs.catalog import JOBS
 from lakehouse.contracts.arrow import arrow_schema
@@ -31,11 +30,11 @@ from lakehouse.delta.maintenance import vacuum as vacuum_table
 from lakehouse.delta.restore import restore as restore_table
 from lakehouse.delta.schemas import missing_columns
 from lakehouse.drained.refreshes import REFRESHED
+from lakehouse.plain import plain_frame, write_json_lines
 from lakehouse.runtime.owners import owners_stopped
 from lakehouse.settings import load_settings
 
 app = typer.Typer(help="The Delta tables: list, show, read, maintain.", no_args_is_help=True)
-_console: Final = Console(highlight=False)
 
 SHOWN_ROWS: Final = 20
 """How many rows `read` prints as a table unless told otherwise."""
@@ -83,7 +82,7 @@ def list_tables() -> None:
         try:
             opened = open_table(settings, contract.name)
         except TableMissingError:
-            shown.add_row(contract.name, "", "", "", "", "[dim]not written[/]", contract.owner)
+            shown.add_row(contract.name, "", "", "", "", styled(("not written", "dim")), contract.owner)
             continue
         size, (last,) = extent(opened), commits(opened, 1)
         shown.add_row(
@@ -95,7 +94,7 @@ def list_tables() -> None:
             f"{last.at:%Y-%m-%d %H:%M:%SZ}",
             contract.owner,
         )
-    _whole(shown)
+    print_table(shown)
 
 
 @app.command(
@@ -113,22 +112,21 @@ def show(
     opened = open_table(settings, name, version, _time(version, timestamp))
     size = extent(opened)
     rows = "unknown" if size.rows is None else f"{size.rows:,}"
-    _console.print(
-        f"[bold]{name}[/] version {size.version}: {rows} rows, {_bytes(size.size_bytes)}, {size.files} files"
-    )
-    _console.print(f"written by {contract.owner}" + (", insert only" if contract.insert_only else ""))
-    _console.print(f"key: {', '.join(contract.key)}; partitioned by: {', '.join(contract.partition_by) or 'nothing'}\n")
+    held = f" version {size.version}: {rows} rows, {_bytes(size.size_bytes)}, {size.files} files"
+    console.print(styled((name, "bold"), held))
+    console.print(f"written by {contract.owner}" + (", insert only" if contract.insert_only else ""))
+    console.print(f"key: {', '.join(contract.key)}; partitioned by: {', '.join(contract.partition_by) or 'nothing'}\n")
     columns = Table("column", "type", "null", box=None, pad_edge=False)
     for column in contract.columns:
         columns.add_row(column.name, column.type, "yes" if column.nullable else "")
-    _console.print(columns)
+    print_table(columns)
     if newest:
         history = Table("version", "committed (UTC)", "operation", "says", box=None, pad_edge=False)
         for commit in commits(open_table(settings, name), newest, until=size.version):
             said = ", ".join(f"{key}={value}" for key, value in commit.said.items())
             history.add_row(str(commit.version), f"{commit.at:%Y-%m-%d %H:%M:%S}", commit.operation, said)
-        _console.print()
-        _whole(history)
+        console.print()
+        print_table(history)
 
 
 @app.command(
@@ -148,7 +146,10 @@ def read(
     ] = None,
     form: Annotated[
         Format,
-        typer.Option("--format", help="json is one object a line. Only parquet keeps bytes and types as they are."),
+        typer.Option(
+            "--format",
+            help="json is one object a line, hashes as text. Only parquet keeps bytes and types as they are.",
+        ),
     ] = Format.TABLE,
     output: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write to this file instead of the terminal.")
@@ -167,7 +168,9 @@ def read(
     if form is Format.PARQUET and output is not None:
         _to_parquet(batches, name, chosen, output)
     elif form is Format.TABLE:
-        _print(pl.concat([pl.DataFrame(schema=dict.fromkeys(chosen, pl.String)), *(_texts(b) for b in batches)]))
+        rows = pl.concat([pl.DataFrame(schema=dict.fromkeys(chosen, pl.String)), *(_texts(b) for b in batches)])
+        print_rows(rows.columns, rows.rows())
+        console.print(f"{rows.height} rows", style="dim")
     else:
         _to_text(batches, form, output)
 
@@ -178,11 +181,11 @@ def compact(names: Names = None) -> None:
     for name in _written(names):
         done = compact_table(load_settings(), name)
         if done.beaten:
-            _console.print(f"{name}: other writers replaced its files each time; nothing changed, try again later")
+            console.print(f"{name}: other writers replaced its files each time; nothing changed, try again later")
         elif done.version is None:
-            _console.print(f"{name}: nothing to join, {done.files_before} files")
+            console.print(f"{name}: nothing to join, {done.files_before} files")
         else:
-            _console.print(f"{name}: {done.files_before} files are now {done.files_after}, version {done.version}")
+            console.print(f"{name}: {done.files_before} files are now {done.files_after}, version {done.version}")
 
 
 @app.command(epilog="Examples: lakehouse table vacuum --dry-run | lakehouse table vacuum silver.clicks")
@@ -193,7 +196,7 @@ def vacuum(
     """Remove files that no version of the last 7 days holds; earlier versions can't be read afterwards."""
     for name in _written(names):
         done = vacuum_table(load_settings(), name, dry_run=dry_run)
-        _console.print(f"{name}: {done.files} files {'to remove' if dry_run else 'removed'}")
+        console.print(f"{name}: {done.files} files {'to remove' if dry_run else 'removed'}")
 
 
 @app.command(
@@ -211,7 +214,7 @@ def restore(name: Name, version: Version = None, timestamp: Timestamp = None) ->
     settings = load_settings()
     with owners_stopped(settings, [name], JOBS.values()):
         done = restore_table(settings, name, version, _time(version, timestamp), getpass.getuser())
-    _console.print(f"{name}: version {done.version} has the content of version {done.target}")
+    console.print(f"{name}: version {done.version} has the content of version {done.target}")
     if name in REFRESHED and done.changed:
         from jobs.batch.rebuild import NEEDS  # Spark: a second, which no other command here should wait
 
@@ -222,7 +225,7 @@ def restore(name: Name, version: Version = None, timestamp: Timestamp = None) ->
             if name in NEEDS
             else "until then the rest stays as it was then"
         )
-        _console.print(f"Its owner recomputes it where new events touch it; {again}", soft_wrap=True)
+        console.print(f"Its owner recomputes it where new events touch it; {again}")
 
 
 def _written(names: list[str] | None) -> Iterator[str]:
@@ -269,46 +272,15 @@ def _to_parquet(batches: Iterable[pa.RecordBatch], name: str, columns: list[str]
 def _to_text(batches: Iterable[pa.RecordBatch], form: Format, output: Path | None) -> None:
     with output.open("wb") if output is not None else nullcontext(sys.stdout.buffer) as target:
         for number, batch in enumerate(batches):
+            frame = pl.DataFrame(batch)
             if form is Format.JSON:
-                _plain(batch).write_ndjson(target)
+                write_json_lines(frame, target)
             else:
-                _plain(batch).write_csv(target, include_header=number == 0)
-
-
-def _print(rows: pl.DataFrame) -> None:
-    """As a table where it fits the terminal, else each row as a block of lines."""
-    shown = Table(*(Column(name, no_wrap=True) for name in rows.columns), box=None, pad_edge=False)
-    cells = [["[dim]null[/]" if value is None else escape(value) for value in row] for row in rows.iter_rows()]
-    for row in cells:
-        shown.add_row(*row)
-    if _width(shown) <= _console.width:
-        _console.print(shown)
-    else:
-        width = max(len(name) for name in rows.columns)
-        for row in cells:
-            for name, cell in zip(rows.columns, row, strict=True):
-                _console.print(f"[dim]{name:>{width}}[/]  {cell}", soft_wrap=True)
-            _console.print()
-    _console.print(f"[dim]{rows.height} rows[/]")
-
-
-def _plain(batch: pa.RecordBatch) -> pl.DataFrame:
-    """Times as ISO 8601, fingerprints as digits, bytes as text (what is no UTF-8 as ``\\xff``)."""
-    frame = pl.DataFrame(batch)
-    texts = [
-        pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-        if isinstance(dtype, pl.Datetime)
-        else pl.col(name).cast(pl.String)
-        if isinstance(dtype, pl.Decimal)
-        else pl.col(name).map_elements(lambda value: value.decode("utf-8", "backslashreplace"), pl.String)
-        for name, dtype in frame.schema.items()
-        if isinstance(dtype, pl.Datetime | pl.Decimal | pl.Binary)
-    ]
-    return frame.with_columns(texts)
+                plain_frame(frame).write_csv(target, include_header=number == 0)
 
 
 def _texts(batch: pa.RecordBatch) -> pl.DataFrame:
-    return _plain(batch).cast(pl.String)
+    return plain_frame(pl.DataFrame(batch)).cast(pl.String)
 
 
 def _chosen(name: str, columns: str) -> list[str]:
@@ -326,15 +298,6 @@ def _time(version: int | None, timestamp: str | None) -> datetime | None:
     if version is not None:
         raise typer.BadParameter("give --version or --timestamp, not both")
     return parse_time("--timestamp", timestamp)
-
-
-def _whole(shown: Table) -> None:
-    """Prints it in full width; a terminal that is narrower wraps its lines."""
-    Console(highlight=False, width=max(_console.width, _width(shown))).print(shown)
-
-
-def _width(shown: Table) -> int:
-    return _console.measure(shown, options=_console.options.update(max_width=10_000)).maximum
 
 
 def _bytes(size: float) -> str:

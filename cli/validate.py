@@ -1,17 +1,16 @@
 """``lakehouse validate``: explains the verdict on each record of a file."""
 
-import gzip
 import json
 import time
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from cli.input_file import input_file
+from cli.output import console
 from lakehouse.contracts.events import (
     EARLIEST_TIME,
     EVENTS,
@@ -26,11 +25,9 @@ from lakehouse.contracts.events import (
 )
 from lakehouse.contracts.times import parse_time
 from lakehouse.contracts.validation import Invalid, Reason, Valid, validate, validate_value
+from lakehouse.input_files import BROKEN_GZIP, opened, spoken
 
 app = typer.Typer()
-_console: Final = Console(highlight=False, soft_wrap=True)
-
-_GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class UnreadableFileError(ValueError):
@@ -82,14 +79,12 @@ def _described(field: Field) -> str:
 
 
 def _lines(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as raw:
-        compressed = raw.read(2) == _GZIP_MAGIC
     try:
-        with gzip.open(file) if compressed else file.open("rb") as stream:
+        with opened(file) as stream:
             for line in stream:
                 yield line.removesuffix(b"\n").removesuffix(b"\r")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UnreadableFileError(f"{file}: the gzip data are broken: {error}.") from error
+    except BROKEN_GZIP as error:
+        raise UnreadableFileError(f"{spoken(file)}: the gzip data are broken: {error}.") from error
 
 
 def _milliseconds(text: str | None) -> int:
@@ -117,10 +112,18 @@ def _verdict(topic: str, line: bytes, separator: bytes, arrival_ms: int) -> Vali
 @app.command(
     "validate",
     epilog="Examples: lakehouse validate clicks.jsonl.gz | "
-    "lakehouse validate purchases.jsonl --topic shop.purchases --all",
+    "lakehouse validate purchases.jsonl --topic shop.purchases --all | "
+    "lakehouse validate - < clicks.jsonl",
 )
 def validate_file(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON Lines, plain or gzip.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            parser=input_file,
+            metavar="FILE",
+            help="JSON Lines, plain or gzip, or a pipe; - is standard input.",
+        ),
+    ],
     topic: Annotated[str, typer.Option(callback=_topic, help="Whose contract applies.")] = "shop.clicks",
     key_separator: Annotated[
         str, typer.Option(help="What parts key and value in a line; without it, lines are values and keys not judged.")
@@ -132,25 +135,23 @@ def validate_file(
     limit: Annotated[int, typer.Option(min=1, help="Invalid records to show; all are counted.")] = 100,
 ) -> None:
     """Explain the verdict on each record of a file; exit status 1 if any is invalid."""
-    arrival_ms, separator = _milliseconds(arrival), key_separator.encode()
+    arrival_ms, separator, name = _milliseconds(arrival), key_separator.encode(), spoken(file)
     counts: Counter[str] = Counter()
     for number, line in enumerate(_lines(file), 1):
         verdict = _verdict(topic, line, separator, arrival_ms)
         if isinstance(verdict, Valid):
             counts["valid"] += 1
             if every:
-                _console.print(
-                    f"{file}:{number}: valid: {json.dumps(verdict.fields, ensure_ascii=False)}", markup=False
-                )
+                console.print(f"{name}:{number}: valid: {json.dumps(verdict.fields, ensure_ascii=False)}")
             continue
         counts[verdict.reason] += 1
         invalid = counts.total() - counts["valid"]
         if invalid <= limit:
-            _console.print(f"{file}:{number}: {verdict.reason}: {explain(topic, verdict)}", markup=False)
+            console.print(f"{name}:{number}: {verdict.reason}: {explain(topic, verdict)}")
         elif invalid == limit + 1:
-            _console.print(f"... more than {limit} are invalid; the others are only counted (--limit shows more)")
+            console.print(f"... more than {limit} are invalid; the others are only counted (--limit shows more)")
     if not counts:
-        raise UnreadableFileError(f"{file} is empty: there is no record to validate.")
-    _console.print(f"{counts.total():,} records: " + ", ".join(f"{n:,} {what}" for what, n in counts.most_common()))
+        raise UnreadableFileError(f"{name} is empty: there is no record to validate.")
+    console.print(f"{counts.total():,} records: " + ", ".join(f"{n:,} {what}" for what, n in counts.most_common()))
     if counts.total() > counts["valid"]:
         raise typer.Exit(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from lakehouse.csv_events import CsvMapping, read_csv
 from lakehouse.generator.render import CHUNK, records
 from lakehouse.generator.traffic import ShopDay
+from lakehouse.input_files import spoken
 from lakehouse.kafka.feed import Fed, feed
 from lakehouse.kafka.sender import Outgoing
 from lakehouse.kafka.topics import create_topics
@@ -56,6 +57,6 @@ def send_csv(
         judged=judged,
         unsafe=unsafe,
         rate=rate,
-        labels=lambda number: f"{path}, line {lines[number - 1]}",
+        labels=lambda number: f"{spoken(path)}, line {lines[number - 1]}",
         on_progress=on_progress,
     )

@@ -5,7 +5,7 @@ from typing import Final
 
 from lakehouse.delta import Once
 from lakehouse.delta.write import append_ops
-from lakehouse.explain.explanation import plain
+from lakehouse.plain import plain
 from lakehouse.settings import Settings
 from quality.result import QualityResult, TableQuality
 

@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 import polars as pl
 
+from lakehouse.shell import quoted
 from quality.rules import Severity
 from quality.suites import Outcome
 
@@ -66,7 +67,7 @@ class QualityFailedError(RuntimeError):
     def __init__(self, result: QualityResult) -> None:
         said = [
             f"{checked.table} version {checked.version}: {_broken(failure)}"
-            + (f", for example {as_text(checked.samples[failure.says][0])}" if failure.says in checked.samples else "")
+            + (f", for example {as_line(checked.samples[failure.says][0])}" if failure.says in checked.samples else "")
             for checked in result.tables
             for failure in checked.failures
         ]
@@ -76,6 +77,11 @@ class QualityFailedError(RuntimeError):
 
 def as_text(row: dict[str, object]) -> dict[str, str]:
     return {column: "null" if value is None else str(value) for column, value in row.items()}
+
+
+def as_line(row: dict[str, object]) -> str:
+    """``user_id=ana, events=3``: each value as it can be pasted."""
+    return ", ".join(f"{column}={quoted(text)}" for column, text in as_text(row).items())
 
 
 def _broken(outcome: Outcome) -> str:

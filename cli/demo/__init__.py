@@ -7,9 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.demo.progress import console
 from cli.demo.report import build_result, links
 from cli.demo.run import Demo
+from cli.output import console, styled
 from lakehouse.report import DemoResult, write_report
 from lakehouse.report.write import failures
 from lakehouse.settings import ROOT
@@ -43,7 +43,7 @@ def demo(
     _tell(result)
     console.print(f"\nReport: {page}")
     for link in links(run.settings):
-        console.print(f"{link.title}: {link.url}" + (f" ({link.note})" if link.note else ""), soft_wrap=True)
+        console.print(f"{link.title}: {link.url}" + (f" ({link.note})" if link.note else ""))
     console.print("The stack stays up. Look around with bin/lakehouse --help; stop it with: bin/lakehouse down")
     if not result.ok:
         sys.exit(1)
@@ -52,11 +52,12 @@ def demo(
 def _tell(result: DemoResult) -> None:
     failed = failures(result)
     for text in failed:
-        console.print(f"[red]✗[/] {text}")
+        console.print(styled(("✗", "red"), f" {text}"))
     memory = sum(result.peak_memory_bytes.values()) / 2**30
-    verdict = "[green]Every check held[/]" if result.ok else f"[red]{len(failed)} checks failed[/]"
-    console.print(
-        f"{verdict}: {sum(t.rows_compared for t in result.tables):,} rows equal to the reference, "
+    verdict = ("Every check held", "green") if result.ok else (f"{len(failed)} checks failed", "red")
+    said = (
+        f": {sum(t.rows_compared for t in result.tables):,} rows equal to the reference, "
         f"{result.ledger.verdict if result.ledger else 'no ledger'}, in {result.seconds:.0f} s, "
         f"seed {result.seed}, peak memory {memory:.1f} GiB"
     )
+    console.print(styled(verdict, said))

@@ -1,13 +1,13 @@
 """Shows which step runs, for how long, and what comes next."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from rich.console import Console
+from rich.text import Text
 
-console: Final = Console(highlight=False)
+from cli.output import console, styled, working
 
 
 class Progress:
@@ -23,17 +23,18 @@ class Progress:
         number = self._plan.index(name) + 1
         following = self._plan[number] if number < len(self._plan) else "nothing, that is all"
         begun = time.monotonic()
-        with console.status("") as spinner:
-            step = Step(spinner, f"[bold]{number}/{len(self._plan)} {name}[/]", f"next: {following}", begun)
+        with working("") as show:
+            step = Step(show, f"{number}/{len(self._plan)} {name}", f"next: {following}", begun)
             step.say("")
             try:
                 yield step
             except BaseException:
-                console.print(f"[red]✗ {name}[/] after {time.monotonic() - begun:.1f} s")
+                console.print(styled((f"✗ {name}", "red"), f" after {time.monotonic() - begun:.1f} s"))
                 raise
         self.seconds[name] = round(time.monotonic() - begun, 2)
         told = f": {step.last}" if step.last else ""
-        console.print(f"[green]✓[/] {number}/{len(self._plan)} {name} in {self.seconds[name]:.1f} s{told}")
+        said = f" {number}/{len(self._plan)} {name} in {self.seconds[name]:.1f} s{told}"
+        console.print(styled(("✓", "green"), said))
 
 
 class Step:
@@ -41,8 +42,8 @@ class Step:
 
     _QUIET_SECONDS: Final = 15.0
 
-    def __init__(self, spinner: object, title: str, following: str, begun: float) -> None:
-        self._spinner = spinner
+    def __init__(self, show: Callable[[Text], None], title: str, following: str, begun: float) -> None:
+        self._show = show
         self._title = title
         self._following = following
         self._begun = begun
@@ -53,8 +54,9 @@ class Step:
         """`text` replaces what the step said before."""
         self.last = text
         now = time.monotonic()
-        line = f"{self._title} {text} [dim]({now - self._begun:.0f} s; {self._following})[/]"
-        self._spinner.update(line)  # type: ignore[attr-defined]
+        since = (f"({now - self._begun:.0f} s; {self._following})", "dim")
+        line = styled((self._title, "bold"), f" {text} ", since)
+        self._show(line)
         if not console.is_terminal and now - self._printed >= self._QUIET_SECONDS:
             self._printed = now
             console.print(line)

@@ -1,6 +1,7 @@
 """Two frames of one table compared, row for row and column for column."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from functools import reduce
 from operator import or_
 from typing import Any, Final
@@ -66,9 +67,9 @@ def compare_frames(
     unlike_values = [pl.col(c).ne_missing(pl.col(c + _ACTUAL)) for c in values]
     different = both.filter(reduce(or_, unlike_values)) if values else both.clear()
     examples = (
-        *(f"missing: {_show(row)}" for row in missing.head(EXAMPLES).to_dicts()),
-        *(f"unexpected: {_show(row)}" for row in unexpected.head(EXAMPLES).to_dicts()),
-        *(f"one key twice: {_show(row)}" for row in surplus.head(EXAMPLES).to_dicts()),
+        *(f"missing: {_show(row, key)}" for row in missing.head(EXAMPLES).to_dicts()),
+        *(f"unexpected: {_show(row, key)}" for row in unexpected.head(EXAMPLES).to_dicts()),
+        *(f"one key twice: {_show(row, key)}" for row in surplus.head(EXAMPLES).to_dicts()),
         *(_show_difference(row, key, values) for row in different.head(EXAMPLES).to_dicts()),
     )
     return TableComparison(
@@ -81,14 +82,27 @@ _ACTUAL: Final = ":in_table"
 
 def _show_difference(row: dict[str, Any], key: tuple[str, ...], values: list[str]) -> str:
     unlike = [c for c in values if row[c] != row[c + _ACTUAL]]
-    changes = ", ".join(f"{c} is {_text(row[c + _ACTUAL])}, must be {_text(row[c])}" for c in unlike)
-    return f"different: {_show({k: row[k] for k in key})}: {changes}"
+    changes = ", ".join(f"{c} is {_cut(row[c + _ACTUAL])}, must be {_cut(row[c])}" for c in unlike)
+    return f"different: {_show({k: row[k] for k in key}, key)}: {changes}"
 
 
-def _show(row: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={_text(value)}" for name, value in row.items())
+def _show(row: dict[str, Any], key: tuple[str, ...]) -> str:
+    return ", ".join(f"{name}={_text(value) if name in key else _cut(value)}" for name, value in row.items())
+
+
+def _cut(value: Any) -> str:
+    text = _text(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _text(value: Any) -> str:
-    text = repr(value) if isinstance(value, str | bytes) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    """As a shell reads it, and strings in quotes, which tell them from null and numbers."""
+    match value:
+        case str():
+            return "'" + value.replace("'", "'\"'\"'") + "'"
+        case date():
+            return value.isoformat()
+        case bytes():
+            return repr(value)
+        case _:
+            return str(value)

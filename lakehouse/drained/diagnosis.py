@@ -12,6 +12,7 @@ from statistics import median
 from typing import Final, TypeAlias
 
 from lakehouse.drained.positions import Lag
+from lakehouse.shell import quoted
 
 HOT_FACTOR: Final = 1.5
 """A partition is hot that gets so many times what the median partition of its topic does."""
@@ -185,8 +186,8 @@ def _advice(
     for partition in found.of(Cause.SKEW):
         key, share = top_keys[found.topic, partition]
         advice.append(
-            f"{_named([partition])}: {share:.0%} of what came last has the key {key}: make this key finer, or add it "
-            f"up in two steps; more members don't help, as a key has one partition"
+            f"{_named([partition])}: {share:.0%} of what came last has the key {quoted(key)}: make this key finer, or "
+            f"add it up in two steps; more members don't help, as a key has one partition"
         )
     return advice
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 import polars as pl
+
+from lakehouse.plain import plain
 
 
 class Status(StrEnum):
@@ -143,25 +144,6 @@ class Explanation:
 def counts(records: pl.DataFrame, column: str) -> dict[str, int]:
     """How often each value occurs."""
     return dict(records[column].value_counts().sort(column).iter_rows())
-
-
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Times as ISO 8601, hashes and fingerprints as digits, bytes as text (what is no UTF-8 as ``\\xff``)."""
-    return {name: _plain(name, value) for name, value in values.items()}
-
-
-def _plain(name: str, value: Any) -> Any:
-    match value:
-        case date():  # a datetime is one
-            return value.isoformat().replace("+00:00", "Z")
-        case bytes():
-            return value.decode("utf-8", "backslashreplace")
-        case Decimal():
-            return str(value)
-        case int() if name.endswith("_hash"):
-            return str(value)
-        case _:
-            return value
 
 
 def _named(records: pl.DataFrame, most: int = 5) -> str:

@@ -1,6 +1,5 @@
 """A row's key, as a person writes it on the command line, and what to say where it names no row."""
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -9,10 +8,10 @@ from typing import Any, Final, cast
 import polars as pl
 
 from lakehouse.contracts.tables import Column, TableContract, Type
+from lakehouse.shell import arguments, quoted
 
 Key = Mapping[str, Any]
 _NEAREST: Final = 3
-_PLAIN: Final = re.compile(r"[\w@%+=:,./-]+")
 
 
 class BadKeyError(ValueError):
@@ -30,9 +29,9 @@ class NoSuchRowError(LookupError):
     """The table has no row of this key; the message names those that are near."""
 
     def __init__(self, contract: TableContract, key: Key, near: Sequence[Key]) -> None:
-        others = "; it has: " + "; ".join(map(as_typed, near)) if near else ""
+        others = "; it has: " + "; ".join(map(as_pasted, near)) if near else ""
         super().__init__(
-            f"{contract.name} has no row {as_typed(key)}{others}. A row is there if it has at least one event; "
+            f"{contract.name} has no row {as_pasted(key)}{others}. A row is there if it has at least one event; "
             f"`lakehouse table read {contract.name}` shows rows"
         )
 
@@ -105,7 +104,12 @@ def nearest(contract: TableContract, rows: pl.LazyFrame, key: Key) -> list[dict[
 
 def as_typed(key: Key) -> str:
     """``p42 2026-03-01T14:00``: as a shell splits it for `parse_key`."""
-    return " ".join(_quoted(_text(value)) for value in key.values() if value is not None)
+    return " ".join(map(quoted, _words(key)))
+
+
+def as_pasted(key: Key) -> str:
+    """The same behind a command; ``-- -42 2026-03-01T14:00`` where a value begins with a dash."""
+    return arguments(_words(key))
 
 
 def from_typed(contract: TableContract, text: str) -> dict[str, Any]:
@@ -113,9 +117,8 @@ def from_typed(contract: TableContract, text: str) -> dict[str, Any]:
     return parse_key(contract, shlex.split(text))
 
 
-def _quoted(text: str) -> str:
-    """Only where a shell would read something else: `shlex.quote` alone quotes every umlaut."""
-    return text if _PLAIN.fullmatch(text) else shlex.quote(text)
+def _words(key: Key) -> list[str]:
+    return [_text(value) for value in key.values() if value is not None]
 
 
 def _text(value: Any) -> str:

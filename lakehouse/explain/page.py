@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from lakehouse.contracts.tables import TABLES, Column, Type
 from lakehouse.explain.behind import EXPLAINED
-from lakehouse.explain.explanation import Explanation, Status, counts, plain
+from lakehouse.explain.explanation import Explanation, Status, counts
+from lakehouse.plain import plain
 from lakehouse.report.page import render_page
 
 SHOWN_RECORDS: Final = 100

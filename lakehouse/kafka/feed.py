@@ -9,6 +9,7 @@ from typing import Final
 from lakehouse.contracts.validation import Invalid, validate
 from lakehouse.kafka.sender import Outgoing, Sender
 from lakehouse.settings import Settings
+from lakehouse.shell import quoted
 
 PACES_PER_SECOND: Final = 20
 LISTED_REFUSALS: Final = 20
@@ -25,7 +26,8 @@ class Refusal:
 
     def __str__(self) -> str:
         concerning = f" ({self.verdict.field})" if self.verdict.field else ""
-        return f"{self.label}: {self.topic}, key {self.key!r}: {self.verdict.reason}{concerning}"
+        key = "no key" if self.key is None else f"key {quoted(self.key.decode('utf-8', 'backslashreplace'))}"
+        return f"{self.label}: {self.topic}, {key}: {self.verdict.reason}{concerning}"
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Final
 
 import polars as pl
@@ -17,6 +17,7 @@ from lakehouse.ledger.findings import Book, Finding, Kind, Sum
 from lakehouse.ledger.tables import Tables
 from lakehouse.redis_values import LiveValues
 from lakehouse.settings import Settings
+from lakehouse.shell import quoted
 
 KEYS: Final = 1_000
 """So many keys a finding holds; its `count` says how many there are."""
@@ -157,4 +158,5 @@ def compare_rows(derived: Derived, rows: pl.LazyFrame, given: pl.LazyFrame) -> D
 
 
 def _text(key: Mapping[str, Any]) -> str:
-    return ", ".join(f"{n}={v.isoformat() if isinstance(v, date | datetime) else v}" for n, v in key.items())
+    """Each value as it can be pasted."""
+    return ", ".join(f"{n}={v.isoformat() if isinstance(v, date) else quoted(str(v))}" for n, v in key.items())

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +13,14 @@ import polars as pl
 from lakehouse.alerts import OPENED, PARITY_DIFFERS, WITHDRAWN, TableAlert
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan_opened
-from lakehouse.explain.explanation import plain
 from lakehouse.explain.keys import NoSuchRowError, as_typed, from_typed
 from lakehouse.kafka.alerts import send_alerts
 from lakehouse.parity.check import SAMPLED, Checked, Key, check_row
 from lakehouse.parity.results import Difference, differences, keep
 from lakehouse.parity.smallest import smallest
+from lakehouse.plain import plain
 from lakehouse.settings import Settings
+from lakehouse.shell import arguments
 
 AGAIN: Final = 35
 """How many rows that differed are looked at again at a time."""
@@ -91,7 +93,7 @@ def turns(before: Iterable[Difference], checked: Iterable[Checked], now: datetim
         rows = sorted(row for of, row in open_rows if of == name)
         state = OPENED if rows else WITHDRAWN
         example = wrong.get((name, rows[0])) if rows else None
-        says = f"{len(rows):,} of its rows, for example {rows[0]}" if rows else ""
+        says = f"{len(rows):,} of its rows, for example {arguments(shlex.split(rows[0]))}" if rows else ""
         says += f" in {', '.join(example.columns)}" if example else ""
         told.append(TableAlert.turn(PARITY_DIFFERS, name, since.get(name, now), state, says))
     return told

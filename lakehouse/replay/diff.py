@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from lakehouse.contracts.tables import table
+from lakehouse.plain import plain
 
 EXAMPLES: Final = 5
 
@@ -41,9 +42,9 @@ class TableDiff:
         return not (self.added or self.removed or self.changed)
 
     def to_json(self) -> dict[str, Any]:
-        """As `json.dumps` takes it; times and decimals as text."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        """As `json.dumps` takes it."""
+        examples = [{part: row and plain(row) for part, row in asdict(each).items()} for each in self.examples]
+        return asdict(self) | {"days": [day.isoformat() for day in self.days], "examples": examples}
 
 
 def compare(name: str, version: int, days: Sequence[date], before: pl.DataFrame, after: pl.DataFrame) -> TableDiff:
@@ -85,14 +86,3 @@ def compare(name: str, version: int, days: Sequence[date], before: pl.DataFrame,
 
 def _part(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
     return {column: row[column] for column in columns}
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case dict():
-            return {str(name): _plain(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case None | bool() | int() | float() | str():
-            return value
-    return str(value)

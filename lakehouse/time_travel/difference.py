@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from lakehouse.contracts.tables import table
-from lakehouse.explain.explanation import plain
+from lakehouse.plain import plain
 from lakehouse.settings import Settings
 from lakehouse.time_travel.causes import SourceCommit, commits_between, events_between
 from lakehouse.time_travel.look import Look

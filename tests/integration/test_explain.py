@@ -1,6 +1,8 @@
 """Explanations on real Kafka and Delta: every row leads back to its records, and what is wrong with it is said."""
 
 import json
+import re
+import shlex
 import uuid
 from collections.abc import Mapping
 from datetime import date
@@ -31,6 +33,8 @@ from tests.strategies import click, impression, product, profile, purchase, tran
 
 pytestmark = pytest.mark.stack
 
+HOSTILE = "-u:100: [red]'x' \\"
+"""A user who would be an option, an emoji, a style and a quote, were it not for what prints and reads them."""
 STREAM = [
     product("mug", "08:00"),
     product("mug", "09:00", "garden"),
@@ -51,6 +55,7 @@ STREAM = [
     purchase("ana", "23:58"),
     purchase("ana", "24:03"),
     *(transaction("gus", f"16:{minute:02}") for minute in range(12)),
+    purchase(HOSTILE, "12:00", "sku:100:42"),
     *(impression("eve", f"{hour}:{minute:02}") for hour in range(17, 25) for minute in (0, 20, 40)),
 ]
 DAY = date(2024, 3, 1)
@@ -90,7 +95,7 @@ def test_rows_add_up_to_the_raw_values_in_kafka(
     rows = scan(settings, name).select(table(name).key).sort(table(name).key).collect()
     assert rows.height
     for key in (rows.row(n, named=True) for n in {0, rows.height - 1}):
-        found = explain(settings, name, as_typed(key).split(" "))
+        found = explain(settings, name, shlex.split(as_typed(key)))
         assert found.flaws == []
         assert found.key == key
         for record in found.records.to_dicts():
@@ -205,6 +210,18 @@ def test_the_command(settings: Settings) -> None:
     assert failed.returncode == 2
     assert "gold.user_totals has no row nobody" in failed.stderr
     assert "known tables" in lakehouse(settings, "explain", "gold.nothing", "x").stderr
+
+
+def test_a_key_that_is_printed_can_be_pasted(settings: Settings) -> None:
+    name = "gold.user_totals_daily"
+    with pytest.raises(NoSuchRowError) as refused:
+        explain(settings, name, [HOSTILE, "2024-03-02"])
+    pasted = re.search("it has: (.*?)\\. A row is there", str(refused.value))
+    assert pasted, refused.value
+    shown = lakehouse(settings, "explain", name, *shlex.split(pasted[1]))
+    assert shown.returncode == 0, shown.stderr
+    assert f"user_id  {HOSTILE}\n" in shown.stdout
+    assert '"product_id": "sku:100:42"' in shown.stdout
 
 
 # What changed a row

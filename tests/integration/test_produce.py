@@ -39,10 +39,11 @@ def verdicts(settings: Settings) -> list[Valid | Invalid]:
     return [validate(r.topic, r.key, r.value, r.arrival_ms) for t in topics for r in read_partitions(settings, t)]
 
 
-def produce(settings: Settings, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def produce(settings: Settings, *arguments: str | Path, piped: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [ROOT / "bin" / "lakehouse", "produce", *arguments],
         env=os.environ | {"LAKEHOUSE_NAMESPACE": settings.namespace, "COLUMNS": "300"},
+        input=piped,
         capture_output=True,
         text=True,
         check=False,
@@ -98,14 +99,21 @@ def test_the_sample_is_valid_and_in_time_order(tenant: Settings) -> None:
     assert len(latest) == 6
 
 
-def test_command_sends_a_gzip_file(tenant: Settings, tmp_path: Path) -> None:
-    path = tmp_path / "visits.csv.gz"
-    path.write_bytes(gzip.compress(b"who,at,url\nana,2026-03-02T10:00:00Z,/\nbob,2026-03-02T10:00:01Z,/b\n"))
-    options = ("--map", "user_id=who,event_time=at,page=url", "--set", "action=click", "--set", "region=de")
-    done = produce(tenant, "--csv", path, *options)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "shop.clicks: 2 records" in done.stdout
-    assert sum(end_offsets(tenant, "shop.clicks").values()) == 2
+def test_command_reads_a_pipe_as_the_gzip_file_that_it_could_be(tenant: Settings, tmp_path: Path) -> None:
+    content = 'Customer, ID\tat\tquery\tclicked\nana\t01.03.2026 10:00 CET\t27" screen\t1\n'
+    path = tmp_path / "views.tsv.gz"
+    path.write_bytes(gzip.compress(content.encode()))
+    options = ("--map", 'user_id="Customer, ID",event_time=at,page=query,action=clicked', "--set", "region=de")
+    options += ("--delimiter", "tab", "--quoting", "none", "--values", "action:0=impression,1=click")
+    options += ("--time-format", "%d.%m.%Y %H:%M %Z", "--tz", "Europe/Berlin")
+    for source in (path, "-"):
+        done = produce(tenant, "--csv", source, *options, piped=content)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "shop.clicks: 1 records" in done.stdout
+    first, again = (json.loads(r.value or b"") for r in read_partitions(tenant, "shop.clicks"))
+    assert first == again
+    assert (first["action"], first["page"]) == ("click", '27" screen')
+    assert first["event_time"] == "2026-03-01T09:00:00Z"
 
 
 def test_command_names_refused_rows_by_line_and_fails(tenant: Settings, tmp_path: Path) -> None:
@@ -114,7 +122,7 @@ def test_command_names_refused_rows_by_line_and_fails(tenant: Settings, tmp_path
     options = ("--map", "user_id=who,event_time=at,page=url,action=what", "--set", "region=de")
     done = produce(tenant, "--csv", path, *options)
     assert done.returncode == 1
-    assert f"{path}, line 3: shop.clicks, key b'bob': out_of_range (action)" in done.stdout
+    assert f"{path}, line 3: shop.clicks, key bob: out_of_range (action)" in done.stdout
     assert sum(end_offsets(tenant, "shop.clicks").values()) == 1
 
 

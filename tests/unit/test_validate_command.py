@@ -1,6 +1,9 @@
 """``lakehouse validate`` on files as people have them."""
 
 import gzip
+import os
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from typer.testing import CliRunner, Result
 from cli.validate import UnreadableFileError, app, explain
 from lakehouse.contracts.conformance import cases
 from lakehouse.contracts.validation import Invalid
+from lakehouse.settings import ROOT
 
 VALID = '{"event_id":"e","event_time":"2026-07-01T10:00:00.5Z","user_id":"u","action":"click","page":"/","region":"n"}'
 
@@ -68,8 +72,29 @@ def test_broken_gzip_and_an_empty_file_name_the_file(file: Path) -> None:
     assert str(empty) == f"{file} is empty: there is no record to validate."
 
 
+def test_a_pipe_is_read_once(file: Path) -> None:
+    os.mkfifo(file)
+    writer = threading.Thread(target=file.write_bytes, args=(gzip.compress(f"{VALID}\nx\n".encode()),), daemon=True)
+    writer.start()
+    output = _run(file, "--arrival", "2026-07-01T12:00:00Z").output
+    writer.join(10)
+    assert f"{file}:2: not_json" in output
+    assert output.endswith("2 records: 1 valid, 1 not_json\n")
+
+
+def test_a_dash_is_standard_input() -> None:
+    command = [ROOT / "bin" / "lakehouse", "validate", "-", "--arrival", "2026-07-01T12:00:00Z"]
+    done = subprocess.run(command, input=f"{VALID}\nx\n", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "standard input:2: not_json" in done.stdout
+    assert done.stdout.endswith("2 records: 1 valid, 1 not_json\n")
+
+
 def test_a_missing_file_and_an_unknown_topic_are_usage_errors(file: Path) -> None:
-    assert _run(file).exit_code == 2
+    missing = _run(file)
+    assert missing.exit_code == 2
+    assert "no such file" in missing.output
+    assert "directory" in _run(file.parent).output
     file.write_text(VALID)
     result = _run(file, "--topic", "shop.click")
     assert result.exit_code == 2

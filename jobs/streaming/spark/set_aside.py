@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from py4j.java_gateway import is_instance_of
 from pyspark import SparkContext
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
 
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
@@ -122,7 +122,8 @@ class SetAside:
             sf.lit(self.job).alias("job"),
             sf.lit(self.app_id).alias("app_id"),
             sf.lit(batch_id).cast("bigint").alias("batch_id"),
-            sf.to_json(sf.struct("*")).alias("row"),
+            # Readers of JSON keep numbers as doubles: decimals, wide sums and fingerprints, are written as text.
+            sf.to_json(sf.struct(*_exact(rows))).alias("row"),
             sf.lit(poison.condition).alias("condition"),
             sf.lit(poison.sql_state).alias("sql_state"),
             sf.lit(str(error)[:4000]).alias("error"),
@@ -130,6 +131,13 @@ class SetAside:
         )
         # Once, also when the batch is repeated because Spark didn't get to note that it was done.
         self.tables.append(QUARANTINE, aside, Commit(self.job, batch_id), Transaction(self.app_id, batch_id))
+
+
+def _exact(rows: DataFrame) -> list[Column]:
+    return [
+        sf.col(name).cast("string").alias(name) if dtype.startswith("decimal") else sf.col(name)
+        for name, dtype in rows.dtypes
+    ]
 
 
 def set_aside_rows(tables: DeltaTables, app_id: str, batch_id: int, schema: str) -> DataFrame:

@@ -68,11 +68,12 @@ def test_show_tells_columns_key_and_commits(shell):
     assert "version 0: 0 rows" in shell("table", "show", "silver.clicks", "--version", "0")
 
 
-def test_read_as_json_is_one_object_a_line(shell):
+def test_read_as_json_is_one_object_a_line(shell, lake):
     rows = [json.loads(line) for line in shell("table", "read", "silver.clicks", "--format", "json").splitlines()]
     assert {row["user_id"] for row in rows} == {"ana", "émile"}
     assert {row["event_time"] for row in rows} == {"2024-03-01T10:00:00.000Z", "2024-03-02T10:00:00.000Z"}
     assert {row["product_id"] for row in rows} == {"mug", None}
+    assert {row["record_hash"] for row in rows} == {str(n) for n in stored(lake, "silver.clicks")["record_hash"]}
 
 
 def test_read_as_csv_with_columns_and_condition(shell):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lakehouse.csv_events import CsvError, CsvMapping, MappingError, read_csv
+from lakehouse.csv_events import CsvError, CsvMapping, DecimalMark, MappingError, read_csv
 
 VISITS = CsvMapping(
     "shop.clicks",
@@ -103,31 +103,73 @@ def test_cents_are_exact(write, amount: str, cents: int) -> None:
     assert event["amount_cents"] == cents
 
 
-@pytest.mark.parametrize(
-    ("written", "text", "tz", "expected"),
-    [
-        ("iso", "2026-07-01T12:00:00", "Europe/Berlin", "2026-07-01T10:00:00Z"),
-        ("iso", "2026-07-01T12:00:00+05:30", "Europe/Berlin", "2026-07-01T06:30:00Z"),
-        ("iso", "2026-07-01 12:00:00.123999", "UTC", "2026-07-01T12:00:00.123Z"),
-        ("epoch", "1700000000.25", "UTC", "2023-11-14T22:13:20.250Z"),
-        ("epoch_ms", "1700000000250", "UTC", "2023-11-14T22:13:20.250Z"),
-        ("%d.%m.%Y %H:%M", "01.07.2026 00:30", "Europe/Berlin", "2026-06-30T22:30:00Z"),
-    ],
-)
-def test_time_formats(write, written: str, text: str, tz: str, expected: str) -> None:
-    (event,) = events(write(f"visitor,at,url\nana,{text},/\n"), replace(VISITS, time_format=written, tz=tz))
-    assert event["event_time"] == expected
-
-
-def test_times_move_by_days(write) -> None:
-    (event,) = events(write("u 19970101 1 1\n"), replace(ORDERS, shift_days=10_000))
-    assert event["event_time"] == "2024-05-19T00:00:00Z"
-
-
 def test_empty_value_is_null_where_null_is_allowed(write) -> None:
     mapping = replace(VISITS, columns={**VISITS.columns, "product_id": "product"})
     (event,) = events(write("visitor,at,url,product\nana,2026-03-02 10:00:00,,\n"), mapping)
     assert (event["product_id"], event["page"]) == (None, "")
+
+
+def test_values_are_taken_for_what_they_mean(write) -> None:
+    clicked = replace(
+        VISITS,
+        columns={**VISITS.columns, "action": "clicked", "product_id": "item"},
+        constants={"region": "de"},
+        values={"action": {"0": "impression", "1": "click"}, "product_id": {"-": "", "7": "p7"}},
+    )
+    rows = "bob,2026-03-02,/,0,-\nana,2026-03-02,/,1,7\n"
+    first, second = events(write(f"visitor,at,url,clicked,item\n{rows}"), clicked)
+    assert (first["action"], first["product_id"]) == ("impression", None)
+    assert (second["action"], second["product_id"]) == ("click", "p7")
+    with pytest.raises(CsvError, match=r"line 2, column 'clicked': '2' is none of .*: '0', '1'"):
+        events(write("visitor,at,url,clicked,item\nbob,2026-03-02,/,2,-\n"), clicked)
+
+
+def test_a_column_is_named_by_its_place_where_names_do_not_tell(write) -> None:
+    content = "who,at,who\nana,2026-03-02,bob\n"
+    mapping = replace(VISITS, columns={"user_id": "#3", "event_time": "at", "page": "#1"})
+    (event,) = events(write(content), mapping)
+    assert (event["user_id"], event["page"]) == ("bob", "ana")
+    with pytest.raises(CsvError, match="'#4': no such column"):
+        events(write(content), replace(mapping, columns={**mapping.columns, "page": "#4"}))
+
+
+def test_a_name_like_a_place_is_a_name(write) -> None:
+    content = "who,at,#1\nana,2026-03-02,/x\n"
+    mapping = replace(VISITS, columns={"user_id": "who", "event_time": "at", "page": "#1"})
+    assert events(write(content), mapping)[0]["page"] == "/x"
+
+
+def test_a_column_that_nobody_maps_may_occur_twice(write) -> None:
+    (event,) = events(write("visitor,at,url,x,x\nana,2026-03-02,/,1,2\n"), VISITS)
+    assert event["page"] == "/"
+
+
+@pytest.mark.parametrize(("amount", "cents"), [("12,50", 1250), ("3", 300), ("0,07", 7)])
+def test_decimals_after_a_comma(write, amount: str, cents: int) -> None:
+    (event,) = events(write(f"u 20190101 1 {amount}\n"), replace(ORDERS, decimal=DecimalMark.COMMA))
+    assert event["amount_cents"] == cents
+
+
+@pytest.mark.parametrize(
+    ("mark", "amount"), [("point", "12,50"), ("point", "1,250"), ("comma", "1.250"), ("comma", "1.250,00")]
+)
+def test_grouped_digits_and_the_other_mark_are_errors(write, mark: str, amount: str) -> None:
+    with pytest.raises(CsvError, match=f"line 1, column '4': '{amount}' .* decimal {mark}"):
+        events(write(f"u 20190101 1 {amount}\n"), replace(ORDERS, decimal=DecimalMark(mark)))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_by_any_convention(write, end: str) -> None:
+    content = VISITS_FILE.replace("\n", end) + f" {end}{end}"
+    assert [row.line for row in read_csv(write(content), replace(VISITS, by_time=False))] == [2, 3]
+    assert [e["page"] for e in events(write(content), VISITS)] == ["/a", "/b"]
+
+
+def test_a_row_over_several_lines_is_named_by_its_first(write) -> None:
+    content = 'visitor,at,url\nana,2026-03-02,"two\r\nlines"\n'
+    ((line, record),) = read_csv(write(content), VISITS)
+    assert line == 2
+    assert json.loads(record[2] or b"")["page"] == "two\r\nlines"
 
 
 def test_quoted_fields_and_byte_order_mark(write) -> None:
@@ -144,8 +186,9 @@ def test_quoted_fields_and_byte_order_mark(write) -> None:
         ("visitor,when,url\nana,2026-03-02,/\n", 1, "column 'at'.*visitor, when, url"),
         ("visitor,at,url\nana,2026-03-02,/\nbob,2026-13-02,/\n", 3, "column 'at'.*'2026-13-02'.*iso"),
         ("visitor,at,url\nana,2026-03-02,/,more\n", 2, "4 columns where the first line has 3"),
-        (b"visitor,at,url\nana,2026-03-02,\xff\n", 2, "not UTF-8"),
-        ('visitor,at,url\nana,"2026-03-02"x,/\n', 2, "expected"),
+        (b"visitor,at,url\nana,2026-03-02,/\nbob,2026-03-02,\xff\n", 3, "not UTF-8.*byte 16 of the line.*iconv"),
+        ("visitor,at,url,url\nana,2026-03-02,/,/\n", 1, "column 'url': so are called #3 and #4.*--map page=#4"),
+        ("visitor,at, url\nana,2026-03-02,/\n", 1, "column 'url': no such column; the columns are visitor, at, ' url'"),
         (gzip.compress(VISITS_FILE.encode(), mtime=0)[:-9], 1, "gzip"),
     ],
 )
@@ -169,7 +212,12 @@ def test_amounts_that_are_no_cents_are_errors(write, amount: str) -> None:
         ({"constants": {"region": "de"}}, "needs action.*--set action=VALUE"),
         ({"constants": {**VISITS.constants, "page": "/"}}, "page is both"),
         ({"tz": "Mars/Olympus"}, "Mars/Olympus"),
+        ({"tz": "Europe"}, "'Europe'"),
         ({"delimiter": "||"}, "delimiter"),
+        ({"delimiter": '"'}, "delimiter"),
+        ({"scale": {"page": 100}}, "page is no number to --scale"),
+        ({"values": {"action": {"0": "click"}}}, "action has --values and no column"),
+        ({"values": {"actoin": {"0": "click"}}}, "no field 'actoin'"),
     ],
 )
 def test_incomplete_mappings_say_what_is_missing(change: dict[str, Any], said: str) -> None:
