@@ -30,7 +30,10 @@ def seed(
 
 @app.command(epilog="Example: lakehouse catalog refresh")
 def refresh() -> None:
-    """Publish to Kafka every version that isn't known to have arrived; hourly, a DAG does the same."""
+    """Publish to Kafka every version that isn't known to have arrived; hourly, a DAG does the same.
+
+    A version that is no valid event is set aside by name, and the rest is published; the exit status is 1 then.
+    """
     settings = load_settings()
     create_topics(settings)
     with _console.status("publishing"):
@@ -38,3 +41,18 @@ def refresh() -> None:
     _console.print(f"{result.products:,} product and {result.profiles:,} profile versions published")
     if result.repeated:
         _console.print(f"{result.repeated:,} of them may have been sent before; they count as duplicates then")
+    show_set_aside(_console, result)
+    if result.set_aside:
+        raise typer.Exit(1)
+
+
+def show_set_aside(console: Console, result: catalog.RefreshResult) -> None:
+    """Name the versions that are no valid events, and say how they are corrected."""
+    if not result.set_aside:
+        return
+    console.print(f"[red]✗[/] {result.set_aside:,} versions set aside, since they are no valid events:")
+    for version in result.named:
+        console.print(f"  {version}", markup=False, emoji=False, soft_wrap=True)
+    if result.set_aside > len(result.named):
+        console.print("  ...")
+    console.print(catalog.REMEDY, soft_wrap=True)

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cli.catalog import show_set_aside
 from lakehouse.catalog import refresh, seed_catalogue
 from lakehouse.csv_events import CsvMapping
 from lakehouse.generator.traffic import ShopDay
@@ -180,6 +181,7 @@ def _publish_catalogue(settings: Settings, day: ShopDay) -> None:
         seed_catalogue(settings, day.seed, day.day)
         published = refresh(settings)
     _console.print(f"Catalogue: {published.products:,} product and {published.profiles:,} profile versions published")
+    show_set_aside(_console, published)
 
 
 def _report(
