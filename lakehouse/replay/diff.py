@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from math import isfinite
 from typing import Any, Final
 
 import polars as pl
 
 from lakehouse.contracts.tables import table
+from lakehouse.escaping import escaped
 
 EXAMPLES: Final = 5
 
@@ -41,7 +43,7 @@ class TableDiff:
         return not (self.added or self.removed or self.changed)
 
     def to_json(self) -> dict[str, Any]:
-        """As `json.dumps` takes it; times and decimals as text."""
+        """As `json.dumps` takes it and PostgreSQL keeps it; times, decimals and what is no finite number as text."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 
@@ -93,6 +95,8 @@ def _plain(value: Any) -> Any:
             return {str(name): _plain(item) for name, item in value.items()}
         case list() | tuple():
             return [_plain(item) for item in value]
-        case None | bool() | int() | float() | str():
+        case float() if not isfinite(value):
+            return str(value)
+        case None | bool() | int() | float():
             return value
-    return str(value)
+    return escaped(str(value))
