@@ -39,8 +39,10 @@ def _check(field: Field) -> sql.Composed | None:
         case Kind.ID:
             condition = "octet_length({0}) BETWEEN 1 AND {1} AND {0} !~ {2}"
             return sql.SQL(condition).format(column, sql.Literal(MAX_ID_BYTES), sql.Literal(_CONTROL))
-        case Kind.INTEGER if field.minimum is not None:
-            return sql.SQL("{} >= {}").format(column, sql.Literal(field.minimum))
+        case Kind.INTEGER:
+            bounds = ((sql.SQL(">="), field.minimum), (sql.SQL("<="), field.maximum))
+            parts = [sql.SQL(" ").join((column, is_, sql.Literal(n))) for is_, n in bounds if n is not None]
+            return sql.SQL(" AND ").join(parts) if parts else None
         case Kind.TIME:
             return sql.SQL("{} BETWEEN {} AND {}").format(column, sql.Literal(EARLIEST_TIME), sql.Literal(LATEST_TIME))
     return None
