@@ -23,6 +23,8 @@ POM: Final = ROOT / "connectors" / "pom.xml"
 CLASSPATH: Final = "org.apache.maven.plugins:maven-dependency-plugin:2.8:build-classpath"
 MAIN: Final = "io.kappalakehouse.flink.fraud.FraudStateBenchmark"
 """Compiled with the tests, against this version's classes; it uses nothing that others lack."""
+FEW: Final = 200
+WORK: Final = 40_000_000
 
 
 def main() -> None:
@@ -30,7 +32,6 @@ def main() -> None:
     parser.add_argument("--held", type=int, nargs="+", default=[5, 1_000, 20_000, 200_000])
     parser.add_argument("--timed", type=int, default=10_000, help="transactions that are timed")
     parser.add_argument("--before", type=Path, help="`target/classes` of the connectors of another version")
-    parser.add_argument("--timed-before", type=int, default=300, help="the same of that version")
     arguments = parser.parse_args()
     machine = describe()
     settings = load_settings()
@@ -38,8 +39,10 @@ def main() -> None:
     result: dict[str, Any] = {"benchmark": "fraud_state", "machine": machine, "backend": "rocksdb"}
     classes = ROOT / "connectors" / "target" / "classes"
     if arguments.before:
-        result["before"] = measure(settings, arguments.before, libraries, arguments.held, arguments.timed_before)
-    result["now"] = measure(settings, classes, libraries, arguments.held, arguments.timed)
+        # That of a version whose transactions cost what is held must end some time.
+        few = {held: min(arguments.timed, max(FEW, WORK // held)) for held in arguments.held}
+        result["before"] = measure(settings, arguments.before, libraries, few)
+    result["now"] = measure(settings, classes, libraries, dict.fromkeys(arguments.held, arguments.timed))
     if arguments.before:
         result["ratio_cpu_before_to_now"] = {
             str(b["held"]): round(b["cpu_us"] / n["cpu_us"], 1)
@@ -59,15 +62,15 @@ def build() -> str:
         return Path(found.name).read_text()
 
 
-def measure(settings: Settings, classes: Path, libraries: str, held: list[int], timed: int) -> list[dict[str, Any]]:
-    """Times so many transactions for each number of those held. RocksDB comes with Flink's distribution."""
+def measure(settings: Settings, classes: Path, libraries: str, timed: dict[int, int]) -> list[dict[str, Any]]:
+    """`timed`: for each number of those held, how many are timed. RocksDB comes with Flink's distribution."""
     tests = ROOT / "connectors" / "target" / "test-classes"
     (flink,) = (distribution(settings) / "lib").glob("flink-dist-*.jar")
     run = subprocess.run(
         [
             java(settings), "-Xmx2g", "--add-opens", "java.base/java.util=ALL-UNNAMED",
             "-cp", f"{classes}:{tests}:{libraries}:{flink}", MAIN,
-            *(str(number) for count in held for number in (count, timed)),
+            *(str(number) for each in timed.items() for number in each),
         ],
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
