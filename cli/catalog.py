@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import console, working
+from cli.output import console, styled, working
 from lakehouse import catalog
 from lakehouse.kafka.topics import create_topics
 from lakehouse.settings import load_settings
@@ -29,7 +29,10 @@ def seed(
 
 @app.command(epilog="Example: lakehouse catalog refresh")
 def refresh() -> None:
-    """Publish to Kafka every version that isn't known to have arrived; hourly, a DAG does the same."""
+    """Publish to Kafka every version that isn't known to have arrived; hourly, a DAG does the same.
+
+    A version that is no valid event is set aside by name, and the rest is published; the exit status is 1 then.
+    """
     settings = load_settings()
     create_topics(settings)
     with working("publishing"):
@@ -37,3 +40,18 @@ def refresh() -> None:
     console.print(f"{result.products:,} product and {result.profiles:,} profile versions published")
     if result.repeated:
         console.print(f"{result.repeated:,} of them may have been sent before; they count as duplicates then")
+    show_set_aside(result)
+    if result.set_aside:
+        raise typer.Exit(1)
+
+
+def show_set_aside(result: catalog.RefreshResult) -> None:
+    """Name the versions that are no valid events, and say how they are corrected."""
+    if not result.set_aside:
+        return
+    console.print(styled(("✗", "red"), f" {result.set_aside:,} versions set aside, since they are no valid events:"))
+    for version in result.named:
+        console.print(f"  {version}")
+    if result.set_aside > len(result.named):
+        console.print("  ...")
+    console.print(catalog.REMEDY)

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cli.catalog import show_set_aside
 from cli.input_file import input_file
 from cli.output import console, styled, working
 from cli.pairs import listed_pairs, meanings, pairs, whole_numbers
@@ -231,6 +232,7 @@ def _publish_catalogue(settings: Settings, day: ShopDay) -> None:
         seed_catalogue(settings, day.seed, day.day)
         published = refresh(settings)
     console.print(f"Catalogue: {published.products:,} product and {published.profiles:,} profile versions published")
+    show_set_aside(published)
 
 
 def _report(

@@ -13,7 +13,7 @@ from cli.times import parse_time
 from lakehouse.replay import report, store
 from lakehouse.replay.request import TARGETS, TOPICS, Clock, Engine, Request
 from lakehouse.replay.staging import delete_staged
-from lakehouse.replay.steps import STEPS
+from lakehouse.replay.steps import STEPS, UNDO
 from lakehouse.replay.store import State
 from lakehouse.replay.words import describe
 from lakehouse.settings import load_settings
@@ -59,7 +59,7 @@ def run(
     until: Annotated[str, typer.Option(help="The last step to carry out: recompute, diff, swap or record.")] = "record",
 ) -> None:
     """Approve a plan and carry it out; a replay that was interrupted goes on where it was."""
-    from jobs.batch.replay import CARRY_OUT
+    from jobs.batch.replay import carry_out
 
     names = [step.name for step in STEPS]
     if until not in names:
@@ -69,7 +69,7 @@ def run(
         store.approve(settings, number, getpass.getuser())
     for step in STEPS[: names.index(until) + 1]:
         with working(f"{step.name}: {step.does}"):
-            CARRY_OUT[step.name](settings, number)
+            carry_out(settings, step.name, number)
         console.print(f"{step.name} done")
     _show(number)
 
@@ -108,10 +108,10 @@ def cancel(number: Number) -> None:
 @app.command(epilog="Example: lakehouse replay undo 7")
 def undo(number: Number) -> None:
     """Bring back the rows that a replay replaced; what has come since stays."""
-    from jobs.batch.replay import undo as bring_back
+    from jobs.batch.replay import carry_out
 
     with working("waiting for the owner of the tables"):
-        bring_back(load_settings(), number)
+        carry_out(load_settings(), UNDO.name, number)
     console.print(f"replay {number} is undone")
 
 

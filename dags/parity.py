@@ -40,6 +40,7 @@ until then the table's suite fails. `lakehouse explain` tells what changed the r
 
         from airflow.sdk.exceptions import AirflowFailException
 
+        from lakehouse.escaping import escaped
         from lakehouse.parity.results import objective
         from lakehouse.parity.sample import case_path, check_sample
         from lakehouse.settings import load_settings
@@ -48,7 +49,7 @@ until then the table's suite fails. `lakehouse explain` tells what changed the r
         checked = check_sample(settings, params["rows"], random.randrange(2**31))  # noqa: S311
         found = str(objective(settings, datetime.now(UTC)))
         if wrong := [row for row in checked if not row.equal]:
-            named = "; ".join(f"{row.table} {row.row} in {', '.join(row.columns)}" for row in wrong)
+            named = escaped("; ".join(f"{row.table} {row.row} in {', '.join(row.columns)}" for row in wrong))
             raise AirflowFailException(f"{found}. Now: {named}. Their records: {case_path(settings, wrong[0]).parent}")
         return found
 

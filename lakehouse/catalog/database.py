@@ -1,40 +1,19 @@
 """The catalogue's tables in PostgreSQL."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import psycopg
 from psycopg import sql
 
-from lakehouse.contracts.events import PRODUCTS, PROFILES, EventContract
+from lakehouse.catalog.constraints import constraints
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
 _SCHEMA: Final = Path(__file__).with_name("schema.sql")
 _LOCK: Final = 7_460_001
 """Advisory lock: one creation or refresh at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changelog:
-    """A table of current rows, the table of their versions, and the topic that publishes these."""
-
-    current: str
-    versions: str
-    contract: EventContract
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The payload's columns, which both tables have: key first, `valid_from` last."""
-        return tuple(f.name for f in self.contract.fields if f.name not in ("event_id", "event_time"))
-
-
-CHANGELOGS: Final = (
-    Changelog("products", "product_versions", PRODUCTS),
-    Changelog("profiles", "profile_versions", PROFILES),
-)
 
 
 def schema_name(settings: Settings) -> str:
@@ -76,12 +55,14 @@ def _migrate(connection: psycopg.Connection, schema: str) -> None:
         connection.execute("SET LOCAL client_min_messages TO warning")
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         connection.execute(_SCHEMA.read_bytes())
+        connection.execute(constraints())
         connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), _revision()))
 
 
 def _revision() -> str:
-    """Names the content of the schema file."""
-    return f"schema.sql {hashlib.sha256(_SCHEMA.read_bytes()).hexdigest()[:16]}"
+    """Names the content of the schema file and of the constraints."""
+    content = _SCHEMA.read_bytes() + constraints().as_bytes()
+    return f"schema.sql {hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def lock_refresh(connection: psycopg.Connection) -> None:

@@ -8,7 +8,8 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from lakehouse.catalog.database import CHANGELOGS, Changelog, connect
+from lakehouse.catalog.changelogs import CHANGELOGS, Changelog
+from lakehouse.catalog.database import connect
 from lakehouse.generator.catalogue import base_products, base_profiles, product_changes, profile_changes
 from lakehouse.settings import Settings
 

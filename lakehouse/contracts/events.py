@@ -26,13 +26,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One payload field. `allowed` lists the only values; `minimum` bounds integers."""
+    """One payload field. `allowed` lists the only values; `minimum` and `maximum` bound integers."""
 
     name: str
     kind: Kind
     nullable: bool = False
     allowed: tuple[str, ...] = ()
     minimum: int | None = None
+    maximum: int | None = None
 
 
 def bounded_by_arrival(field: Field) -> bool:

@@ -6,6 +6,7 @@ from typing import Final
 
 from lakehouse.drained.diagnosis import Place
 from lakehouse.drained.positions import Lag
+from lakehouse.escaping import escaped
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.settings import Settings
 
@@ -28,6 +29,7 @@ def top_keys(settings: Settings, lags: Iterable[Lag]) -> dict[Place, tuple[str, 
             counts.setdefault(record.partition, Counter())[record.key] += 1
         for partition, counter in counts.items():
             ((key, count),) = counter.most_common(1)
-            name = "null" if key is None else key.decode("utf-8", "backslashreplace")
+            # A record's key is whatever somebody sent. Airflow keeps the name in PostgreSQL, which has no U+0000.
+            name = "null" if key is None else escaped(key.decode("utf-8", "backslashreplace"))
             found[topic, partition] = name, count / counter.total()
     return found

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Final
 
+from lakehouse.escaping import escaped
+
 NAMED: Final = 20
 """So many runs of offsets, or keys, are named of one finding; `Finding.records` counts all."""
 
@@ -39,7 +41,7 @@ class Finding:
 
     def __str__(self) -> str:
         if self.topic is None:
-            named = "; ".join(self.keys[:NAMED]) + ("; ..." if len(self.keys) > NAMED else "")
+            named = escaped("; ".join(self.keys[:NAMED])) + ("; ..." if len(self.keys) > NAMED else "")
         else:
             offsets = f" offset{'s'[: len(self.offsets) != 1]} {_runs(self.offsets)}" if self.offsets else ""
             named = f"{self.topic}[{self.partition}]{offsets}"

@@ -1,5 +1,6 @@
 """Random gold rows, and those that differed before, checked; and what people are told of it."""
 
+import hashlib
 import json
 import random
 import shlex
@@ -13,6 +14,7 @@ import polars as pl
 from lakehouse.alerts import OPENED, PARITY_DIFFERS, WITHDRAWN, TableAlert
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan_opened
+from lakehouse.escaping import escaped
 from lakehouse.explain.keys import NoSuchRowError, as_typed, from_typed
 from lakehouse.kafka.alerts import send_alerts
 from lakehouse.parity.check import SAMPLED, Checked, Key, check_row
@@ -24,6 +26,8 @@ from lakehouse.shell import arguments
 
 AGAIN: Final = 35
 """How many rows that differed are looked at again at a time."""
+_NAMED: Final = 120
+"""Characters of a row's name that the name of its case has."""
 
 
 def check_sample(settings: Settings, rows: int, seed: int, names: Sequence[str] = SAMPLED) -> list[Checked]:
@@ -93,7 +97,7 @@ def turns(before: Iterable[Difference], checked: Iterable[Checked], now: datetim
         rows = sorted(row for of, row in open_rows if of == name)
         state = OPENED if rows else WITHDRAWN
         example = wrong.get((name, rows[0])) if rows else None
-        says = f"{len(rows):,} of its rows, for example {arguments(shlex.split(rows[0]))}" if rows else ""
+        says = f"{len(rows):,} of its rows, for example {escaped(arguments(shlex.split(rows[0])))}" if rows else ""
         says += f" in {', '.join(example.columns)}" if example else ""
         told.append(TableAlert.turn(PARITY_DIFFERS, name, since.get(name, now), state, says))
     return told
@@ -101,8 +105,11 @@ def turns(before: Iterable[Difference], checked: Iterable[Checked], now: datetim
 
 def case_path(settings: Settings, found: Checked) -> Path:
     """Where the records are kept that show a difference."""
-    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in f"{found.table} {found.row}")
-    return settings.home / "parity" / f"{name}.json"
+    row = f"{found.table} {found.row}"
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in row)
+    # A key may be longer than a file's name can be, and two may differ only in what a name can't hold.
+    told_apart = hashlib.sha256(row.encode()).hexdigest()[:8]
+    return settings.home / "parity" / f"{name[:_NAMED]}-{told_apart}.json"
 
 
 def save_case(settings: Settings, found: Checked) -> Path:

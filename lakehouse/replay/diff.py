@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from math import isfinite
 from typing import Any, Final
 
 import polars as pl
 
 from lakehouse.contracts.tables import table
+from lakehouse.escaping import escaped
 from lakehouse.plain import plain
 
 EXAMPLES: Final = 5
@@ -42,8 +44,8 @@ class TableDiff:
         return not (self.added or self.removed or self.changed)
 
     def to_json(self) -> dict[str, Any]:
-        """As `json.dumps` takes it."""
-        examples = [{part: row and plain(row) for part, row in asdict(each).items()} for each in self.examples]
+        """As `json.dumps` takes it and PostgreSQL keeps it."""
+        examples = [{part: row and _kept(row) for part, row in asdict(each).items()} for each in self.examples]
         return asdict(self) | {"days": [day.isoformat() for day in self.days], "examples": examples}
 
 
@@ -86,3 +88,14 @@ def compare(name: str, version: int, days: Sequence[date], before: pl.DataFrame,
 
 def _part(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
     return {column: row[column] for column in columns}
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for `json.dumps` and `jsonb`, which has neither U+0000 nor what is no finite number."""
+    return {name: _kept_value(value) for name, value in plain(row).items()}
+
+
+def _kept_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return escaped(value)
+    return str(value) if isinstance(value, float) and not isfinite(value) else value

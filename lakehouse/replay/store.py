@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow, class_row
 from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
+from lakehouse.escaping import escaped
 from lakehouse.replay.plan import Plan, make_plan
 from lakehouse.replay.request import Engine, Request
 from lakehouse.runtime.wanted import connection
@@ -36,8 +37,12 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-OPEN: Final = (State.PLANNED, State.APPROVED, State.RECOMPUTED, State.COMPARED, State.SWAPPING, State.UNDOING)
+BEFORE_THE_SWAP: Final = (State.PLANNED, State.APPROVED, State.RECOMPUTED, State.COMPARED)
+"""States of replays of which nothing was handed to the tables' owner."""
+OPEN: Final = (*BEFORE_THE_SWAP, State.SWAPPING, State.UNDOING)
 """States of replays that will still write, or may."""
+ERROR_LENGTH: Final = 2_000
+"""Characters of an error that are kept."""
 
 
 class ReplayError(RuntimeError):
@@ -140,12 +145,14 @@ def newest_first(settings: Settings, limit: int = 20) -> list[Replay]:
 
 
 def advance(settings: Settings, number: int, before: tuple[State, ...], after: State, **values: Any) -> Replay:
-    """Moves a replay from one of the states `before` to `after`, and keeps `values` (columns) with it.
+    """Moves a replay from one of the states `before` to `after`, and keeps `values` (columns) with it; the error of an
+    earlier attempt is over then.
 
     Raises:
         ReplayError: it is in another state: somebody cancelled it, or a step was left out.
         ServiceDownError: PostgreSQL does not answer.
     """
+    values = {"error": None} | values
     columns = [sql.SQL(", {} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values]
     given = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()}
     with _database(settings) as database:
@@ -160,6 +167,25 @@ def advance(settings: Settings, number: int, before: tuple[State, ...], after: S
         if not moved.rowcount:
             raise ReplayError(f"replay {number} is {replay.state}, not {' or '.join(before)}")
         return replay
+
+
+def note_error(settings: Settings, number: int, error: str, *, final: bool) -> State:
+    """Keeps why a step of a replay that has not ended stopped; one that is `final` ends the replay as long as nothing
+    of it was handed to anybody: its tables are as they were. Returns the state after that.
+
+    Raises:
+        ReplayError: there is none of this number.
+        ServiceDownError: PostgreSQL does not answer.
+    """
+    ended = list(BEFORE_THE_SWAP) if final else []
+    with _database(settings) as database:
+        database.execute(
+            "UPDATE replay.replays SET error = %s, changed_at = clock_timestamp(), "
+            "state = CASE WHEN state = ANY(%s) THEN %s ELSE state END "
+            "WHERE id = %s AND namespace = %s AND state = ANY(%s)",
+            [escaped(error)[:ERROR_LENGTH], ended, State.FAILED, number, settings.namespace, list(OPEN)],
+        )
+        return _one(database, settings, number).state
 
 
 def cancel(settings: Settings, number: int) -> Replay:

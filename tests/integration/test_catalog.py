@@ -1,6 +1,7 @@
 """The catalogue in a real PostgreSQL and its way into a real Kafka."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,16 +13,19 @@ from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from infra.local.isolated import free_port_base
 from lakehouse.catalog import refresh, seed_catalogue
-from lakehouse.catalog.database import connect
+from lakehouse.catalog.changelogs import CHANGELOGS
+from lakehouse.catalog.database import connect, schema_name
 from lakehouse.contracts.validation import Valid, validate
 from lakehouse.generator.shop import PRODUCTS, PROFILES
 from lakehouse.kafka.consumer import Record, end_offsets, read_partitions
 from lakehouse.kafka.topics import create_topics
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
+from tests.command import lakehouse
 from tests.conftest import Stack
 
 pytestmark = pytest.mark.stack
@@ -131,10 +135,105 @@ def test_a_version_committed_late_is_published_though_a_higher_number_went_befor
     assert {record.key for record, _ in published(tenant, "shop.products")} == {b"slow", b"quick"}
 
 
-@pytest.mark.parametrize("product", ["", "a\nb", "x" * 257])
+@pytest.mark.parametrize("product", ["", "a\nb", "a\x85b", "x" * 257])
 def test_ids_that_no_event_may_carry_are_refused(database: psycopg.Connection, product: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         add(database, product)
+
+
+@pytest.mark.parametrize("table", ["products", "product_versions", "profiles", "profile_versions"])
+def test_times_that_no_event_may_carry_are_refused(database: psycopg.Connection, table: str) -> None:
+    for since in ("infinity", "-infinity", "10000-01-01Z", "1999-12-31 23:59:59.999Z", "0044-03-15Z BC"):
+        with pytest.raises(psycopg.errors.CheckViolation, match=f"{table}_valid_from_check"):
+            insert(database, table, "b08-later", since)
+
+
+def test_the_last_time_that_an_event_may_carry_is_published(tenant: Settings, database: psycopg.Connection) -> None:
+    insert(database, "profiles", "u1", "9999-12-31 23:59:59.999Z")
+    assert refresh(tenant).profiles == 1
+    assert len(published(tenant, "shop.profiles")) == 1
+
+
+def test_what_is_no_valid_event_is_set_aside_by_name_and_the_rest_published(
+    tenant: Settings, database: psycopg.Connection
+) -> None:
+    declared = constraints(database)
+    without_constraints(database)
+    invalid = {"later": "infinity", "early": "-infinity", "far": "12026-03-02Z", "": "2026-03-02Z"}
+    for product, since in invalid.items():
+        insert(database, "products", product, since)
+    add(database, "cheap", -1)
+    database.execute("INSERT INTO products VALUES ('huge', repeat('x', 70000), 'acme', 500)")
+    insert(database, "products", "plain", "2026-03-02 12:00Z")
+    insert(database, "profiles", "u1", "2026-03-02Z")
+    # As a refresh of an earlier version left them: their time given, and it ended before it sent anything.
+    database.execute("UPDATE product_versions SET published_at = clock_timestamp() WHERE seq <= 2")
+    with connect(tenant) as again:
+        assert constraints(again) == declared, "a database that exists gets them too"
+
+    table = f"{schema_name(tenant)}.product_versions"
+    for _ in range(2):
+        result = refresh(tenant, batch=2)
+        assert result.set_aside == 6
+        assert [re.sub("[0-9,]+ bytes", "N bytes", str(version)) for version in result.named] == [
+            f"{table}, seq 1, product_id 'later': valid_from is 'infinity' (wrong_type)",
+            f"{table}, seq 2, product_id 'early': valid_from is '-infinity' (wrong_type)",
+            f"{table}, seq 3, product_id 'far': valid_from is '12026-03-02T00:00:00+00:00' (wrong_type)",
+            f"{table}, seq 4, product_id '': product_id is '' (out_of_range)",
+            f"{table}, seq 5, product_id 'cheap': price_cents is -1 (out_of_range)",
+            f"{table}, seq 6, product_id 'huge': N bytes (too_large)",
+        ]
+    assert [record.key for record, _ in published(tenant, "shop.products")] == [b"plain"]
+    assert [record.key for record, _ in published(tenant, "shop.profiles")] == [b"u1"]
+
+    database.execute("UPDATE product_versions SET valid_from = '2026-03-03Z' WHERE seq = 1")
+    database.execute("DELETE FROM product_versions WHERE seq = 2")
+    corrected = refresh(tenant)
+    assert (corrected.products, corrected.set_aside) == (1, 4)
+    assert {record.key for record, _ in published(tenant, "shop.products")} == {b"plain", b"later"}
+
+
+def test_the_command_names_what_it_set_aside_and_how_to_correct_it(
+    tenant: Settings, database: psycopg.Connection
+) -> None:
+    without_constraints(database)
+    insert(database, "products", "b08-later", "infinity")
+    insert(database, "profiles", "b08-user", "2026-03-02Z")
+    done = lakehouse(tenant, "catalog", "refresh")
+    assert done.returncode == 1
+    assert "0 product and 1 profile versions published" in done.stdout
+    assert "product_versions, seq 1, product_id 'b08-later': valid_from is 'infinity' (wrong_type)" in done.stdout
+    assert "UPDATE its table SET" in done.stdout
+
+
+def insert(database: psycopg.Connection, table: str, key: str, since: str) -> None:
+    """Into any of the four tables, whose columns stand in the order of their changelog's."""
+    changelog = next(c for c in CHANGELOGS if table in (c.current, c.versions))
+    values = [key, "kitchen", "acme", 500][: len(changelog.columns) - 1]
+    query = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(map(sql.Identifier, changelog.columns)),
+        sql.SQL(", ").join(sql.Placeholder() * len(changelog.columns)),
+    )
+    database.execute(query, (*values, since))
+
+
+def without_constraints(database: psycopg.Connection) -> None:
+    """As the database of an earlier version, which the next connection brings up to date."""
+    for table, name in constraints(database):
+        drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
+        database.execute(drop.format(sql.Identifier(table), sql.Identifier(name)))
+    schema = database.execute("SELECT current_schema()").fetchone() or ()
+    database.execute(sql.SQL("COMMENT ON SCHEMA {} IS 'earlier'").format(sql.Identifier(*schema)))
+
+
+def constraints(database: psycopg.Connection) -> list[tuple[str, str]]:
+    """Table and name of each check."""
+    query = """
+        SELECT conrelid::regclass::text, conname FROM pg_constraint
+        WHERE contype = 'c' AND connamespace = current_schema()::regnamespace ORDER BY conname
+    """
+    return database.execute(query).fetchall()
 
 
 def test_a_refresh_killed_between_sending_and_marking_sends_the_same_events_again(

@@ -1,5 +1,6 @@
 """Fraud decisions are what the rule says to the letter, however slowly it is followed, and whoever decides."""
 
+import random
 from typing import Any
 
 import polars as pl
@@ -11,7 +12,7 @@ from lakehouse.semantics import Events, Transaction
 from lakehouse.semantics.reference.fraud import decisions_as_they_came, fraud_decisions
 from lakehouse.semantics.windows import HOUR, MINUTE
 from tests.lake import expected
-from tests.strategies import bursts
+from tests.strategies import MORNING, bursts, transaction
 
 
 def by_the_letter(transactions: list[Transaction]) -> dict[tuple[str, int], dict[str, Any]]:
@@ -72,6 +73,22 @@ def test_in_any_order_the_last_to_come_is_said_what_is_true(burst: list[Transact
         (row,) = (r for r in fraud_decisions(Events.of(came)) if r["event_id"] == transaction.event_id)
         names = ("transactions_10m", "transactions_1h", "trigger_time", "flagged", "blocked")
         assert {name: getattr(decision, name) for name in names} == {name: row[name] for name in names}
+
+
+def test_what_is_said_of_a_bot_costs_no_more_per_transaction_than_of_a_person(seed: int) -> None:
+    """Were each decided by going through all before it, this would take an hour."""
+    choice, count = random.Random(seed), 40_000
+    times = sorted(MORNING + choice.randrange(3 * HOUR) for _ in range(count))
+    late = set(choice.sample(range(count), count // 50))
+    times = [t for i, t in enumerate(times) if i not in late] + [times[i] for i in late]
+    came = [transaction("bot", time)._replace(offset=offset) for offset, time in enumerate(times)]
+    said = {t.event_id: d for t, d in decisions_as_they_came(Events.of(came))}
+    assert len(said) == count
+    assert said[came[-1].event_id].transactions_1h == sum(
+        (t.event_time, t.event_id) <= (came[-1].event_time, came[-1].event_id)
+        and t.event_time > came[-1].event_time - HOUR
+        for t in came
+    )
 
 
 DECIDED = ["user_id", "event_id", "event_time", "transactions_10m", "transactions_1h", "trigger_time"]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,16 +47,19 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a fresh interpreter finds, without a database: Airflow reads its configuration when it is imported."""
-    home = tmp_path_factory.mktemp("airflow")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")} | {
+def without_database(home: Path) -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__")} | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'missing' / 'airflow.db'}",
         "PYTHONPATH": str(ROOT),
     }
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a fresh interpreter finds, without a database: Airflow reads its configuration when it is imported."""
+    environment = without_database(tmp_path_factory.mktemp("airflow"))
     run = subprocess.run(
         [sys.executable, "-c", PARSE, str(ROOT / "dags")], env=environment, capture_output=True, text=True, check=False
     )
@@ -131,6 +135,22 @@ def test_what_a_dag_writes_is_its_own(parsed: dict[str, Any]) -> None:
         "quality": ["ops.quality_results", "quarantine.rows", "shop.alerts"],
         "replay": ["ops.replays"],
     }
+
+
+def test_versions_that_were_set_aside_fail_their_task_by_name(tmp_path: Path) -> None:
+    call = """
+import sys
+from airflow.dag_processing.dagbag import DagBag
+task = DagBag(sys.argv[1]).dags["catalog_refresh"].get_task("all_are_events")
+task.python_callable({"set_aside": 0, "named": []})
+task.python_callable({"set_aside": 1, "named": ["catalog.product_versions, seq 7, product_id 'p1': too_large"]})
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", call, str(ROOT / "dags" / "catalog_refresh.py")],
+        env=without_database(tmp_path), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "AirflowFailException: 1 versions set aside" in run.stderr
+    assert "catalog.product_versions, seq 7, product_id 'p1': too_large. Correct each" in run.stderr
 
 
 def test_recomputations_wait_for_each_other_in_a_pool_that_the_stack_makes(parsed: dict[str, Any]) -> None:

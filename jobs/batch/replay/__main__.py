@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from jobs.batch.replay import CARRY_OUT
+from jobs.batch.replay import CARRY_OUT, carry_out
 from jobs.process import exit_status
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.replay.steps import STEPS, UNDO
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def work(settings: Settings) -> None:
-        CARRY_OUT[arguments.step](settings, arguments.replay)
+        carry_out(settings, arguments.step, arguments.replay)
 
     return exit_status(log, work, ReplayError, ReadError, CodeError)
 

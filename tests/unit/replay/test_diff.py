@@ -74,3 +74,10 @@ def test_a_diff_can_be_kept_as_json() -> None:
     kept = compare(TOTALS, 3, [date(2026, 3, 1)], totals({"ana": 1}), totals({})).to_json()
     assert kept["days"] == ["2026-03-01"]
     assert kept["examples"][0]["before"]["fingerprint"] == "7"
+
+
+def test_what_json_in_a_database_cannot_hold_is_kept_as_text() -> None:
+    name = "gold.product_metrics_5m"
+    rows = pl.DataFrame([{"product_id": "p\x00", "ctr": float("nan")}], schema=polars_schema(table(name)))
+    example = compare(name, 3, [], rows, rows[:0]).to_json()["examples"][0]
+    assert (example["key"]["product_id"], example["before"]["ctr"]) == ("p\\u0000", "nan")

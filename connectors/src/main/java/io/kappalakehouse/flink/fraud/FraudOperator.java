@@ -30,7 +30,11 @@ import org.apache.flink.util.OutputTag;
  * the user's newest. What falls behind that is dropped as newer ones come, and of a user who stays away by a timer, once
  * the watermark is {@link #KEEP_MS} past both his newest transaction and the watermark at which he was last seen. By event
  * time: one by processing time would be overdue for every user when a job goes on after a long stop, just before it
- * reads what they did meanwhile. Where no watermark comes, the TTL {@code idle} takes the state.
+ * reads what they did meanwhile. Where no watermark comes, the state goes {@code idle} after his last one came; by a timer
+ * too, as a TTL would take the pages of a {@link TransactionTree} one by one, by when each was written.
+ *
+ * <p>What a transaction costs does not grow with how many are held (by the logarithm alone): the rule is answered from
+ * a few pages, and what is forgotten at once is taken out by and by.
  *
  * <p>A transaction that is later still is decided by what is left and says so: {@code newest} outlives the rest, and a
  * user whose transactions are gone has forgotten all of them up to it. The identities of those seen and {@code newest}
@@ -45,13 +49,18 @@ class FraudOperator extends AbstractStreamOperator<Decision>
 
   static final OutputTag<Decision> ALERTS = new OutputTag<>("alerts", Types.POJO(Decision.class));
 
-  static final long KEEP_MS = RecentTransactions.REACH_MS + 60 * 60_000L;
+  static final long KEEP_MS = FraudRule.REACH_MS + 60 * 60_000L;
+
+  /** Pages that go with each newer transaction, which adds one at most: so that none has to take out many at once. */
+  private static final int DROPPED_PAGES = 2;
 
   private static final long serialVersionUID = 1L;
 
   private final Duration idle;
   private final Duration remember;
 
+  private transient ValueState<HeldTransactions> held;
+  private transient MapState<Long, Page> pages;
   private transient ValueState<RecentTransactions> recent;
   private transient ValueState<Long> newest;
   private transient MapState<String, Boolean> seen;
@@ -59,7 +68,7 @@ class FraudOperator extends AbstractStreamOperator<Decision>
   private transient AfterCheckpoint<Decision> alerts;
 
   /**
-   * @param idle TTL, in processing time, of a user's transactions
+   * @param idle how long, in processing time, a user's transactions are held after the last one
    * @param remember TTL of what tells copies and forgotten transactions; longer than {@code idle}
    */
   FraudOperator(Duration idle, Duration remember) {
@@ -74,6 +83,8 @@ class FraudOperator extends AbstractStreamOperator<Decision>
   public void initializeState(StateInitializationContext context) throws Exception {
     super.initializeState(context);
     var states = context.getKeyedStateStore();
+    held = states.getState(new ValueStateDescriptor<>("held", Types.POJO(HeldTransactions.class)));
+    pages = states.getMapState(new MapStateDescriptor<>("pages", Types.LONG, Types.POJO(Page.class)));
     var recentOf = new ValueStateDescriptor<>("recent", Types.POJO(RecentTransactions.class));
     recentOf.enableTimeToLive(StateTtlConfig.newBuilder(idle).build());
     recent = states.getState(recentOf);
@@ -101,20 +112,21 @@ class FraudOperator extends AbstractStreamOperator<Decision>
     }
     seen.put(transaction.identity(), true);
 
+    long now = getProcessingTimeService().getCurrentProcessingTime();
     Long newestBefore = newest.value();
-    RecentTransactions held = recent.value();
-    if (held == null) {
-      held = new RecentTransactions();
-      held.forgottenUntil = newestBefore == null ? Long.MIN_VALUE : newestBefore;
-    }
-    Decision decision = held.decide(transaction);
-    decision.decidedAt = getProcessingTimeService().getCurrentProcessingTime();
+    HeldTransactions user = load(now, newestBefore);
+    TransactionTree tree = new TransactionTree(user, new StatePages());
+    long forgotten = newestBefore == null ? Long.MIN_VALUE : newestBefore - KEEP_MS;
+    Decision decision = new FraudRule(tree, forgotten).decide(transaction);
+    decision.stateComplete = transaction.eventTime - FraudRule.REACH_MS >= user.forgottenUntil;
+    decision.decidedAt = now;
 
     long newestNow = newestBefore == null ? transaction.eventTime : Math.max(newestBefore, transaction.eventTime);
     newest.update(newestNow);
-    held.forgetUntil(newestNow - KEEP_MS);
-    renewTimer(held, Math.max(newestNow, timers.currentWatermark()) + KEEP_MS);
-    recent.update(held);
+    forget(user, tree, transaction, newestNow - KEEP_MS);
+    renewTimers(user, Math.max(newestNow, timers.currentWatermark()) + KEEP_MS, now);
+    tree.write();
+    held.update(user);
 
     output.collect(new StreamRecord<>(decision));
     if (decision.flagged || decision.blocked) {
@@ -122,26 +134,103 @@ class FraudOperator extends AbstractStreamOperator<Decision>
     }
   }
 
-  private void renewTimer(RecentTransactions held, long expiresAt) {
-    if (expiresAt != held.expiresAt) {
-      timers.deleteEventTimeTimer(VoidNamespace.INSTANCE, held.expiresAt);
-      timers.registerEventTimeTimer(VoidNamespace.INSTANCE, expiresAt);
-      held.expiresAt = expiresAt;
+  private HeldTransactions load(long now, Long newestBefore) throws Exception {
+    HeldTransactions user = held.value();
+    if (user != null && isIdle(user, now)) {
+      clear(user); // Its timer is due.
+      user = null;
     }
+    if (user == null) {
+      user = restored();
+    }
+    if (user == null) {
+      user = new HeldTransactions();
+      user.forgottenUntil = newestBefore == null ? Long.MIN_VALUE : newestBefore;
+    }
+    return user;
+  }
+
+  /** What a savepoint of an earlier version holds of a user, when he first comes after it; null if nothing. */
+  private HeldTransactions restored() throws Exception {
+    RecentTransactions before = recent.value();
+    if (before == null) {
+      return null;
+    }
+    HeldTransactions user = new HeldTransactions();
+    user.forgottenUntil = before.forgottenUntil;
+    user.expiresAt = before.expiresAt;
+    TransactionTree tree = new TransactionTree(user, new StatePages());
+    for (int i = 0; i < before.times.length; i++) {
+      tree.insert(before.times[i], before.ids[i]);
+    }
+    tree.write();
+    recent.clear();
+    return user;
+  }
+
+  private void forget(HeldTransactions user, TransactionTree tree, Transaction latest, long until) throws Exception {
+    if (latest.eventTime <= until) {
+      user.forgottenUntil = Math.max(user.forgottenUntil, latest.eventTime);
+    }
+    long forgotten = tree.countUntil(until);
+    if (forgotten > 0) {
+      user.forgottenUntil = Math.max(user.forgottenUntil, tree.timeAt(forgotten - 1));
+      tree.dropUntil(until, DROPPED_PAGES);
+    }
+  }
+
+  private void renewTimers(HeldTransactions user, long expiresAt, long now) {
+    if (expiresAt != user.expiresAt) {
+      timers.deleteEventTimeTimer(VoidNamespace.INSTANCE, user.expiresAt);
+      timers.registerEventTimeTimer(VoidNamespace.INSTANCE, expiresAt);
+      user.expiresAt = expiresAt;
+    }
+    user.usedAt = now;
+    if (user.idleTimer == Long.MIN_VALUE) {
+      renewIdleTimer(user);
+    }
+  }
+
+  private void renewIdleTimer(HeldTransactions user) {
+    user.idleTimer = user.usedAt + idle.toMillis();
+    timers.registerProcessingTimeTimer(VoidNamespace.INSTANCE, user.idleTimer);
+  }
+
+  private boolean isIdle(HeldTransactions user, long now) {
+    return now - user.usedAt >= idle.toMillis();
+  }
+
+  private void clear(HeldTransactions user) {
+    held.clear();
+    if (user.height > 0) {
+      pages.clear();
+    }
+    timers.deleteEventTimeTimer(VoidNamespace.INSTANCE, user.expiresAt);
+    timers.deleteProcessingTimeTimer(VoidNamespace.INSTANCE, user.idleTimer);
   }
 
   @Override
   public void onEventTime(InternalTimer<String, VoidNamespace> timer) throws Exception {
-    RecentTransactions held = recent.value();
-    // Where the TTL was quicker, the timer of what it took is still there.
-    if (held != null && held.expiresAt == timer.getTimestamp()) {
+    HeldTransactions user = held.value();
+    RecentTransactions before = recent.value();
+    // Where a TTL was quicker, in an earlier version, the timer of what it took is still there.
+    if (user != null && user.expiresAt == timer.getTimestamp()) {
+      clear(user);
+    } else if (before != null && before.expiresAt == timer.getTimestamp()) {
       recent.clear();
     }
   }
 
+  /** Once a user's transactions have been held for as long as they may be without another one. */
   @Override
-  public void onProcessingTime(InternalTimer<String, VoidNamespace> timer) {
-    throw new IllegalStateException("no timer by processing time was registered");
+  public void onProcessingTime(InternalTimer<String, VoidNamespace> timer) throws Exception {
+    HeldTransactions user = held.value();
+    if (isIdle(user, timer.getTimestamp())) {
+      clear(user);
+    } else {
+      renewIdleTimer(user); // He has come since: by a timer per transaction, each would cost two.
+      held.update(user);
+    }
   }
 
   @Override
@@ -154,5 +243,24 @@ class FraudOperator extends AbstractStreamOperator<Decision>
   public void notifyCheckpointComplete(long checkpointId) throws Exception {
     super.notifyCheckpointComplete(checkpointId);
     alerts.notifyCheckpointComplete(checkpointId);
+  }
+
+  /** The pages of the user whose transaction is at hand. */
+  private final class StatePages implements TransactionTree.Pages {
+
+    @Override
+    public Page get(long key) throws Exception {
+      return pages.get(key);
+    }
+
+    @Override
+    public void put(long key, Page page) throws Exception {
+      pages.put(key, page);
+    }
+
+    @Override
+    public void remove(long key) throws Exception {
+      pages.remove(key);
+    }
   }
 }

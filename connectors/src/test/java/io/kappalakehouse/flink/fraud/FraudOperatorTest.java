@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -18,6 +19,7 @@ import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.streaming.api.watermark.Watermark;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
+import org.apache.flink.streaming.util.OperatorSnapshotUtil;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -237,25 +239,115 @@ class FraudOperatorTest {
   }
 
   @Test
-  void whereNoWatermarkComesTheTtlForgets() throws Exception {
+  void whereNoWatermarkComesATimerForgetsAUserWhoStaysAway() throws Exception {
     burst(5, 0);
-    harness.setStateTtlProcessingTime(IDLE.toMillis() - 1);
-    assertTrue(decide("sixth", MINUTE).flagged); // and begins the TTL anew
-    harness.setStateTtlProcessingTime(2 * IDLE.toMillis());
+    clock(IDLE.toMillis() - 1);
+    assertTrue(decide("sixth", MINUTE).flagged); // and puts the timer off
+    clock(2 * IDLE.toMillis() - 2);
+    assertEquals(3, harness.numKeyedStateEntries());
+    clock(2 * IDLE.toMillis() - 1);
+    assertEquals(2, harness.numKeyedStateEntries());
+    assertEquals(0, harness.numProcessingTimeTimers());
+    assertEquals(0, harness.numEventTimeTimers());
 
     Decision late = decide("late", 2 * MINUTE);
     assertFalse(late.flagged);
     assertFalse(late.stateComplete);
-    harness.processWatermark(new Watermark(MORNING + 3 * HOUR + MINUTE)); // the timer of what the TTL took
     assertEquals(2, decide("next", 3 * MINUTE).transactions10m);
+  }
+
+  @Test
+  void aTransactionThatComesBeforeAnOverdueTimerFindsNothingEither() throws Exception {
+    burst(5, 0);
+    OperatorSubtaskState snapshot = harness.snapshot(1, 0);
+    harness.close();
+    harness = harness(snapshot, IDLE.toMillis()); // restored a day later
+    assertFalse(decide("late", MINUTE).stateComplete);
+    assertEquals(1, harness.numProcessingTimeTimers());
   }
 
   @Test
   void afterTheLongerTtlNothingIsKnownOfAUser() throws Exception {
     decide("a", 0);
-    harness.setStateTtlProcessingTime(REMEMBER.toMillis());
+    clock(REMEMBER.toMillis());
     assertTrue(decide("a", 0).stateComplete); // as new
     assertEquals(2, decisions().size());
+  }
+
+  @Test
+  void manyAreDecidedAsFewAre() throws Exception {
+    long seed = System.nanoTime();
+    Random random = new Random(seed);
+    List<Transaction> come = new ArrayList<>(); // in the rule's order
+    long newest = 0;
+    for (int i = 0; i < 2_500; i++) {
+      // 3 h of a bot, of which a second holds many and an edge of a window some, after a pause 3 h more.
+      newest += random.nextInt(4) == 0 ? random.nextInt(20_000) : 0;
+      newest += i == 1_500 ? 4 * HOUR : 0;
+      long back = random.nextInt(10) == 0 ? random.nextLong(2 * HOUR) : 0;
+      back = random.nextInt(20) == 0 ? (random.nextBoolean() ? HOUR : 10 * MINUTE) : back;
+      Transaction transaction = transaction("t" + random.nextInt(), (newest - back) / 500 * 500);
+      Decision decision = decide(transaction);
+      come.add(-Collections.binarySearch(come, transaction, ORDER) - 1, transaction);
+      if (decision.stateComplete) {
+        assertEquals(truthOfMany(transaction, come), all(decision), "seed " + seed + ", " + transaction.identity());
+      }
+    }
+    assertTrue(harness.numKeyedStateEntries() > 3, "they fill more than one page");
+    harness.processWatermark(new Watermark(MORNING + newest + 3 * HOUR));
+    assertEquals(2, harness.numKeyedStateEntries(), "no page is left");
+  }
+
+  private record Counted(long in10m, long in1h, Said said) {}
+
+  private static Counted all(Decision decision) {
+    return new Counted(decision.transactions10m, decision.transactions1h, said(decision));
+  }
+
+  /** The rule as it is written, of one among many that are in order. */
+  private static Counted truthOfMany(Transaction transaction, List<Transaction> ordered) {
+    long time = transaction.eventTime;
+    int at = Collections.binarySearch(ordered, transaction, ORDER);
+    Long triggerTime = null;
+    for (int i = 0; i <= at; i++) {
+      long own = ordered.get(i).eventTime;
+      if (own > time - HOUR && i >= 10 && ordered.get(i - 10).eventTime > own - HOUR) {
+        triggerTime = own;
+      }
+    }
+    List<Transaction> upTo = ordered.subList(0, at + 1);
+    long in10m = within(upTo, time, 10 * MINUTE);
+    return new Counted(in10m, within(upTo, time, HOUR), new Said(in10m >= 6, triggerTime != null, triggerTime));
+  }
+
+  /**
+   * A snapshot of the version that kept a user's transactions in one value: ana's and eve's five within 4 s, and of a
+   * bot 300, 10 s apart, after one 3 h before the first that was forgotten.
+   */
+  @Test
+  void stateOfAnEarlierVersionIsGoneOnFrom() throws Exception {
+    harness.close();
+    var snapshot = FraudOperatorTest.class.getResource("/fraud/state-in-one-value.snapshot");
+    harness = harness(OperatorSnapshotUtil.readStateHandle(Path.of(snapshot.toURI()).toString()));
+
+    Transaction copy = transaction("b0", 0);
+    send(copy);
+    assertEquals(0, decisions().size());
+    assertEquals(6, decide("sixth", MINUTE).transactions10m);
+
+    Decision ofBot = decide(of("bot", transaction("late", 299 * 10_000)));
+    assertEquals(60, ofBot.transactions10m);
+    assertEquals(300 - 1 + 1, ofBot.transactions1h);
+    assertTrue(ofBot.stateComplete);
+    assertTrue(decide(of("bot", transaction("in reach", -HOUR))).stateComplete);
+    assertFalse(decide(of("bot", transaction("out of reach", -HOUR - 1))).stateComplete);
+
+    harness.processWatermark(new Watermark(MORNING + 3 * HOUR + 4_000)); // eve's timer
+    Decision ofEve = decide(of("eve", transaction("late", MINUTE)));
+    assertEquals(1, ofEve.transactions10m);
+    assertFalse(ofEve.stateComplete);
+    harness.processWatermark(new Watermark(MORNING + 12 * HOUR));
+    assertEquals(0, harness.numEventTimeTimers());
   }
 
   @Test
@@ -414,6 +506,17 @@ class FraudOperatorTest {
     harness.processElement(new StreamRecord<>(transaction));
   }
 
+  private static Transaction of(String user, Transaction transaction) {
+    transaction.userId = user;
+    return transaction;
+  }
+
+  /** Sets the processing time, which TTLs look at as timers do. */
+  private void clock(long time) throws Exception {
+    harness.setStateTtlProcessingTime(time);
+    harness.setProcessingTime(time);
+  }
+
   private void checkpoint(long id) throws Exception {
     harness.prepareSnapshotPreBarrier(id);
     harness.snapshot(id, 0);
@@ -442,10 +545,18 @@ class FraudOperatorTest {
 
   private static KeyedOneInputStreamOperatorTestHarness<String, Transaction, Decision> harness(
       OperatorSubtaskState snapshot) throws Exception {
+    return harness(snapshot, 0);
+  }
+
+  /** At a processing time at which no timer has fired yet, however overdue. */
+  private static KeyedOneInputStreamOperatorTestHarness<String, Transaction, Decision> harness(
+      OperatorSubtaskState snapshot, long now) throws Exception {
     KeyedOneInputStreamOperatorTestHarness<String, Transaction, Decision> harness =
         new KeyedOneInputStreamOperatorTestHarness<>(
             new FraudOperator(IDLE, REMEMBER), transaction -> transaction.userId, Types.STRING);
     harness.setup(Types.POJO(Decision.class).createSerializer(harness.getExecutionConfig().getSerializerConfig()));
+    harness.setStateTtlProcessingTime(now);
+    harness.setProcessingTime(now);
     if (snapshot != null) {
       harness.initializeState(snapshot);
     }
