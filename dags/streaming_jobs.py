@@ -123,11 +123,10 @@ the page *Lakehouse* in the menu how the tables are.
         import logging
 
         from lakehouse.drained import consumers, look
-        from lakehouse.questions import Questions, Unanswered
+        from lakehouse.questions import Unanswered, answer_within
 
         # Briefly: the next run looks again, and may not come too late.
-        question = {"lag": lambda: look(load_settings(), consumers())}
-        found = Questions().ask(question, seconds=LAG_SECONDS)["lag"]
+        found = answer_within(LAG_SECONDS, "lag", lambda: look(load_settings(), consumers()))
         if isinstance(found, Unanswered):
             raise AirflowSkipException(f"The lag is not known: {found.why}")
         for line in found.lines():
