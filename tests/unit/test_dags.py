@@ -55,6 +55,7 @@ def day(start, conf):
     gate = bag.dags["backfill_marts"].task_dict["check_silver_clicks"]
     return gate.render_template(gate.op_kwargs, context(gate, start, conf))["day"]
 
+import infra.airflow.listener  # every process of Airflow's loads it with its plugins
 bag = DagBag(sys.argv[1])
 engines = [name for name in ("pyspark", "pyflink", "polars", "datafusion", "deltalake", "great_expectations")
            if name in sys.modules]
