@@ -183,7 +183,7 @@ def test_each_minute_s_run_shows_the_lag(airflow: AirflowClient, shop_days: Sett
     assert any(entry["advice"] for entry in entries if entry["consumer"] == ALERTS_SENT)
 
 
-def test_without_kafka_the_page_says_so_and_what_was_known_before_and_the_lag_is_skipped(
+def test_without_kafka_the_page_says_so_and_the_lag_is_skipped(
     airflow: AirflowClient, logged_in: httpx.Client, shop_days: Settings, stack: "Stack"
 ) -> None:
     def spark(known: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:

@@ -187,7 +187,7 @@ def test_a_replay_that_is_stopped_before_its_swap_is_withdrawn(
     assert open_table(shop_days, "gold.user_totals").version() == before
 
 
-def test_runs_that_ended_are_withdrawn_by_the_next_minute_at_the_latest_and_those_that_wait_go_on(
+def test_what_runs_left_is_withdrawn_within_a_minute_and_those_that_wait_go_on(
     airflow: AirflowClient, shop_days: Settings
 ) -> None:
     """The end of the first run was told nobody, as when it is deleted: there is none of that name."""

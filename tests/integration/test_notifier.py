@@ -198,7 +198,7 @@ def test_an_alert_that_is_refused_lets_the_next_one_through(settings: Settings, 
     assert "no longer" in receiver.taken[0][1]["text"]
 
 
-def test_messages_that_nobody_could_render_are_named_and_passed_over_by_both_receivers(
+def test_messages_that_nobody_could_render_are_named_and_passed_over(
     settings: Settings, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = asdict(alert("good"))

@@ -132,7 +132,7 @@ def test_namespaces_do_not_meet(settings: Settings, values: LiveValues) -> None:
     assert other.positions() == {}
 
 
-def test_what_an_earlier_version_has_let_in_is_no_row_and_is_replaced_and_deleted(
+def test_what_an_earlier_version_has_let_in_is_no_row_and_is_replaced(
     values: LiveValues, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = {"a": {"generation": -1}, "b": {"row": b'{"product_id": "b"}'}}

@@ -161,7 +161,7 @@ def test_marts_that_are_being_published_are_not_withdrawn(settings: Settings) ->
     assert store.get(settings, number).state is State.SWAPPING
 
 
-def test_an_undo_of_a_run_that_is_over_was_never_asked_for_and_can_be_asked_for_again(settings: Settings) -> None:
+def test_an_undo_of_a_run_that_is_over_can_be_asked_for_again(settings: Settings) -> None:
     number = at(settings, State.DONE)
     for content in ({"try": 1}, {"try": 2}):
         ask_undo(settings, number, RUN)
@@ -191,7 +191,7 @@ def test_an_undo_that_waits_can_be_cancelled_by_hand(settings: Settings) -> None
     assert store.take(settings) is None
 
 
-def test_runs_that_ended_unseen_are_found_and_what_was_staged_for_them_is_removed(settings: Settings) -> None:
+def test_runs_that_ended_unseen_are_found_and_what_was_staged_is_removed(settings: Settings) -> None:
     over, going = planned(settings), planned(settings, OTHER)
     key = f"{settings.namespace}/staging/{prefix(over)}gold__user_totals/part.parquet"
     build_client(settings).put_object(settings.bucket, key, BytesIO(b"rows"), 4)

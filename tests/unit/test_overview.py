@@ -249,7 +249,7 @@ def test_each_cell_of_the_page_has_its_age() -> None:
 
 
 @pytest.mark.parametrize(("gathering", "seconds"), [(True, GATHERING_SECONDS), (False, 10)])
-def test_the_page_looks_again_by_itself_and_soon_while_answers_are_on_their_way(gathering: bool, seconds: int) -> None:
+def test_the_page_looks_again_by_itself_and_soon_while_answers_come(gathering: bool, seconds: int) -> None:
     shown = render_overview(Overview(AT, gathering, (), ()), [], 10)
 
     assert f'<meta http-equiv="refresh" content="{seconds}">' in shown
