@@ -98,9 +98,12 @@ def status(number: Number) -> None:
 
 @app.command(epilog="Example: lakehouse replay cancel 7")
 def cancel(number: Number) -> None:
-    """End a replay before its rows are swapped in; its work stops, and the tables are as they were."""
+    """End a replay before its rows are swapped in, or its undo before that is done; its work stops, and the tables stay
+    as they are."""
     settings = load_settings()
-    store.cancel(settings, number)
+    if store.cancel(settings, number).state is State.DONE:
+        console.print(f"the undo of replay {number} is cancelled; its tables are as the replay made them")
+        return
     delete_staged(settings, number)
     console.print(f"replay {number} is cancelled; its tables are as they were")
 

@@ -15,7 +15,11 @@ READS = {
 }
 """Which tables must be as expected before a mart is built."""
 
-DAY = "{{ params.day or (data_interval_start | ds) }}"
+# A run without a logical date has no interval either: the day before it then, as by schedule.
+DAY = """{{
+    params.day
+    or ((data_interval_start if data_interval_start is defined else dag_run.run_after - macros.timedelta(days=1)) | ds)
+}}"""
 AS_OF = "{{ params.as_of or '' }}"
 
 with DAG(
@@ -41,7 +45,8 @@ with DAG(
             type=["null", "string"],
             format="date",
             title="Day",
-            description="For a run by hand: the UTC day to build. Empty: the day of the run's data interval.",
+            description="For a run by hand: the UTC day to build. Empty: the day of the run's data interval; of a run "
+            "without one, as REST may ask for it, the day before it.",
         ),
         "as_of": Param(
             None,

@@ -6,6 +6,7 @@ from airflow.sdk import DAG, Param, TriggerRule, chain, task
 
 from dags.assets import table_asset, topic_asset
 from infra.airflow.replay import PlanApproval, ReplayStep
+from infra.airflow.runs import run_of
 from lakehouse.replay.request import TARGETS, TOPICS, Clock, Engine
 from lakehouse.replay.steps import STEPS, UNDO
 
@@ -76,8 +77,9 @@ Recomputes the rows that the events of a time range affect, from all their event
    says, goes on with this. Marts are published by day, as `backfill_marts` does.
 6. **record** notes it in `ops.replays`.
 
-Marking a task failed, or the run, stops the work for real and leaves the tables as they were. To take a replay back
-that was swapped in, trigger `replay_undo` with its number (the plan's return value).
+Marking a task failed, or the run, stops the work for real and leaves the tables as they were: what the run had asked
+for is withdrawn, however it ends, unless the owner has begun to swap it in. To take a replay back that was swapped in,
+trigger `replay_undo` with its number (the plan's return value).
 """,
 ):
 
@@ -85,15 +87,20 @@ that was swapped in, trigger `replay_undo` with its number (the plan's return va
     def plan(params: dict, dag_run=None) -> dict:
         from datetime import UTC
 
+        from infra.airflow.runs import goes_on
+        from jobs.batch.replay.ended import withdraw_ended
         from lakehouse.replay import store
         from lakehouse.replay.request import Request
         from lakehouse.replay.words import describe
         from lakehouse.settings import load_settings
 
+        # What this run planned before somebody cleared it is as little wanted as what other runs have left open.
+        settings, run = load_settings(), run_of(dag_run.dag_id, dag_run.run_id)
+        withdraw_ended(settings, lambda other: other != run and goes_on(other))
         start, end = (datetime.fromisoformat(params[name]) for name in ("from", "to"))
         asked = (params[name] for name in ("clock", "topics", "targets", "engine"))
         request = Request.checked(start, end, datetime.now(UTC), *asked)
-        replay = store.plan_replay(load_settings(), request, dag_run.triggering_user_name or "airflow")
+        replay = store.plan_replay(settings, request, dag_run.triggering_user_name or "airflow", run)
         return {"replay": replay.id, "rows": replay.plan.affected_rows, "plan": describe(replay)}
 
     approve = PlanApproval(
@@ -108,21 +115,15 @@ that was swapped in, trigger `replay_undo` with its number (the plan's return va
     @task(
         trigger_rule=TriggerRule.ALL_DONE, doc_md="Ends a replay that was rejected, failed or stopped before its swap."
     )
-    def close(number: str) -> str:
-        from lakehouse.replay import store
-        from lakehouse.replay.staging import delete_staged
+    def close(dag_run=None) -> list[str]:
+        from jobs.batch.replay.ended import withdraw_ended
         from lakehouse.settings import load_settings
 
-        settings = load_settings()
-        try:
-            state = store.cancel(settings, int(number)).state
-        except store.ReplayError:
-            return store.get(settings, int(number)).state
-        delete_staged(settings, int(number))
-        return state
+        run = run_of(dag_run.dag_id, dag_run.run_id)
+        return withdraw_ended(load_settings(), lambda other: other != run)
 
     chain(plan(), approve, *steps)
-    steps[-1] >> close(NUMBER)
+    steps[-1] >> close()
 
 with DAG(
     "replay_undo",

@@ -62,7 +62,8 @@ those that differ their task runs, and makes them equal; the others' are skipped
 Streams never run inside a task. To change what is wanted: `lakehouse job start NAME`, `lakehouse job stop NAME`.
 A stopped job stays stopped. The task's return value says what it did and why.
 
-The task `forgotten_work` ends batch work whose waiting task vanished more than a minute ago. `superseded_values`
+The task `forgotten_work` ends batch work whose waiting task vanished more than a minute ago, and withdraws replays
+whose run is over and nobody told them. `superseded_values`
 deletes from Redis what an earlier generation of the live dashboard left, once the present one has arrived. `lag`
 returns and logs how far each consumer is behind, why, and what to do, as `lakehouse lag` says it.
 
@@ -73,14 +74,16 @@ the page *Lakehouse* in the menu how the tables are.
 
     @task.branch(doc_md="Which of the tasks beside it have something to do.")
     def look(params: dict) -> list[str]:
+        from infra.airflow.runs import goes_on
         from lakehouse.live_generations import has_superseded
+        from lakehouse.replay import withdrawal
         from lakehouse.runtime.reconcile import due
         from lakehouse.runtime.submissions import forgotten
         from lakehouse.services import ServiceDownError
 
         settings = load_settings()
         found = due(settings, [JOBS[name] for name in params["jobs"]])
-        if forgotten(settings):
+        if forgotten(settings) or withdrawal.owed(settings, goes_on):
             found.append("forgotten_work")
         try:
             superseded = has_superseded(settings)
@@ -92,11 +95,14 @@ the page *Lakehouse* in the menu how the tables are.
     for spec in JOBS.values():
         looked >> reconcile_job(spec)
 
-    @task(doc_md="Ends submissions whose lease has run out: nobody waits for them any more.")
+    @task(doc_md="Ends submissions whose lease has run out, and withdraws replays whose run is over: nobody waits.")
     def forgotten_work() -> list[str]:
+        from infra.airflow.runs import goes_on
         from infra.local.batch import stop_forgotten
+        from jobs.batch.replay.ended import withdraw_ended
 
-        return stop_forgotten(load_settings())
+        settings = load_settings()
+        return [*stop_forgotten(settings), *withdraw_ended(settings, goes_on)]
 
     looked >> forgotten_work()
 
@@ -123,11 +129,10 @@ the page *Lakehouse* in the menu how the tables are.
         import logging
 
         from lakehouse.drained import consumers, look
-        from lakehouse.questions import Questions, Unanswered
+        from lakehouse.questions import Unanswered, answer_within
 
         # Briefly: the next run looks again, and may not come too late.
-        question = {"lag": lambda: look(load_settings(), consumers())}
-        found = Questions().ask(question, seconds=LAG_SECONDS)["lag"]
+        found = answer_within(LAG_SECONDS, "lag", lambda: look(load_settings(), consumers()))
         if isinstance(found, Unanswered):
             raise AirflowSkipException(f"The lag is not known: {found.why}")
         for line in found.lines():

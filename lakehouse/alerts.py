@@ -1,13 +1,15 @@
 """Alerts as ``shop.alerts`` carries them, and how Slack and PagerDuty want to hear of them."""
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
+from pydantic import Field, TypeAdapter
+
+from lakehouse.contracts.messages import Count, Id, Milliseconds, Text, parse_message
 from lakehouse.settings import Settings
 
 OPENED: Final = "opened"
@@ -19,9 +21,12 @@ FRAUD_BLOCKED: Final = "fraud_blocked"
 QUALITY_FAILED: Final = "quality_failed"
 PARITY_DIFFERS: Final = "parity_differs"
 
+State = Literal["opened", "withdrawn"]
+TableRule = Literal["quality_failed", "parity_differs"]
+
 _PAGERDUTY_KEY_LENGTH: Final = 255
 _SAYS_LENGTH: Final = 900
-_TABLE_STATES: Final = {
+_TABLE_STATES: Final[dict[TableRule, tuple[str, str]]] = {
     QUALITY_FAILED: ("is not as expected", "is as expected again"),
     PARITY_DIFFERS: ("differs from the reference", "no longer differs from the reference"),
 }
@@ -36,15 +41,15 @@ class CtrAlert:
     an alert may open again.
     """
 
-    rule: str
-    product_id: str
-    window_start: int
-    window_end: int
-    state: str
-    impressions: int
-    clicks: int
-    events: int
-    dedup_key: str
+    rule: Literal["ctr_anomaly"]
+    product_id: Id
+    window_start: Milliseconds
+    window_end: Milliseconds
+    state: State
+    impressions: Count
+    clicks: Count
+    events: Count
+    dedup_key: Text
 
     @property
     def incident(self) -> str:
@@ -84,17 +89,17 @@ class FraudAlert:
     in the 10 minutes and in the hour up to it. `dedup_key` names the decision.
     """
 
-    rule: str
-    user_id: str
-    window_start: int
-    window_end: int
-    state: str
-    event_id: str
-    event_time: int
-    amount_cents: int
-    transactions_10m: int
-    transactions_1h: int
-    dedup_key: str
+    rule: Literal["fraud_flagged", "fraud_blocked"]
+    user_id: Id
+    window_start: Milliseconds
+    window_end: Milliseconds
+    state: State
+    event_id: Id
+    event_time: Milliseconds
+    amount_cents: Count
+    transactions_10m: Count
+    transactions_1h: Count
+    dedup_key: Text
 
     @property
     def incident(self) -> str:
@@ -138,22 +143,23 @@ class TableAlert:
     rule, table and `day` (the only one that was checked, as YYYY-MM-DD, or None). `says`: what was found.
     """
 
-    rule: str
-    table: str
-    day: str | None
-    since: int
-    state: str
-    says: str
-    dedup_key: str
+    rule: TableRule
+    table: Id
+    day: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None
+    since: Milliseconds
+    state: State
+    says: Text
+    dedup_key: Text
 
     @classmethod
     def turn(
-        cls, rule: str, table: str, since: datetime, state: str, says: str, day: date | None = None
+        cls, rule: TableRule, table: str, since: datetime, state: State, says: str, day: date | None = None
     ) -> "TableAlert":
         """With its key: the same turn is sent by each check that finds it."""
         ms, said = round(since.timestamp() * 1000), day.isoformat() if day else None
         key = f"{rule}/{table}/{said or 'all'}/{ms}/{state}"
-        return cls(rule, table, said, ms, state, says[:_SAYS_LENGTH], key)
+        one_line = "".join(c if c.isprintable() else " " for c in says[:_SAYS_LENGTH])  # it may quote a row's key
+        return cls(rule, table, said, ms, state, one_line, key)
 
     @property
     def incident(self) -> str:
@@ -185,43 +191,23 @@ class TableAlert:
 
 Alert: TypeAlias = CtrAlert | FraudAlert | TableAlert
 
-_RULES: Final[dict[str, type[Alert]]] = {
-    CTR_ANOMALY: CtrAlert,
-    FRAUD_FLAGGED: FraudAlert,
-    FRAUD_BLOCKED: FraudAlert,
-    QUALITY_FAILED: TableAlert,
-    PARITY_DIFFERS: TableAlert,
-}
+_ALERT: Final[TypeAdapter[Alert]] = TypeAdapter(Annotated[Alert, Field(discriminator="rule")])
 
 
-def parse_alert(message: bytes) -> Alert:
-    """The alert that a message of ``shop.alerts`` carries.
+def parse_alert(message: bytes | None) -> Alert:
+    """The alert that a message of ``shop.alerts`` carries: one that every receiver can render.
+
+    Anybody may write to the topic, so this is how everybody reads it (`lakehouse.kafka.alerts.read_alerts`).
 
     Raises:
-        ValueError: it is not one.
+        MessageError: it is not one.
     """
-    try:
-        fields = json.loads(message)
-        alert = _RULES[fields["rule"]](**fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"not an alert: {error}") from error
-    if alert.state not in (OPENED, WITHDRAWN):
-        raise ValueError(f"not an alert: unknown state {alert.state!r}")
-    return alert
-
-
-def parse_alerts(messages: Iterable[bytes | None]) -> Iterator[Alert]:
-    """The alerts among `messages`: anybody may write to ``shop.alerts``, and one of ours that is broken is missed."""
-    for message in messages:
-        try:
-            yield parse_alert(message or b"")
-        except ValueError:
-            continue
+    return parse_message(_ALERT, message, "an alert")
 
 
 @dataclass(frozen=True, slots=True)
 class AlertHistory:
-    """What the messages of ``shop.alerts`` about click-through rates come to: those alerts open and are withdrawn."""
+    """What the alerts about click-through rates come to, which open and are withdrawn."""
 
     turns: Counter[str]
     """By state, how many turns led to it; one that was sent again counts once."""
@@ -229,11 +215,11 @@ class AlertHistory:
     """The last turn of each incident that it left open."""
 
 
-def alert_history(messages: Iterable[bytes | None]) -> AlertHistory:
-    """Folds the alerts among `messages`, those of an incident in their order: they lie in one partition."""
+def alert_history(alerts: Iterable[Alert]) -> AlertHistory:
+    """Folds alerts, those of an incident in their order: they lie in one partition."""
     turns: dict[str, str] = {}
     last: dict[str, CtrAlert] = {}
-    for alert in parse_alerts(messages):
+    for alert in alerts:
         if not isinstance(alert, CtrAlert):
             continue
         turns[alert.dedup_key] = alert.state

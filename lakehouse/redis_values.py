@@ -8,13 +8,16 @@ A value lies in a hash, so that a reader gets what belongs together with one com
     live:cleared_below                       (a string) the generation below which no value is left
 """
 
-import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, cast
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import redis
+from pydantic import Field, TypeAdapter
 
+from lakehouse.contracts.messages import Count, Id, MessageError, Milliseconds, parse_message
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -23,6 +26,8 @@ CURRENT_SESSIONS: Final = "current_sessions"
 TABLES: Final = (PRODUCT_METRICS, CURRENT_SESSIONS)
 
 Row = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 _CHUNK: Final = 500
 """Values per script: one script blocks Redis for about a millisecond."""
@@ -35,8 +40,10 @@ for i, key in ipairs(KEYS) do
   local newer = true
   if held then
     local g, s = string.match(held, '^(%d+) (%d+) ')
-    g, s = tonumber(generation) - tonumber(g), tonumber(seq) - tonumber(s)
-    newer = g > 0 or (g == 0 and s >= 0)
+    if g then
+      g, s = tonumber(generation) - tonumber(g), tonumber(seq) - tonumber(s)
+      newer = g > 0 or (g == 0 and s >= 0)
+    end
   end
   if newer then
     redis.call('HSET', key, field, generation .. ' ' .. seq .. ' ' .. row)
@@ -48,12 +55,53 @@ _DELETE_OLDER: Final = """
 local deleted = 0
 for i = 2, #ARGV do
   local held = redis.call('HGET', KEYS[1], ARGV[i])
-  if held and tonumber(string.match(held, '^(%d+) ')) < tonumber(ARGV[1]) then
+  if held and tonumber(string.match(held, '^(%d+) ') or 0) < tonumber(ARGV[1]) then
     deleted = deleted + redis.call('HDEL', KEYS[1], ARGV[i])
   end
 end
 return deleted
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """What every message of ``shop.dashboard`` has beside its row."""
+
+    generation: Annotated[int, Field(ge=0, lt=1 << 31)]
+    seq: Annotated[int, Field(ge=0, lt=1 << 53)]
+    """Lua compares it as a double."""
+    events: Count
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9]{1,38}$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ProductWindow(_Sent):
+    table: Literal["product_metrics_5m"]
+    product_id: Id
+    window_start: Milliseconds
+    window_end: Milliseconds
+    impressions: Count
+    clicks: Count
+    conversions: Count
+    revenue_cents: Count
+    ctr: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CurrentSession(_Sent):
+    table: Literal["current_sessions"]
+    user_id: Id
+    session_start: Milliseconds
+    session_end: Milliseconds
+    duration_ms: Count
+    impressions: Count
+    clicks: Count
+    anomalous: bool
+
+
+_ROW: Final[TypeAdapter[_ProductWindow | _CurrentSession]] = TypeAdapter(
+    Annotated[_ProductWindow | _CurrentSession, Field(discriminator="table")]
+)
 
 
 class LiveValue(NamedTuple):
@@ -68,22 +116,15 @@ class LiveValue(NamedTuple):
     row: bytes
 
 
-def parse_value(message: bytes) -> LiveValue:
-    """The live value that a message of ``shop.dashboard`` carries.
+def parse_value(message: bytes | None) -> LiveValue:
+    """The live value that a message of ``shop.dashboard`` carries; anybody may write to the topic.
 
     Raises:
-        ValueError: it is not one.
+        MessageError: it is not one.
     """
-    try:
-        row = json.loads(message)
-        table, generation, seq = row["table"], int(row["generation"]), int(row["seq"])
-        if table == PRODUCT_METRICS:
-            return LiveValue(table, row["product_id"], int(row["window_start"]), generation, seq, message)
-        if table == CURRENT_SESSIONS:
-            return LiveValue(table, row["user_id"], None, generation, seq, message)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"not a live value: {error!r}") from error
-    raise ValueError(f"not a live value: unknown table {table!r}")
+    row = parse_message(_ROW, message, "a live value")
+    key, start = (row.product_id, row.window_start) if isinstance(row, _ProductWindow) else (row.user_id, None)
+    return LiveValue(row.table, key, start, row.generation, row.seq, message or b"")
 
 
 class LiveValues:
@@ -121,12 +162,17 @@ class LiveValues:
         """The rows of `PRODUCT_METRICS` or `CURRENT_SESSIONS`, in no order.
 
         They have the compared columns of ``gold.product_metrics_5m`` and ``silver.sessions``: times in
-        milliseconds, `fingerprint` an integer, `event_date` the UTC date of the row's start.
+        milliseconds, `fingerprint` an integer, `event_date` the UTC date of the row's start. What an earlier version
+        has let in and is no row is logged and left out.
         """
         for name in self._hashes(table):
             for held in self._ask(lambda name=name: self._redis.hvals(name)):
-                row = json.loads(held.split(b" ", 2)[2])
-                if row["events"]:  # a window that lost its last event to another product is no row
+                try:
+                    row = parse_message(_ROW, held.split(b" ", 2)[-1], "a live value")
+                except MessageError as error:
+                    _log.warning("%s: %s", name, error)
+                    continue
+                if row.events:  # a window that lost its last event to another product is no row
                     yield _compared(row)
 
     def delete_older_generations(self, generation: int) -> int:
@@ -179,10 +225,8 @@ class LiveValues:
             raise ServiceDownError("valkey", f"{self._settings.host}:{self._settings.redis_port}") from error
 
 
-def _compared(row: Row) -> Row:
-    for sent in ("table", "generation", "seq"):
-        del row[sent]
-    start = cast(int, row["window_start"] if "window_start" in row else row["session_start"])
-    row["fingerprint"] = int(row["fingerprint"])
-    row["event_date"] = datetime.fromtimestamp(start / 1000, UTC).date()
-    return row
+def _compared(sent: _ProductWindow | _CurrentSession) -> Row:
+    row = {f.name: getattr(sent, f.name) for f in fields(sent) if f.name not in ("table", "generation", "seq")}
+    start = sent.window_start if isinstance(sent, _ProductWindow) else sent.session_start
+    day = datetime.fromtimestamp(start / 1000, UTC).date()
+    return row | {"fingerprint": int(sent.fingerprint), "event_date": day}

@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     fraud_remember_hours: int = Field(7 * 24, ge=2)
     """TTL of what tells a transaction's copies; longer than `fraud_idle_hours`."""
     overview_seconds: float = Field(2, gt=0)
-    """How long a reader of the page Lakehouse waits for the slowest answer."""
+    """How long ``status.json`` of the page Lakehouse waits for new answers; the page itself waits for none."""
     parallelism: int = 2
     spark_trigger_seconds: int = 60
     """Seconds between the starts of two micro-batches while live."""

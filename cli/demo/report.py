@@ -11,7 +11,7 @@ from jobs.streaming.spark.progress import finished_batches
 from lakehouse.alerts import OPENED, WITHDRAWN, alert_history
 from lakehouse.compare import Accounting, Comparison
 from lakehouse.delta import scan
-from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.ledger import Audit
 from lakehouse.report import (
@@ -140,7 +140,7 @@ def _architecture_links(demo: Demo) -> list[Link]:
 
 
 def _alerts(settings: Settings, comparison: Comparison) -> AlertCount:
-    history = alert_history(record.value for record in read_partitions(settings, ALERTS))
+    history = alert_history(read_alerts(settings))
     (compared,) = (t for t in comparison.tables if t.table == ALERTS)
     expected_open = compared.rows_compared + compared.missing
     return AlertCount(_RULE, history.turns[OPENED], history.turns[WITHDRAWN], len(history.open), expected_open)

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from infra.airflow.pages import PREFIX as REPORTS
 from infra.airflow.pages import private_app
 from jobs.catalog import JOBS
-from lakehouse.questions import Questions
+from lakehouse.questions import Answers
 from lakehouse.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -24,13 +24,18 @@ _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'self'",
 }
-_QUESTIONS: Final = Questions()
+GATHER_SECONDS: Final = 10.0
+"""So often a page that is open asks anew: each time costs the services and this process some work."""
+_ANSWERS: Final = Answers(GATHER_SECONDS)
 _EXPLAINING: Final = Lock()
 """One explanation at a time: each may read much, and Airflow's API server has other things to do."""
 
 
 def overview_app() -> FastAPI:
     """The application below `PREFIX`: the overview, the same at ``status.json``, and ``explain``.
+
+    The overview shows at once what was known last, and asks for newer; ``status.json``, which is asked once, waits for
+    that a little.
 
     Modules that bring Polars are imported when somebody asks, as every process of Airflow's loads its plugins.
     """
@@ -40,11 +45,13 @@ def overview_app() -> FastAPI:
     def lakehouse() -> Response:
         from lakehouse.overview import render_overview
 
-        return HTMLResponse(render_overview(_found(), list(_links(load_settings()))), headers=_HEADERS)
+        page = render_overview(_found(), list(_links(load_settings())), GATHER_SECONDS)
+        return HTMLResponse(page, headers=_HEADERS)
 
     @app.get("/status.json")
     def status() -> Response:
-        return Response(_found().to_json(), media_type="application/json", headers=_HEADERS)
+        found = _found(load_settings().overview_seconds)
+        return Response(found.to_json(), media_type="application/json", headers=_HEADERS)
 
     @app.get("/explain")
     def explain(table: str = "", key: Annotated[list[str] | None, Query()] = None) -> Response:
@@ -77,10 +84,10 @@ def explanation(settings: Settings, table: str, key: list[str]) -> tuple[str, in
     return render_explanation(table, key, found), 200
 
 
-def _found() -> "Overview":
+def _found(wait_seconds: float = 0.0) -> "Overview":
     from lakehouse.overview import overview
 
-    return overview(load_settings(), JOBS.values(), _QUESTIONS)
+    return overview(load_settings(), JOBS.values(), _ANSWERS, wait_seconds)
 
 
 def _links(settings: Settings) -> Iterator["Link"]:

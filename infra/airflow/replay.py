@@ -10,7 +10,8 @@ from airflow.sdk import BaseOperatorLink
 from infra.airflow.metadata import REPLAY
 from infra.airflow.pages import PREFIX
 from infra.airflow.remote import RemoteProcessOperator
-from lakehouse.replay.steps import MODULE, Step
+from infra.airflow.runs import run_of
+from lakehouse.replay.steps import MODULE, UNDO, Step
 from lakehouse.settings import load_settings
 
 RETRY_DELAY: Final = timedelta(seconds=10)
@@ -77,3 +78,12 @@ class ReplayStep(RemoteProcessOperator):
             retry_delay=RETRY_DELAY,
             **kwargs,
         )
+        self.step = step
+
+    def execute(self, context: Any) -> str:
+        if self.step is UNDO:
+            from lakehouse.replay.withdrawal import ask_undo
+
+            # First: the end of this run takes back what is noted by then.
+            ask_undo(load_settings(), int(self.arguments[1]), run_of(context["ti"].dag_id, context["ti"].run_id))
+        return super().execute(context)

@@ -13,6 +13,7 @@ from infra.local.java import java_home
 from infra.local.service import Service
 from jobs.catalog import JOBS
 from lakehouse.runtime.code_in_force import place
+from lakehouse.runtime.process import FINISHED_STATUS
 from lakehouse.runtime.spec import Engine, Restart
 from lakehouse.runtime.supervisor import job_program, run_directory
 from lakehouse.settings import ROOT, Settings
@@ -30,7 +31,7 @@ class Program:
     stop_signal: str
     stop_seconds: int
     restart: str
-    """``true``: whenever it ends; ``unexpected``: unless it ends with status 0; ``false``."""
+    """``true``: whenever it ends; ``unexpected``: unless it was asked to finish (`FINISHED_STATUS`); ``false``."""
     directory: Path = ROOT
     """Where it is started, and where its code lies."""
 
@@ -59,7 +60,6 @@ def job_programs(settings: Settings) -> list[Program]:
             environment=base_environment(settings) | reached,
             stop_signal="TERM",
             stop_seconds=JOB_STOP_SECONDS,
-            # A job that ends by itself with status 0 was no longer wanted.
             restart="unexpected" if job.restart is Restart.ALWAYS else "false",
             directory=place(settings, job.name),
         )
@@ -142,7 +142,7 @@ def section(settings: Settings, program: Program, *, once: bool = False) -> str:
 command={command}
 autostart=false
 autorestart={program.restart}
-exitcodes=0
+exitcodes={FINISHED_STATUS}
 startsecs={0 if once else 1}
 startretries={0 if once else 1000}
 stopsignal={program.stop_signal}

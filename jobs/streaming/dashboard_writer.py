@@ -5,20 +5,22 @@ died goes in again. The group's committed offsets, which follow, only tell other
 """
 
 import logging
-import signal
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Final, cast
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 
+from jobs.streaming.plain import serve
 from lakehouse.contracts.events import PARTITIONS
+from lakehouse.contracts.messages import MessageError
 from lakehouse.kafka.commits import Commits
 from lakehouse.kafka.follower import Follower
 from lakehouse.kafka.topics import DASHBOARD
 from lakehouse.redis_values import LiveValue, LiveValues, parse_value
 from lakehouse.services import ServiceDownError
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import Settings
 
 GROUP: Final = "dashboard_writer"
 BATCH: Final = 5_000
@@ -27,14 +29,6 @@ PAUSE_SECONDS: Final = 1.0
 """Between attempts, while Redis or Kafka is down."""
 
 log = logging.getLogger(__name__)
-
-
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    run(load_settings(), stopping)
 
 
 def run(settings: Settings, stopping: threading.Event) -> None:
@@ -81,9 +75,9 @@ def newest(messages: Iterable[Message]) -> list[LiveValue]:
     found: dict[tuple[str, str, int | None], LiveValue] = {}
     for message in messages:
         try:
-            value = parse_value(message.value() or b"")
-        except ValueError as error:
-            log.error("partition %s offset %s: %s", message.partition(), message.offset(), error)
+            value = parse_value(message.value())
+        except MessageError as error:
+            log.error("%s partition %s offset %s: %s", DASHBOARD, message.partition(), message.offset(), error)
             continue
         row = (value.table, value.key, value.window_start)
         held = found.get(row)
@@ -93,4 +87,4 @@ def newest(messages: Iterable[Message]) -> list[LiveValue]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(serve(log, run))

@@ -2,14 +2,16 @@
 
 Each receiver has its own thread and consumer group, so that one that is down holds up nothing but itself. An alert
 is committed after it was delivered: while its receiver is down it is tried again, and those behind it wait. What
-was delivered is remembered in Redis for as long as Kafka keeps alerts, so that a replay does not post it twice.
+was delivered is remembered in Redis for as long as Kafka keeps alerts, so that a replay does not post it twice. What is
+no alert is logged with its position and passed over.
 """
 
 import logging
-import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 import httpx
@@ -19,12 +21,14 @@ from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_ty
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
+from jobs.streaming.plain import serve, side_by_side
 from lakehouse.alerts import Alert, notifier_receivers, pagerduty_event, parse_alert, slack_message
 from lakehouse.contracts.events import PARTITIONS
+from lakehouse.contracts.messages import MessageError
 from lakehouse.kafka.commits import Commits
 from lakehouse.kafka.follower import Follower
 from lakehouse.kafka.topics import ALERTS
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import Settings
 
 REMEMBERED_SECONDS: Final = 7 * 24 * 3600
 MAX_WAIT_SECONDS: Final = 30.0
@@ -62,26 +66,15 @@ def receivers(settings: Settings) -> list[Receiver]:
     return [known[name] for name in notifier_receivers(settings)]
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+def main() -> int:
     # At INFO it writes every address it posts to; a webhook's address is its password.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    run(load_settings(), stopping)
+    return serve(log, run)
 
 
 def run(settings: Settings, stopping: threading.Event) -> None:
     """Notify until `stopping` is set, through outages of Kafka, Redis and the receivers."""
-    threads = [
-        threading.Thread(target=_serve, args=(settings, receiver, stopping), name=receiver.name)
-        for receiver in receivers(settings)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side([partial(_serve, settings, receiver, stopping) for receiver in receivers(settings)], stopping)
 
 
 def _serve(settings: Settings, receiver: Receiver, stopping: threading.Event) -> None:
@@ -123,9 +116,9 @@ def _deliver(
 ) -> bool:
     """Whether the message is done with; not if `stopping` was set before the receiver took it."""
     try:
-        alert = parse_alert(message.value() or b"")
-    except ValueError as error:
-        log.error("partition %s offset %s: %s", message.partition(), message.offset(), error)
+        alert = parse_alert(message.value())
+    except MessageError as error:
+        log.error("%s partition %s offset %s: %s", ALERTS, message.partition(), message.offset(), error)
         return True
     if alert.notice in delivered:
         log.info("%s: %s was delivered before", receiver.name, alert.notice)
@@ -162,7 +155,7 @@ def _post(client: httpx.Client, receiver: Receiver, alert: Alert) -> None:
         return
     try:
         answer = client.post(receiver.url, json=receiver.body(alert))
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NotDeliveredError(type(error).__name__) from None
     if answer.status_code in _REFUSED:
         log.error("%s: refused %s with status %d", receiver.name, alert.dedup_key, answer.status_code)
@@ -202,4 +195,4 @@ class Delivered:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

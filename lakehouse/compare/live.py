@@ -9,7 +9,7 @@ from lakehouse.alerts import CtrAlert, alert_history
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.reference import Reference, to_frame
 from lakehouse.contracts.tables import TableContract, table
-from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues
 from lakehouse.semantics.reference import Row
@@ -50,7 +50,7 @@ def compare_alerts(settings: Settings, reference: Reference) -> TableComparison:
 
     The counts in an alert are those of the moment at which it opened, so they are not compared.
     """
-    history = alert_history(record.value for record in read_partitions(settings, ALERTS))
+    history = alert_history(read_alerts(settings))
     return compare_open_alerts(reference.anomalies(), history.open)
 
 

@@ -6,13 +6,14 @@ from typing import Final
 
 import polars as pl
 
-from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED, FraudAlert, parse_alerts
+from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED, Alert, FraudAlert
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.reference import Reference
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, table
+from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.semantics.reference.fraud import decisions_as_they_came, fraud_decisions
@@ -126,16 +127,16 @@ class Said:
 def said_against_true(settings: Settings, reference: Reference) -> tuple[Said, ...]:
     """Of each rule, from `silver.fraud_online` and ``shop.alerts``."""
     decided = PinnedTable(settings, DECISIONS).frame()
-    return said_of_frames(reference, decided, (record.value for record in read_partitions(settings, ALERTS)))
+    return said_of_frames(reference, decided, read_alerts(settings))
 
 
-def said_of_frames(reference: Reference, decided: pl.DataFrame, alerts: Iterable[bytes | None]) -> tuple[Said, ...]:
+def said_of_frames(reference: Reference, decided: pl.DataFrame, alerts: Iterable[Alert]) -> tuple[Said, ...]:
     """See `said_against_true`."""
     schema = {name: polars_schema(table(DECISIONS))[name] for name in (*_KEY, "flagged", "blocked")}
     rows = ([row[name] for name in schema] for row in fraud_decisions(reference.log.events))
     both = decided.join(_frame(rows, schema).rename({c: f"true_{c}" for c in FRAUD_RULES.values()}), on=_KEY)
     sent: dict[str, set[tuple[str, str, int]]] = {rule: set() for rule in FRAUD_RULES}
-    for alert in parse_alerts(alerts):
+    for alert in alerts:
         if isinstance(alert, FraudAlert):
             sent[alert.rule].add((alert.user_id, alert.event_id, alert.event_time))
     return tuple(_said(both, sent[rule], rule, column) for rule, column in FRAUD_RULES.items())

@@ -1,13 +1,18 @@
-"""Sending alerts to ``shop.alerts``."""
+"""Alerts in ``shop.alerts``: sending them, and reading those among all that anybody has written there."""
 
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from lakehouse.alerts import Alert
+from lakehouse.alerts import Alert, parse_alert
+from lakehouse.contracts.messages import MessageError
+from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 def send_alerts(settings: Settings, alerts: Iterable[Alert]) -> None:
@@ -17,3 +22,15 @@ def send_alerts(settings: Settings, alerts: Iterable[Alert]) -> None:
     """
     with Sender(settings) as sender:
         sender.send([(ALERTS, each.incident.encode(), json.dumps(asdict(each)).encode()) for each in alerts])
+
+
+def read_alerts(settings: Settings) -> Iterator[Alert]:
+    """The alerts that the topic holds now, those of an incident in their order. What is none is logged and left out.
+
+    Raises what `read_partitions` raises.
+    """
+    for record in read_partitions(settings, ALERTS):
+        try:
+            yield parse_alert(record.value)
+        except MessageError as error:
+            _log.warning("%s partition %d offset %d: %s", ALERTS, record.partition, record.offset, error)

@@ -1,4 +1,4 @@
-"""Every job and table at a glance, as data and as a page; what can't be found out in time is said in its row."""
+"""Every job and table at a glance, as data and as a page: as it was last known, and how long ago that was."""
 
 from lakehouse.overview.gather import Overview, overview
 from lakehouse.overview.jobs import JobRow

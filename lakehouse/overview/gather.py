@@ -1,28 +1,26 @@
-"""Asks everything about all jobs and tables at once."""
+"""What is known of all jobs and tables, and what to ask to know it anew."""
 
 import json
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from lakehouse.contracts.tables import TABLES
-from lakehouse.overview.jobs import JobRow, job_row, questions_of
-from lakehouse.overview.tables import TableRow, extent_of, last_checks, last_comparisons, table_row
-from lakehouse.parity.results import objectives
-from lakehouse.questions import Questions
+from lakehouse.overview.jobs import JobRow, job_row, questions_of, wanted_states
+from lakehouse.overview.tables import TableRow, questions_of_tables, table_row
+from lakehouse.questions import Answers, Question
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All jobs and tables as they were `at`; it took `seconds` to find out."""
+    """All jobs and tables as they were last known `at` this time. `gathering`: newer answers are on their way."""
 
     at: datetime
-    seconds: float
+    gathering: bool
     jobs: tuple[JobRow, ...]
     tables: tuple[TableRow, ...]
 
@@ -30,31 +28,33 @@ class Overview:
         """Times as ISO 8601."""
         found: dict[str, Any] = {
             "at": self.at,
-            "seconds": round(self.seconds, 3),
+            "gathering": self.gathering,
             "jobs": [row.to_dict() for row in self.jobs],
             "tables": [row.to_dict() for row in self.tables],
         }
         return json.dumps(found, default=datetime.isoformat)
 
 
-def overview(settings: Settings, jobs: Iterable[JobSpec], questions: Questions) -> Overview:
-    """Finds out what it can of `jobs` and of every declared table within `settings.overview_seconds`.
+def overview(settings: Settings, jobs: Iterable[JobSpec], answers: Answers, wait_seconds: float = 0.0) -> Overview:
+    """What `answers` holds of `jobs` and of every declared table; begins to ask for newer, and waits for that at most
+    `wait_seconds`.
 
     Raises nothing that a service does: it is said in the rows.
     """
-    at, began, jobs = datetime.now(UTC), time.monotonic(), tuple(jobs)
-    asked: dict[str, Callable[[], Any]] = {
-        "quality": partial(last_checks, settings),
-        "parity": partial(last_comparisons, settings),
-        "sampled": partial(objectives, settings, at),
-    }
-    for job in jobs:
-        asked |= questions_of(settings, job)
-    asked |= {f"table {name}": partial(extent_of, settings, name) for name in TABLES}
-    answers = questions.ask(asked, settings.overview_seconds)
+    jobs = tuple(jobs)
+    answers.gather(_questions(settings, jobs))
+    answers.wait(wait_seconds)
+    gathering, known, at = answers.gathering, answers.known(), datetime.now(UTC)
     return Overview(
         at,
-        time.monotonic() - began,
-        tuple(job_row(settings, job, answers) for job in jobs),
-        tuple(table_row(contract, answers) for contract in TABLES.values()),
+        gathering,
+        tuple(job_row(settings, job, known, at) for job in jobs),
+        tuple(table_row(contract, known, at) for contract in TABLES.values()),
     )
+
+
+def _questions(settings: Settings, jobs: tuple[JobSpec, ...]) -> Iterator[Question]:
+    yield Question("postgres", "wanted", partial(wanted_states, settings, jobs))
+    for job in jobs:
+        yield from questions_of(settings, job)
+    yield from questions_of_tables(settings)

@@ -1,29 +1,35 @@
 """What is to be said of a job: as it is wanted and as it is, how fresh, how far behind."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from lakehouse.drained import consumers
 from lakehouse.drained.waiting import owed, patience
-from lakehouse.questions import Unanswered
-from lakehouse.runtime.protocol import State
-from lakehouse.runtime.reconcile import JobView, view
+from lakehouse.overview.doubts import doubts
+from lakehouse.questions import Known, Question
+from lakehouse.runtime.protocol import JobStatus, State
+from lakehouse.runtime.reconcile import JobView, adapter
 from lakehouse.runtime.spec import Engine, JobSpec
-from lakehouse.runtime.wanted import Wanted
+from lakehouse.runtime.wanted import Wanted, WantedState, migrate, wanted_state
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import SparkBatch, last_spark_batch
+
+_OF_STATE: Final = ("actual", "since", "restarts", "checkpoint")
+"""Cells that an engine answers in one."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job; None is what isn't known, or what there is not. `unknown`: why something isn't known.
+    """A job; None is what isn't known, or what there is not. `unknown`: why something isn't known, or is only as it was
+    a while ago.
 
     `lag`: records that it owes. `waiting_seconds`: how long the oldest of these has waited; 0 if it owes none.
     `target_seconds`: within which a record shows in what the job writes. `patience_seconds`: the longest that
     `waiting_seconds` is while the target is met. `code`: from which it starts, if that is not the installed one.
+    `age_seconds`: by cell, how long ago it was known; None for never.
     """
 
     job: str
@@ -44,6 +50,7 @@ class JobRow:
     waiting_seconds: float | None = None
     code: str | None = None
     unknown: tuple[str, ...] = ()
+    age_seconds: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def fresh(self) -> bool | None:
@@ -67,40 +74,47 @@ class JobRow:
         return asdict(self) | {"fresh": self.fresh, "ok": self.ok}
 
 
-def questions_of(settings: Settings, job: JobSpec) -> dict[str, Callable[[], Any]]:
-    """What to ask of `job`, by names of its own."""
-    asked: dict[str, Callable[[], Any]] = {f"state of {job.name}": partial(view, settings, job)}
+def questions_of(settings: Settings, job: JobSpec) -> Iterator[Question]:
+    """What to ask of `job` alone; what is wanted is asked of all at once (`wanted_states`)."""
+    engine = "flink" if job.engine is Engine.FLINK else "supervisor"
+    yield Question(engine, f"state of {job.name}", lambda: adapter(settings, job).status(job))
     if job.name in consumers():
-        asked[f"lag of {job.name}"] = partial(owed, settings, job.name)
+        yield Question("kafka", f"lag of {job.name}", partial(owed, settings, job.name))
     if job.spark:  # a process, and the supervisor knows nothing of checkpoints
-        asked[f"batch of {job.name}"] = partial(last_spark_batch, settings, job.name)
-    return asked
+        yield Question("minio", f"batch of {job.name}", partial(last_spark_batch, settings, job.name))
 
 
-def job_row(settings: Settings, job: JobSpec, answers: Mapping[str, Any]) -> JobRow:
-    """The row of `job`, from the answers to its questions."""
-    seen, lag, batch = (answers.get(f"{what} of {job.name}") for what in ("state", "lag", "batch"))
-    found: dict[str, Any] = {}
-    if isinstance(seen, JobView):
-        actual = seen.actual
+def wanted_states(settings: Settings, jobs: Iterable[JobSpec]) -> dict[str, WantedState]:
+    """What is wanted of each job. Raises ServiceDownError: PostgreSQL does not answer."""
+    migrate(settings)
+    return {job.name: wanted_state(settings, job.name) for job in jobs}
+
+
+def job_row(settings: Settings, job: JobSpec, known: Mapping[str, Known], now: datetime) -> JobRow:
+    """The row of `job`, from what is known at the time `now` of the questions about it."""
+    asked = {"wanted": known.get("wanted", Known())} | {
+        question.name.partition(" ")[0]: known.get(question.name, Known()) for question in questions_of(settings, job)
+    }
+    wanted = (asked["wanted"].value or {}).get(job.name)
+    status: JobStatus | None = asked["state"].value
+    found: dict[str, Any] = {"wanted": wanted and wanted.wanted}
+    if status:
         found |= {
-            "wanted": seen.wanted.wanted,
-            "actual": actual.state,
-            "healthy": None if actual.state is State.UNKNOWN else seen.healthy,
-            "detail": actual.detail,
-            "since": _time(actual.since_ms),
-            "restarts": actual.restarts,
-            "code": actual.code,
-            "checkpoint": actual.checkpoint and actual.checkpoint.rpartition("/")[2],
-            "checkpoint_at": _time(actual.checkpoint_ms),
+            "actual": status.state,
+            "healthy": JobView(job, wanted, status).healthy if wanted else None,
+            "detail": status.detail,
+            "since": _time(status.since_ms),
+            "restarts": status.restarts,
+            "code": status.code,
+            "checkpoint": status.checkpoint and status.checkpoint.rpartition("/")[2],
+            "checkpoint_at": _time(status.checkpoint_ms),
         }
-    if isinstance(batch, SparkBatch):
+    batch: SparkBatch | None = asked["batch"].value if "batch" in asked else None
+    if batch:
         found |= {"checkpoint": f"batch {batch.number}", "checkpoint_at": batch.at}
-    if isinstance(lag, tuple):
-        found["lag"], found["waiting_seconds"] = lag
-    if found.get("actual") is State.UNKNOWN:  # PostgreSQL answers, and the job's engine doesn't
-        seen = Unanswered(found.pop("detail"))
-    why = [answer.why for answer in (seen, lag, batch) if isinstance(answer, Unanswered)]
+    if "lag" in asked and asked["lag"].value:
+        found["lag"], found["waiting_seconds"] = asked["lag"].value
+    cells = {"wanted": ("wanted",), "state": _OF_STATE, "lag": ("lag", "waiting_seconds"), "batch": ("checkpoint",)}
     return JobRow(
         job.name,
         job.engine,
@@ -108,7 +122,8 @@ def job_row(settings: Settings, job: JobSpec, answers: Mapping[str, Any]) -> Job
         job.writes,
         job.freshness_seconds,
         patience(settings, job),
-        unknown=tuple(dict.fromkeys(why)),
+        unknown=doubts(asked.values(), now),
+        age_seconds={cell: each.age_seconds(now) for name, each in asked.items() for cell in cells[name]},
         **found,
     )
 

@@ -1,18 +1,20 @@
 """What is to be said of a table: its size, and how the last check and the last comparison of it ended."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
 
 from lakehouse.compare import TableComparison
-from lakehouse.contracts.tables import TableContract
+from lakehouse.contracts.tables import TABLES, TableContract
 from lakehouse.delta import TableMissingError, open_table, scan
 from lakehouse.delta.describe import Extent, extent
-from lakehouse.parity.results import Objective
-from lakehouse.questions import Unanswered
+from lakehouse.overview.doubts import doubts
+from lakehouse.parity.results import Objective, objectives
+from lakehouse.questions import Known, Question
 from lakehouse.settings import Settings
 
 CHECKS: Final = "ops.quality_results"
@@ -56,7 +58,8 @@ class Compared:
 class TableRow:
     """A table. `extent` is None for one that was never written, or of which nothing is known; `quality` and `parity`
     where it was never checked or compared, or nobody knows. `sampled`: its rows that parity drew in 24 hours, if
-    any. `unknown`: why something isn't known."""
+    any. `unknown`: why something isn't known, or is only as it was a while ago. `age_seconds`: by cell, how long ago it
+    was known; None for never."""
 
     table: str
     owner: str
@@ -65,6 +68,7 @@ class TableRow:
     parity: Compared | None = None
     sampled: Objective | None = None
     unknown: tuple[str, ...] = ()
+    age_seconds: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def wrong(self) -> bool:
@@ -121,17 +125,26 @@ def _of(row: Mapping[str, Any], *columns: str) -> list[Any]:
     return [row[column] for column in columns]
 
 
-def table_row(contract: TableContract, answers: Mapping[str, Any]) -> TableRow:
-    """The row of a table, from the answers about it, to "quality", "parity" and "sampled"."""
-    asked = (f"table {contract.name}", "quality", "parity", "sampled")
-    size, checks, comparisons, sampled = found = [answers[name] for name in asked]
-    why = [answer.why for answer in found if isinstance(answer, Unanswered)]
+def questions_of_tables(settings: Settings) -> Iterator[Question]:
+    """What to ask of all tables, and then of each."""
+    yield Question("minio", "quality", partial(last_checks, settings))
+    yield Question("minio", "parity", partial(last_comparisons, settings))
+    yield Question("minio", "sampled", lambda: objectives(settings, datetime.now(UTC)))
+    for name in TABLES:
+        yield Question("minio", f"table {name}", partial(extent_of, settings, name))
+
+
+def table_row(contract: TableContract, known: Mapping[str, Known], now: datetime) -> TableRow:
+    """The row of a table, from what is known at the time `now` of the questions about it."""
+    asked = {"extent": known.get(f"table {contract.name}", Known())}
+    asked |= {name: known.get(name, Known()) for name in ("quality", "parity", "sampled")}
     return TableRow(
         contract.name,
         contract.owner,
-        size if isinstance(size, Extent) else None,
-        checks.get(contract.name) if isinstance(checks, dict) else None,
-        comparisons.get(contract.name) if isinstance(comparisons, dict) else None,
-        sampled.get(contract.name) if isinstance(sampled, dict) else None,
-        tuple(dict.fromkeys(why)),
+        asked["extent"].value,
+        (asked["quality"].value or {}).get(contract.name),
+        (asked["parity"].value or {}).get(contract.name),
+        (asked["sampled"].value or {}).get(contract.name),
+        unknown=doubts(asked.values(), now),
+        age_seconds={cell: each.age_seconds(now) for cell, each in asked.items()},
     )

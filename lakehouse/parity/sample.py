@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from lakehouse.alerts import OPENED, PARITY_DIFFERS, WITHDRAWN, TableAlert
+from lakehouse.alerts import OPENED, PARITY_DIFFERS, WITHDRAWN, State, TableAlert
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan_opened
 from lakehouse.escaping import escaped
@@ -95,7 +95,7 @@ def turns(before: Iterable[Difference], checked: Iterable[Checked], now: datetim
     told = []
     for name in sorted(since.keys() | {name for name, _ in open_rows}):
         rows = sorted(row for of, row in open_rows if of == name)
-        state = OPENED if rows else WITHDRAWN
+        state: State = OPENED if rows else WITHDRAWN
         example = wrong.get((name, rows[0])) if rows else None
         says = f"{len(rows):,} of its rows, for example {escaped(arguments(shlex.split(rows[0])))}" if rows else ""
         says += f" in {', '.join(example.columns)}" if example else ""

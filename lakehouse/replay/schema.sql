@@ -31,3 +31,10 @@ CREATE TABLE IF NOT EXISTS replay.change_sets (
     handed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (replay, kind)
 );
+
+-- run, undo_run: the Airflow runs that asked for a replay, and for its undo; their end withdraws what they asked for.
+ALTER TABLE replay.replays ADD COLUMN IF NOT EXISTS run text;
+ALTER TABLE replay.replays ADD COLUMN IF NOT EXISTS undo_run text;
+-- awaited_until: so long somebody waits for it to be put in place; else nobody may want it any more.
+ALTER TABLE replay.change_sets ADD COLUMN IF NOT EXISTS
+    awaited_until timestamptz NOT NULL DEFAULT clock_timestamp() + interval '60 s';

@@ -1,11 +1,8 @@
 """Replays and their change sets in PostgreSQL, schema ``replay``; each namespace sees its own."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -17,41 +14,19 @@ from pydantic import TypeAdapter
 from lakehouse.escaping import escaped
 from lakehouse.replay.plan import Plan, make_plan
 from lakehouse.replay.request import Engine, Request
-from lakehouse.runtime.wanted import connection
+from lakehouse.replay.states import BEFORE_THE_SWAP, OPEN, Kind, ReplayError, State, connected
+from lakehouse.replay.withdrawal import take_back
 from lakehouse.settings import Settings
 
-_SCHEMA: Final = Path(__file__).with_name("schema.sql")
+__all__ = ["OPEN", "Kind", "ReplayError", "State"]
+
 _PLAN: Final = TypeAdapter(Plan)
 
-
-class State(StrEnum):
-    PLANNED = "planned"
-    APPROVED = "approved"
-    RECOMPUTED = "recomputed"
-    COMPARED = "compared"
-    SWAPPING = "swapping"
-    DONE = "done"
-    UNDOING = "undoing"
-    UNDONE = "undone"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
-BEFORE_THE_SWAP: Final = (State.PLANNED, State.APPROVED, State.RECOMPUTED, State.COMPARED)
-"""States of replays of which nothing was handed to the tables' owner."""
-OPEN: Final = (*BEFORE_THE_SWAP, State.SWAPPING, State.UNDOING)
-"""States of replays that will still write, or may."""
+AWAITED_SECONDS: Final = 60
+"""So long the owner takes a change set for whose end somebody has asked. Who waits asks each second."""
+_TO_TAKE: Final = "namespace = %s AND state = 'waiting' AND (attempts > 0 OR awaited_until > clock_timestamp())"
 ERROR_LENGTH: Final = 2_000
 """Characters of an error that are kept."""
-
-
-class ReplayError(RuntimeError):
-    """A replay can't do what was asked of it; the message says why. Nothing was touched."""
-
-
-class Kind(StrEnum):
-    SWAP = "swap"
-    UNDO = "undo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +60,8 @@ class Handed:
     error: str | None
 
 
-@contextmanager
-def _database(settings: Settings) -> Iterator[psycopg.Connection[TupleRow]]:
-    with connection(settings) as database:
-        if database.execute("SELECT to_regclass('replay.change_sets')").fetchone() == (None,):
-            database.execute(_SCHEMA.read_bytes())
-        yield database
-
-
-def plan_replay(settings: Settings, request: Request, requested_by: str) -> Replay:
-    """Plans a replay and keeps it, to be approved.
+def plan_replay(settings: Settings, request: Request, requested_by: str, run: str | None = None) -> Replay:
+    """Plans a replay and keeps it, to be approved. `run`: the Airflow run that asks for it, and whose end withdraws it.
 
     Raises:
         RequestError: no event lies in the range.
@@ -102,7 +69,7 @@ def plan_replay(settings: Settings, request: Request, requested_by: str) -> Repl
         TableMissingError, ServiceDownError: as `lakehouse.replay.plan.make_plan`; PostgreSQL does not answer.
     """
     plan = make_plan(settings, request, _rate(newest_first(settings, limit=100), request.engine))
-    with _database(settings) as database:
+    with connected(settings) as database:
         database.execute("SELECT pg_advisory_xact_lock(hashtext('replay plans'))")
         for other in _all(database, settings, OPEN):
             if shared := plan.overlap(other.plan):
@@ -111,8 +78,9 @@ def plan_replay(settings: Settings, request: Request, requested_by: str) -> Repl
                     f"`lakehouse replay cancel {other.id}`"
                 )
         row = database.execute(
-            "INSERT INTO replay.replays (namespace, state, plan, requested_by) VALUES (%s, %s, %s, %s) RETURNING id",
-            [settings.namespace, State.PLANNED, Jsonb(_PLAN.dump_python(plan, mode="json")), requested_by],
+            "INSERT INTO replay.replays (namespace, state, plan, requested_by, run) VALUES (%s, %s, %s, %s, %s) "
+            "RETURNING id",
+            [settings.namespace, State.PLANNED, Jsonb(_PLAN.dump_python(plan, mode="json")), requested_by, run],
         ).fetchone()
         return _one(database, settings, row[0] if row else 0)
 
@@ -134,13 +102,13 @@ def approve(settings: Settings, number: int, who: str) -> Replay:
 
 def get(settings: Settings, number: int) -> Replay:
     """Raises ReplayError: there is none of this number. ServiceDownError."""
-    with _database(settings) as database:
+    with connected(settings) as database:
         return _one(database, settings, number)
 
 
 def newest_first(settings: Settings, limit: int = 20) -> list[Replay]:
     """Raises ServiceDownError."""
-    with _database(settings) as database:
+    with connected(settings) as database:
         return _all(database, settings)[:limit]
 
 
@@ -155,7 +123,7 @@ def advance(settings: Settings, number: int, before: tuple[State, ...], after: S
     values = {"error": None} | values
     columns = [sql.SQL(", {} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values]
     given = {name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()}
-    with _database(settings) as database:
+    with connected(settings) as database:
         moved = database.execute(
             sql.SQL(
                 "UPDATE replay.replays SET state = %(after)s, changed_at = clock_timestamp(){} "
@@ -178,7 +146,7 @@ def note_error(settings: Settings, number: int, error: str, *, final: bool) -> S
         ServiceDownError: PostgreSQL does not answer.
     """
     ended = list(BEFORE_THE_SWAP) if final else []
-    with _database(settings) as database:
+    with connected(settings) as database:
         database.execute(
             "UPDATE replay.replays SET error = %s, changed_at = clock_timestamp(), "
             "state = CASE WHEN state = ANY(%s) THEN %s ELSE state END "
@@ -189,53 +157,69 @@ def note_error(settings: Settings, number: int, error: str, *, final: bool) -> S
 
 
 def cancel(settings: Settings, number: int) -> Replay:
-    """Ends a replay before its change set was taken; its owner will not take it.
+    """Ends a replay before its change set was taken, or takes its undo back; the owner will not take it.
 
     Raises:
-        ReplayError: it has ended, or its rows are being swapped in just now (undo it afterwards).
+        ReplayError: it has ended, or its rows are being put in place just now.
         ServiceDownError: PostgreSQL does not answer.
     """
-    with _database(settings) as database:
-        replay = _one(database, settings, number, lock=True)
-        if replay.state not in OPEN or replay.state is State.UNDOING:
+    with connected(settings) as database:
+        replay = _one(database, settings, number)
+        if replay.state not in OPEN:
             raise ReplayError(f"replay {number} is {replay.state}: there is nothing to cancel")
-        waits = database.execute(
-            "SELECT 1 FROM replay.change_sets WHERE replay = %s AND attempts = 0 AND state = 'waiting' FOR UPDATE",
-            [number],
-        ).fetchone()
-        # Without a change set its process is about to hand one over, or publishes marts.
-        if replay.state is State.SWAPPING and not waits:
-            raise ReplayError(f"replay {number} is being swapped in; `lakehouse replay undo {number}` takes it back")
-        database.execute("UPDATE replay.change_sets SET state = 'withdrawn' WHERE replay = %s", [number])
-        database.execute(
-            "UPDATE replay.replays SET state = %s, changed_at = clock_timestamp() WHERE id = %s",
-            [State.CANCELLED, number],
-        )
+        if take_back(database, number) is None:
+            raise ReplayError(
+                f"replay {number} is {replay.state}: its rows are being put in place. `lakehouse replay "
+                f"{'undo' if replay.state is State.UNDOING else 'run'} {number}` sees it through, if nobody does; then "
+                f"`lakehouse replay undo {number}` takes it back"
+            )
         return _one(database, settings, number)
 
 
 def hand_over(settings: Settings, number: int, kind: Kind, content: dict[str, Any]) -> None:
-    """Gives a change set to the owner of its tables; one that is there already stays."""
-    with _database(settings) as database:
+    """Gives a change set to the owner of its tables, who takes it as long as somebody waits for it (`awaited`); one
+    that is there already stays.
+
+    Raises ReplayError: the replay was cancelled meanwhile, or its undo taken back.
+    """
+    with connected(settings) as database:
+        replay = _one(database, settings, number, lock=True)
+        if replay.state is not (State.SWAPPING if kind is Kind.SWAP else State.UNDOING):
+            raise ReplayError(f"replay {number} is {replay.state}: its {kind} was cancelled")
         database.execute(
-            "INSERT INTO replay.change_sets (replay, kind, namespace, content) VALUES (%s, %s, %s, %s) "
-            "ON CONFLICT (replay, kind) DO NOTHING",
+            """
+            INSERT INTO replay.change_sets AS known (replay, kind, namespace, content) VALUES (%s, %s, %s, %s)
+            ON CONFLICT (replay, kind) DO UPDATE
+            SET content = excluded.content, state = 'waiting', attempts = 0, result = NULL, error = NULL,
+                handed_at = clock_timestamp(), awaited_until = excluded.awaited_until
+            WHERE known.state = 'withdrawn'
+            """,
             [number, kind, settings.namespace, Jsonb(content)],
         )
 
 
 def handed(settings: Settings, number: int, kind: Kind) -> Handed | None:
     """What has become of a change set. Raises ServiceDownError."""
-    with _database(settings) as database:
+    with connected(settings) as database:
+        return _handed(database, "replay = %s AND kind = %s", [number, kind])
+
+
+def awaited(settings: Settings, number: int, kind: Kind) -> Handed | None:
+    """The same, for who waits for it: says that somebody does, for another `AWAITED_SECONDS`."""
+    with connected(settings) as database:
+        database.execute(
+            "UPDATE replay.change_sets SET awaited_until = clock_timestamp() + make_interval(secs => %s) "
+            "WHERE replay = %s AND kind = %s",
+            [AWAITED_SECONDS, number, kind],
+        )
         return _handed(database, "replay = %s AND kind = %s", [number, kind])
 
 
 def take(settings: Settings) -> Handed | None:
-    """The oldest change set that waits, counted as one attempt more; None without one. For the owner."""
-    with _database(settings) as database:
-        found = _handed(
-            database, "namespace = %s AND state = 'waiting' ORDER BY handed_at LIMIT 1 FOR UPDATE", [settings.namespace]
-        )
+    """The oldest change set that waits and that somebody waits for, counted as one attempt more; None without one. For
+    the owner. One that it has begun it takes again in any case: half of it may be in place."""
+    with connected(settings) as database:
+        found = _handed(database, _TO_TAKE + " ORDER BY handed_at LIMIT 1 FOR UPDATE", [settings.namespace])
         if found is not None:
             database.execute(
                 "UPDATE replay.change_sets SET attempts = attempts + 1 WHERE replay = %s AND kind = %s",
@@ -245,17 +229,14 @@ def take(settings: Settings) -> Handed | None:
 
 
 def waiting(settings: Settings) -> bool:
-    """Whether a change set waits for its owner; cheap. Raises ServiceDownError."""
-    with _database(settings) as database:
-        found = database.execute(
-            "SELECT 1 FROM replay.change_sets WHERE namespace = %s AND state = 'waiting' LIMIT 1", [settings.namespace]
-        ).fetchone()
-    return found is not None
+    """Whether there is a change set for its owner to take; cheap. Raises ServiceDownError."""
+    with connected(settings) as database:
+        return _handed(database, _TO_TAKE + " LIMIT 1", [settings.namespace]) is not None
 
 
 def note(settings: Settings, number: int, kind: Kind, result: dict[str, Any]) -> None:
     """What the owner must know if it has to begin again."""
-    with _database(settings) as database:
+    with connected(settings) as database:
         database.execute(
             "UPDATE replay.change_sets SET result = %s WHERE replay = %s AND kind = %s", [Jsonb(result), number, kind]
         )
@@ -265,7 +246,7 @@ def settle(
     settings: Settings, number: int, kind: Kind, result: dict[str, Any] | None, error: str | None = None
 ) -> None:
     """The owner has applied a change set, or, with `error`, refuses it."""
-    with _database(settings) as database:
+    with connected(settings) as database:
         database.execute(
             "UPDATE replay.change_sets SET state = %s, result = %s, error = %s WHERE replay = %s AND kind = %s",
             ["refused" if error else "applied", Jsonb(result), error, number, kind],

@@ -3,6 +3,7 @@
 import re
 import signal
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,13 @@ STATES: Final = {
     "FATAL": State.FAILED,
     "UNKNOWN": State.FAILED,
 }
-"""The supervisor's words in ours. It restarts what exits by itself, so that EXITED means given up."""
+"""The supervisor's words in ours. It starts again what ends by itself: EXITED has finished, as it was asked to."""
 
 FINISH: Final = signal.SIGUSR1
 """Asks a Spark stream to end after the batch under way; other processes don't know it, and would end by it."""
+FINISHED_STATUS: Final = 76
+"""With which it then ends. After any other end, with status 0 too, the supervisor starts a job again: nobody asked it
+to end."""
 FINISH_SECONDS: Final = 600.0
 """A batch of a catch-up may take minutes."""
 
@@ -49,23 +53,28 @@ class ProcessAdapter:
 
     def status(self, job: JobSpec) -> JobStatus:
         program = self._program(job)
-        ended = f"exit status {program.exit_status}" if program.state == "EXITED" else ""
+        ended = ends(_tail(self._logs / "supervisor.log", _SUPERVISOR_TAIL_BYTES), program.name)
+        said = [program.spawn_error, *self._trouble(program, ended)]
         return JobStatus(
             STATES[program.state],
             handle=str(program.pid) if program.pid else None,
-            detail="; ".join(filter(None, (program.spawn_error or ended, self._complaint(program)))),
+            detail="; ".join(filter(None, said)),
             since_ms=program.started_at * 1000 if program.running else None,
-            restarts=restarts(_tail(self._logs / "supervisor.log", _SUPERVISOR_TAIL_BYTES), program.name),
+            restarts=len(ended),
             code=in_force(self._settings, job.name),
         )
 
-    def _complaint(self, program: ProgramState) -> str:
-        """The last error in the log of a program that is down or has just been started (again)."""
+    def _trouble(self, program: ProgramState, ended: Sequence[str]) -> Iterator[str]:
+        """Of a program that is down or has just been started (again): how it last ended by itself, and the last error
+        in its log."""
         never_ran, settled = not program.started_at, time.time() - program.started_at > FRESH_SECONDS
         if never_ran or program.state == "STOPPED" or (program.state == "RUNNING" and settled):
-            return ""
+            return
+        if ended:
+            yield f"ended by itself with {ended[-1]}" + ("" if program.state == "EXITED" else ", and is started again")
         errors = ERROR_LINE.findall(_tail(self._logs / f"{program.name}.log", _TAIL_BYTES))
-        return f"last error: {errors[-1]}" if errors else ""
+        if errors:
+            yield f"last error: {errors[-1]}"
 
     def submit(self, job: JobSpec) -> str:
         name = job_program(job.name)
@@ -88,7 +97,7 @@ class ProcessAdapter:
 
         Raises `StopFailedError` where its batch takes too long: it ends when that is done.
         """
-        name = job_program(job.name)
+        name, asked = job_program(job.name), self.status(job).handle
         try:
             self._supervisor.signal(name, FINISH)
         except SupervisorDownError as error:
@@ -96,10 +105,13 @@ class ProcessAdapter:
         except UnknownProgramError:
             return
         deadline = time.monotonic() + FINISH_SECONDS
-        while self.status(job).state.alive:
+        while (now := self.status(job)).state.alive and now.handle == asked:
             if time.monotonic() > deadline:
                 raise StopFailedError(f"the batch of {job.name} is not done within {FINISH_SECONDS:.0f} s; look again")
             time.sleep(_POLL_SECONDS)
+        if now.state.alive:
+            # Of a version, or under a supervisor, that knows another status: started again, with no batch begun yet.
+            self.cancel(job)
 
     def cancel(self, job: JobSpec) -> None:
         """As `stop`: the supervisor sends SIGTERM, and SIGKILL to the whole group when its patience ends."""
@@ -123,10 +135,12 @@ class ProcessAdapter:
             return ProgramState(name, "STOPPED", None, 0, 0, "not in the supervisor's configuration")
 
 
-def restarts(log: str, program: str) -> int:
-    """How often `program` ended by itself since it was last stopped, by the supervisor's `log`, or the end of it."""
-    said = re.findall(rf"(exited|stopped): {re.escape(program)} \(", log)
-    return len(said) - max((n for n, word in enumerate(said, 1) if word == "stopped"), default=0)
+def ends(log: str, program: str) -> list[str]:
+    """How `program` ended by itself, each time since it was last stopped, by the supervisor's `log` or the end of it:
+    ``exit status 1``, ``terminated by SIGKILL``."""
+    said = re.findall(rf"(exited|stopped): {re.escape(program)} \(([^;)]*)", log)
+    stopped = max((n for n, (word, _) in enumerate(said, 1) if word == "stopped"), default=0)
+    return [how for _, how in said[stopped:]]
 
 
 def _tail(path: Path, size: int) -> str:

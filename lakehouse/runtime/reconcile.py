@@ -153,6 +153,8 @@ def _reconcile_held(settings: Settings, job: JobSpec) -> Action:
             raise
         return Action(job.name, Step.NOTHING, f"it is wanted stopped, and {error}")
     found = f"it is wanted {wanted.wanted} and is {actual.state}"
+    if actual.state is State.FAILED and actual.detail:
+        found += f" ({actual.detail})"
     if wanted.wanted is Wanted.STOPPED:
         if not actual.state.alive:
             return Action(job.name, Step.NOTHING, found)

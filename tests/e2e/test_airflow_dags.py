@@ -184,8 +184,10 @@ def test_a_broken_row_blocks_its_mart_and_fails_the_quality_run_until_it_is_gone
 def test_the_live_values_of_a_superseded_generation_are_deleted(airflow: AirflowClient, stack: "Stack") -> None:
     settings = stack.ensure("kafka", "minio", "postgres", "valkey", "flink")
     values, live = LiveValues(settings), (LIVE_DASHBOARD, "dashboard_writer")
-    row = {"table": PRODUCT_METRICS, "product_id": "gone", "window_start": 0, "generation": 0, "seq": 1}
-    values.replace([parse_value(json.dumps(row | {"events": 1, "fingerprint": "1"}).encode())], {})
+    row = {"table": PRODUCT_METRICS, "product_id": "gone", "window_start": 0, "window_end": 300_000, "ctr": None}
+    row |= dict.fromkeys(("generation", "impressions", "clicks", "conversions", "revenue_cents"), 0)
+    row |= {"seq": 1, "events": 1, "fingerprint": "1"}
+    values.replace([parse_value(json.dumps(row).encode())], {})
     migrate(settings)
     delete_checkpoints(settings, LIVE_DASHBOARD)
     before = wanted_state(settings, LIVE_DASHBOARD).generation

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import Once, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.replay import report, store
+from lakehouse.replay.request import Request
 from lakehouse.replay.store import Kind, State
 from lakehouse.runtime.reconcile import start, stop
 from lakehouse.runtime.supervisor import Supervisor
@@ -131,20 +133,42 @@ def runs(airflow: AirflowClient, dag_id: str) -> set[DagRun]:
     return {DagRun(dag_id, run["dag_run_id"], "") for run in answer["dag_runs"]}
 
 
-def test_a_replay_is_rejected_and_another_stopped_before_its_swap(airflow: AirflowClient, shop_days: Settings) -> None:
-    asked = {
-        "from": f"{DAY}T00:00:00Z",
-        "to": f"{DAY}T23:59:59Z",
-        "topics": ["shop.purchases"],
-        "targets": ["gold.user_totals"],
-    }
-    before = open_table(shop_days, "gold.user_totals").version()
-    rejected = airflow.trigger("replay", asked)
+ASKED = {
+    "from": f"{DAY}T00:00:00Z",
+    "to": f"{DAY}T23:59:59Z",
+    "topics": ["shop.purchases"],
+    "targets": ["gold.user_totals"],
+    "engine": "polars",
+}
+
+
+def test_a_rejected_replay_is_not_carried_out(airflow: AirflowClient, shop_days: Settings) -> None:
+    rejected = airflow.trigger("replay", ASKED)
     answer(airflow, rejected, "Reject")
     airflow.wait(rejected, PATIENCE_SECONDS)
-    assert airflow.task_states(rejected)["recompute"] == "skipped"
 
-    run = airflow.trigger("replay", asked)
+    assert airflow.task_states(rejected)["recompute"] == "skipped"
+    assert store.newest_first(shop_days)[0].state is State.CANCELLED
+
+
+def path_of(run: DagRun) -> str:
+    return f"/dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}"
+
+
+def mark_task(airflow: AirflowClient, run: DagRun) -> None:
+    airflow.call("PATCH", f"{path_of(run)}/taskInstances/swap", new_state="failed")
+
+
+def fail_run(airflow: AirflowClient, run: DagRun) -> None:
+    airflow.call("PATCH", path_of(run), state="failed")
+
+
+@pytest.mark.parametrize("stop", [mark_task, fail_run])
+def test_a_replay_that_is_stopped_before_its_swap_is_withdrawn(
+    airflow: AirflowClient, shop_days: Settings, stop: Callable[[AirflowClient, DagRun], None]
+) -> None:
+    before = open_table(shop_days, "gold.user_totals").version()
+    run = airflow.trigger("replay", ASKED)
     answer(airflow, run, "Approve")
     # The owner of the tables is stopped: the change set waits.
     until(lambda: airflow.task_states(run).get("swap") == "deferred", PATIENCE_SECONDS, "the swap waits", every=1)
@@ -152,20 +176,46 @@ def test_a_replay_is_rejected_and_another_stopped_before_its_swap(airflow: Airfl
     until(lambda: store.handed(shop_days, replay.id, Kind.SWAP) or None, 60, "the change set is handed over", every=1)
     assert store.get(shop_days, replay.id).state is State.SWAPPING
     assert "gold.user_totals" in report.path(shop_days, replay.id).read_text(encoding="utf-8")
-    airflow.call("PATCH", f"/dags/replay/dagRuns/{quote(run.run_id, safe='')}/taskInstances/swap", new_state="failed")
+
+    stop(airflow, run)
     until(lambda: airflow.run_state(run) in FINISHED, PATIENCE_SECONDS, "the run has ended", every=1)
 
-    assert store.get(shop_days, replay.id).state is State.CANCELLED
+    until(lambda: store.get(shop_days, replay.id).state is State.CANCELLED, 60, "the replay is withdrawn", every=1)
+    assert not store.waiting(shop_days)
     program = Submission(work_of("replay", run.run_id, "swap", -1), 1).program
-    assert program not in Supervisor(shop_days).programs()
+    until(lambda: program not in Supervisor(shop_days).programs(), 60, "its process has ended", every=1)
     assert open_table(shop_days, "gold.user_totals").version() == before
+
+
+def test_what_runs_left_is_withdrawn_within_a_minute_and_those_that_wait_go_on(
+    airflow: AirflowClient, shop_days: Settings
+) -> None:
+    """The end of the first run was told nobody, as when it is deleted: there is none of that name."""
+    day = datetime(SHOP_DAYS[1].year, SHOP_DAYS[1].month, SHOP_DAYS[1].day, tzinfo=UTC)
+    request = Request.checked(day, day + timedelta(days=1), datetime.now(UTC), targets=["gold.user_totals_daily"])
+    unseen = store.plan_replay(shop_days, request, "test", "replay/deleted")
+    run = airflow.trigger("replay", ASKED)  # it looks for such runs itself, before it plans
+    until(lambda: airflow.task_states(run).get("approve") == "awaiting_input", PATIENCE_SECONDS, "a plan", every=1)
+    assert store.get(shop_days, unseen.id).state is State.CANCELLED
+    awaiting = store.newest_first(shop_days)[0]
+    again = store.plan_replay(shop_days, request, "test", "replay/deleted")
+
+    airflow.unpause("streaming_jobs")
+    try:
+        airflow.trigger("streaming_jobs", {"jobs": []})
+        until(lambda: store.get(shop_days, again.id).state is State.CANCELLED, 300, "it is withdrawn", every=1)
+    finally:
+        airflow.pause("streaming_jobs")
+
+    assert store.get(shop_days, awaiting.id).state is State.PLANNED, "its run awaits an answer"
+    fail_run(airflow, run)
+    until(lambda: store.get(shop_days, awaiting.id).state is State.CANCELLED, 60, "it is withdrawn too", every=1)
 
 
 def answer(airflow: AirflowClient, run: DagRun, option: str) -> None:
     """Decides upon the plan, as a person does under Required Actions."""
-    path = f"/dags/replay/dagRuns/{quote(run.run_id, safe='')}"
-    (asked,) = until(
-        lambda: airflow.call("GET", f"{path}/hitlDetails")["hitl_details"] or None, PATIENCE_SECONDS, "a plan", every=1
-    )
+    details = f"{path_of(run)}/hitlDetails"
+    (asked,) = until(lambda: airflow.call("GET", details)["hitl_details"] or None, PATIENCE_SECONDS, "a plan", every=1)
     assert "gold.user_totals" in asked["body"]
-    airflow.call("PATCH", f"{path}/taskInstances/approve/-1/hitlDetails", chosen_options=[option], params_input={})
+    answered = f"{path_of(run)}/taskInstances/approve/-1/hitlDetails"
+    airflow.call("PATCH", answered, chosen_options=[option], params_input={})

@@ -43,6 +43,23 @@ BROKEN: list[Outgoing] = [
 ]
 
 
+_ALERT = {"window_start": 0, "window_end": 1, "state": "opened", "dedup_key": "b09"}
+CTR = _ALERT | {"rule": "ctr_anomaly", "product_id": "mug", "impressions": 20, "clicks": 11, "events": 31}
+FRAUD = _ALERT | {"rule": "fraud_flagged", "user_id": "ana", "event_id": "t", "event_time": 0, "amount_cents": 1}
+FRAUD |= {"transactions_10m": 6, "transactions_1h": 6}
+NO_ALERTS: list[Outgoing] = [
+    (ALERTS, b"b09", value)
+    for value in (
+        None,
+        b"[" * 50_000,
+        json.dumps(CTR | {"window_start": "2024-03-01T10:00:00Z"}).encode(),
+        json.dumps(FRAUD | {"user_id": ["ana"]}).encode(),
+        json.dumps(FRAUD | {"event_time": "2024-03-01T10:00:00Z"}).encode(),
+    )
+]
+"""Anybody may write to the topic."""
+
+
 def alert(anomaly: Row, state: str) -> Outgoing:
     key = f"ctr_anomaly/{anomaly['window_start']}/{anomaly['product_id']}"
     turn = {"rule": "ctr_anomaly", "state": state, "dedup_key": f"{key}/{state}"}
@@ -56,6 +73,7 @@ def settings(stack: Stack) -> Settings:
     reference = fill(own, STREAM, BROKEN)
     with Sender(own) as sender:
         sender.send([alert(a, state) for a in reference.anomalies() for state in ("opened", "withdrawn", "opened")])
+        sender.send(NO_ALERTS)
     fill_said(own, reference)
     return own
 

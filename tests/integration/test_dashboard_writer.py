@@ -5,7 +5,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,16 +66,22 @@ def running(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         assert process.wait(15) == 0
 
 
-def send(settings: Settings, seqs: range, *, of: str = "p", products: int = 40, broken: bytes | None = None) -> None:
-    """Each sequence for each product, whose names begin with `of`; `broken` goes between them."""
+def window(product: str, seq: int, **changed: object) -> bytes:
+    row = {"table": PRODUCT_METRICS, "generation": 1, "seq": seq, "product_id": product, "ctr": None}
+    row |= {"window_start": START, "window_end": START + 300_000, "events": seq, "fingerprint": "1"}
+    row |= dict.fromkeys(("impressions", "clicks", "conversions", "revenue_cents"), 0)
+    return json.dumps(row | changed).encode()
+
+
+def send(
+    settings: Settings, seqs: range, *, of: str = "p", products: int = 40, broken: Sequence[bytes | None] = ()
+) -> None:
+    """Each sequence for each product, whose names begin with `of`; `broken` go between them."""
     producer = build_producer(settings, linger_ms=0)
     for seq in seqs:
         for product in range(products):
-            row = {"table": PRODUCT_METRICS, "generation": 1, "seq": seq, "product_id": f"{of}{product}"}
-            row |= {"window_start": START, "events": seq, "fingerprint": "1"}
-            producer.produce(settings.prefixed(DASHBOARD), key=f"{of}{product}", value=json.dumps(row))
-            if broken is not None:
-                producer.produce(settings.prefixed(DASHBOARD), key=f"{of}{product}", value=broken)
+            for value in (window(f"{of}{product}", seq), *broken):
+                producer.produce(settings.prefixed(DASHBOARD), key=f"{of}{product}", value=value)
     assert producer.flush(120) == 0  # the broker may be on its way back
 
 
@@ -102,8 +108,11 @@ def until(condition: Callable[[], bool]) -> None:
 def test_the_newest_of_each_value_arrives_and_broken_messages_hold_up_nothing(
     settings: Settings, writer: subprocess.Popen[bytes]
 ) -> None:
-    send(settings, range(1, 30), broken=b"{")
-    assert arrived(settings) == {f"p{n}": 29 for n in range(40)}
+    broken = [b"{", None, b"[" * 50_000, b'{"table": "unknown"}', window("p0", 1, generation=-1)]
+    broken += [window("p0", 1, generation=10**30), window("p0", 1, product_id=["p0"]), window("p0", 1, product_id=None)]
+    broken += [window("p0", 99, window_start="2026-03-01T00:00:00Z"), window("p0", 99, fingerprint=1)]
+    send(settings, range(1, 10), broken=broken)
+    assert arrived(settings) == {f"p{n}": 9 for n in range(40)}
 
 
 def test_it_goes_on_where_it_was_stopped(settings: Settings, tmp_path: Path) -> None:
@@ -188,7 +197,7 @@ def test_kafka_says_for_a_moment_that_it_has_no_brokers_and_the_writer_goes_on_w
 
 
 def test_a_batch_keeps_one_value_per_row(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    send(settings, range(1, 4), products=2, broken=b"[]")
+    send(settings, range(1, 4), products=2, broken=[b"[]"])
     consumer = Follower(settings, "looker", **{"auto.offset.reset": "earliest"})
     consumer.subscribe([settings.prefixed(DASHBOARD)])
     messages = []

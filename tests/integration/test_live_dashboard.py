@@ -243,7 +243,7 @@ def test_values_of_a_superseded_generation_are_deleted(outcome: Outcome, stack: 
     stack.ensure("postgres")
     settings, values = outcome.settings, LiveValues(outcome.settings)
     held = len(list(values.rows(PRODUCT_METRICS)))
-    gone = next(values.rows(PRODUCT_METRICS)) | {"product_id": "gone", "event_date": None}
+    gone = next(values.rows(PRODUCT_METRICS)) | {"product_id": "gone", "event_date": None, "fingerprint": "1"}
     message = json.dumps(gone | {"table": PRODUCT_METRICS, "generation": 0, "seq": 1})
     values.replace([parse_value(message.encode())], {})
     migrate(settings)

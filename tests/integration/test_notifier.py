@@ -2,9 +2,10 @@
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from jobs.streaming import notifier
-from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED, OPENED, WITHDRAWN, Alert, CtrAlert, FraudAlert
+from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED, OPENED, WITHDRAWN, Alert, CtrAlert, FraudAlert, State
 from lakehouse.drained import lags
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import ALERTS, create_topics
@@ -29,7 +30,7 @@ until = partial(waiting.until, seconds=45)
 START = 1_709_280_000_000
 
 
-def alert(product: str = "mug", state: str = OPENED, events: int = 31) -> CtrAlert:
+def alert(product: str = "mug", state: State = OPENED, events: int = 31) -> CtrAlert:
     key = f"ctr_anomaly/{START}/{product}/{state}/{events}"
     return CtrAlert("ctr_anomaly", product, START, START + 300_000, state, 20, 11, events, key)
 
@@ -188,16 +189,38 @@ def test_a_burst_of_fraud_is_heard_of_once_an_hour_and_rule(settings: Settings, 
     assert {t["payload"]["custom_details"]["event_id"] for t in triggers} == {"t5", "t7", "t9"}
 
 
-def test_an_alert_that_is_refused_or_broken_lets_the_next_one_through(settings: Settings, receiver: Receiver) -> None:
+def test_an_alert_that_is_refused_lets_the_next_one_through(settings: Settings, receiver: Receiver) -> None:
     only_slack = settings.model_copy(update={"pagerduty_webhook_url": SecretStr("")})
     receiver.answers = [400]
-    producer = build_producer(settings, linger_ms=0)
-    producer.produce(settings.prefixed(ALERTS), key=alert().incident, value=b'{"rule": "no')
-    producer.flush()
     with in_thread(notifier.run, only_slack):
         send(settings, alert(), alert(state=WITHDRAWN, events=32))
         until(lambda: len(receiver.taken) == 1)
     assert "no longer" in receiver.taken[0][1]["text"]
+
+
+def test_messages_that_nobody_could_render_are_named_and_passed_over(
+    settings: Settings, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = asdict(alert("good"))
+    bad = [b'{"rule": "no', b"[" * 50_000, b"\xff{", None]
+    bad += [
+        json.dumps(asdict(fraud("t5")) | {"window_end": START * 1_000_000}).encode(),  # nanoseconds
+        json.dumps(good | {"window_start": "2026-03-01T00:00:00Z"}).encode(),
+        json.dumps(good | {"product_id": "\ud800"}).encode(),
+        json.dumps(good | {"dedup_key": ["b09"]}).encode(),
+    ]
+    producer = build_producer(settings, linger_ms=0)
+    for value in bad:
+        producer.produce(settings.prefixed(ALERTS), key=alert("good").incident, value=value)
+    assert producer.flush(20) == 0
+    send(settings, alert("good"))
+    with in_thread(notifier.run, settings):
+        until(lambda: len(receiver.taken) == 2)
+        until(lambda: not any(lag.lag for lag in lags(settings, ["notifier"])))
+    assert {path for path, _ in receiver.taken} == {"/slack/T0/secret-token", "/v2/enqueue"}
+    said = [r.getMessage() for r in caplog.records if r.name == notifier.__name__ and r.levelno == logging.ERROR]
+    assert len(said) == 2 * len(bad)
+    assert all(re.match(r"shop\.alerts partition \d offset \d: not an alert: ", line) for line in said)
 
 
 def test_secrets_stay_out_of_the_log(settings: Settings, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:

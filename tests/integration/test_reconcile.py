@@ -1,8 +1,10 @@
 """Wanted and actual states, on a real supervisor and a real Flink cluster."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,6 +51,12 @@ def pid(settings: Settings) -> int | None:
     return Supervisor(settings).status(job_program(NOTIFIER.name)).pid
 
 
+def catches(process: int, number: signal.Signals) -> bool:
+    """Whether the process has come so far that it handles this signal itself."""
+    (caught,) = re.findall(r"^SigCgt:\t(\w+)$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 def running(settings: Settings) -> bool:
     return view(settings, NOTIFIER).healthy
 
@@ -61,16 +69,22 @@ def step(settings: Settings, job: JobSpec) -> Step:
     return action.step
 
 
-def test_a_started_process_runs_and_is_back_within_10_s_of_its_kill(process: Settings) -> None:
+@pytest.mark.parametrize(("end", "how"), [(signal.SIGKILL, "terminated by SIGKILL"), (signal.SIGTERM, "exit status 0")])
+def test_a_started_process_is_back_within_10_s_of_its_end_and_says_so(
+    process: Settings, end: signal.Signals, how: str
+) -> None:
     start(process, NOTIFIER, "test")
     until(lambda: running(process), 20)
     first = pid(process)
     assert first is not None
+    until(lambda: catches(first, signal.SIGTERM), 20)
 
-    os.kill(first, signal.SIGKILL)
+    os.kill(first, end)
 
     until(lambda: pid(process) not in (None, first), 10)
-    assert view(process, NOTIFIER).actual.restarts == 1
+    found = view(process, NOTIFIER).actual
+    assert found.restarts == 1
+    assert f"ended by itself with {how}, and is started again" in found.detail
     assert wanted_state(process, NOTIFIER.name).wanted is Wanted.RUNNING
 
 

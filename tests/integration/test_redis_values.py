@@ -132,13 +132,19 @@ def test_namespaces_do_not_meet(settings: Settings, values: LiveValues) -> None:
     assert other.positions() == {}
 
 
-@pytest.mark.parametrize(
-    "message",
-    [b"", b"[]", b"{", b'{"table": "unknown", "generation": 1, "seq": 1}', b'{"table": "current_sessions", "seq": 1}'],
-)
-def test_what_is_no_live_value_is_named(message: bytes) -> None:
-    with pytest.raises(ValueError, match="not a live value"):
-        parse_value(message)
+def test_what_an_earlier_version_has_let_in_is_no_row_and_is_replaced(
+    values: LiveValues, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = {"a": {"generation": -1}, "b": {"row": b'{"product_id": "b"}'}}
+    values.replace([window(1, product=name)._replace(**changed) for name, changed in odd.items()], {})
+    assert kept(values) == [("a", 1)]
+    assert "product_metrics_5m" in caplog.text
+    values.replace([window(2, product="b")], {})
+    assert kept(values) == [("a", 1), ("b", 2)]
+    assert values.delete_older_generations(1) == 1
+    values.replace([window(1, product="a")._replace(generation=-1)], {})
+    values.replace([window(2, product="a")], {})
+    assert kept(values) == [("a", 2), ("b", 2)]
 
 
 def test_a_redis_that_is_down_is_named_with_the_command_that_starts_it(settings: Settings) -> None:

@@ -17,23 +17,54 @@ from lakehouse.kafka.topics import TOPICS
 from lakehouse.settings import ROOT
 
 PARSE = """
-import json, socket, sys
+import json, socket, sys, uuid
+from datetime import UTC, datetime, timedelta
 
 def refuse(*arguments, **_):
     raise AssertionError(f"a connection while parsing: {arguments}")
 
 socket.socket.connect = refuse
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.api.datamodels._generated import DagRun, TIRunContext
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from jinja2 import UndefinedError
+
+AT = datetime(2026, 3, 5, 0, 30, tzinfo=UTC)
 
 def described(parameter):
     return parameter.description and parameter.schema.get("title")
 
+def context(task, start, conf):
+    run = DagRun(dag_id=task.dag_id, run_id="manual__1", logical_date=start, data_interval_start=start,
+                 data_interval_end=start, run_after=AT, start_date=AT, end_date=None, run_type="manual",
+                 state="running", conf=conf, consumed_asset_events=[], partition_key=None)
+    return RuntimeTaskInstance.model_construct(
+        id=uuid.uuid4(), task=task, task_id=task.task_id, dag_id=task.dag_id, run_id=run.run_id, try_number=1,
+        map_index=-1, start_date=AT, _ti_context_from_server=TIRunContext(dag_run=run, max_tries=0),
+    ).get_template_context()
+
+def undefined(task):
+    for name in () if task.is_mapped else task.template_fields:
+        try:
+            task.render_template(getattr(task, name), context(task, None, {}))
+        except UndefinedError as error:
+            yield f"{task.dag_id}.{task.task_id}.{name}: {error}"
+        except ImportError:
+            pass  # it asks for what an earlier task returned, of which there is none here
+
+def day(start, conf):
+    gate = bag.dags["backfill_marts"].task_dict["check_silver_clicks"]
+    return gate.render_template(gate.op_kwargs, context(gate, start, conf))["day"]
+
+import infra.airflow.listener  # every process of Airflow's loads it with its plugins
 bag = DagBag(sys.argv[1])
 engines = [name for name in ("pyspark", "pyflink", "polars", "datafusion", "deltalake", "great_expectations")
            if name in sys.modules]
 print(json.dumps({
     "errors": bag.import_errors,
     "engines": engines,
+    "undefined": [each for dag in bag.dags.values() for task in dag.tasks for each in undefined(task)],
+    "days": [day(AT - timedelta(days=3), {}), day(None, {}), day(None, {"day": "2026-02-01"})],
     "dags": {d.dag_id: {
         "doc": d.doc_md or "",
         "catchup": d.catchup,
@@ -164,3 +195,11 @@ def test_a_mart_waits_for_the_suites_of_all_that_it_reads(parsed: dict[str, Any]
     for mart in MARTS.values():
         gates = sorted(f"check_{name.replace('.', '_')}" for name in mart.reads)
         assert tasks[mart.name.removeprefix("marts.")] == gates
+
+
+def test_no_template_supposes_that_a_run_has_a_logical_date(parsed: dict[str, Any]) -> None:
+    assert parsed["undefined"] == []
+
+
+def test_marts_are_built_of_the_interval_or_the_day_before_or_the_given_day(parsed: dict[str, Any]) -> None:
+    assert parsed["days"] == ["2026-03-02", "2026-03-04", "2026-02-01"]

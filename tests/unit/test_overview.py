@@ -2,8 +2,11 @@
 
 import json
 import re
+import socket
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -12,14 +15,15 @@ from jobs.catalog import JOBS
 from lakehouse.compare import TableComparison
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta.describe import Extent
-from lakehouse.overview import Checked, Compared, JobRow, Overview, TableRow, render_overview
+from lakehouse.overview import Checked, Compared, JobRow, Overview, TableRow, overview, render_overview
 from lakehouse.overview.jobs import job_row, questions_of
+from lakehouse.overview.page import GATHERING_SECONDS
 from lakehouse.overview.tables import table_row
 from lakehouse.parity.results import Objective
-from lakehouse.questions import Unanswered
+from lakehouse.questions import OLD_SECONDS, Answers, Known
 from lakehouse.report import Link
 from lakehouse.runtime.protocol import JobStatus, State
-from lakehouse.runtime.reconcile import JobView
+from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.wanted import Wanted, WantedState
 from lakehouse.settings import load_settings
 from lakehouse.spark_checkpoints import SparkBatch
@@ -27,29 +31,32 @@ from lakehouse.spark_checkpoints import SparkBatch
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DASHBOARD, SPARK = JOBS["live_dashboard"], JOBS["spark_lakehouse"]
 RUNNING = JobStatus(State.RUNNING)
-DOWN = Unanswered("kafka does not answer")
+DOWN = Known(why="kafka does not answer")
 EVIL = "<script>alert(1)</script>"
 
 
-def seen(job: Any, actual: JobStatus, wanted: Wanted = Wanted.RUNNING) -> JobView:
-    return JobView(job, WantedState(wanted, 1), actual)
+def row_of(job: JobSpec, wanted: Wanted = Wanted.RUNNING, **answers: Any) -> JobRow:
+    """Of what `job` answered, just now unless it says otherwise, to questions about its `state`, `lag` and `batch`."""
+    known = {f"{what} of {job.name}": told(answer) for what, answer in answers.items()}
+    return job_row(load_settings(), job, {"wanted": told({job.name: WantedState(wanted, 1)})} | known, AT)
 
 
-def dashboard(waiting_seconds: float = 3.0, actual: JobStatus = RUNNING, **wanted: Any) -> JobRow:
-    answers = {
-        "state of live_dashboard": seen(DASHBOARD, actual, **wanted),
-        "lag of live_dashboard": (12, waiting_seconds),
-    }
-    return job_row(load_settings(), DASHBOARD, answers)
+def told(answer: Any) -> Known:
+    return answer if isinstance(answer, Known) else Known(answer, AT)
+
+
+def dashboard(waiting_seconds: float = 3.0, actual: Any = RUNNING, wanted: Wanted = Wanted.RUNNING) -> JobRow:
+    return row_of(DASHBOARD, wanted, state=actual, lag=(12, waiting_seconds))
 
 
 def test_a_job_is_asked_for_its_state_its_lag_and_if_it_is_spark_s_its_batch() -> None:
-    settings = load_settings()
+    def asked(job: JobSpec) -> dict[str, str]:
+        return {q.name.removesuffix(f" of {job.name}"): q.service for q in questions_of(load_settings(), job)}
 
-    assert set(questions_of(settings, SPARK)) == {f"{what} of spark_lakehouse" for what in ("state", "lag", "batch")}
-    assert set(questions_of(settings, DASHBOARD)) == {"state of live_dashboard", "lag of live_dashboard"}
-    assert set(questions_of(settings, JOBS["notifier"])) == {"state of notifier", "lag of notifier"}
-    assert set(questions_of(settings, JOBS["ingest_clicks"])) == {"state of ingest_clicks"}
+    assert asked(SPARK) == {"state": "supervisor", "lag": "kafka", "batch": "minio"}
+    assert asked(DASHBOARD) == {"state": "flink", "lag": "kafka"}
+    assert asked(JOBS["notifier"]) == {"state": "supervisor", "lag": "kafka"}
+    assert asked(JOBS["ingest_clicks"]) == {"state": "flink"}
 
 
 def test_a_flink_job_has_its_own_checkpoint() -> None:
@@ -69,12 +76,7 @@ def test_a_flink_job_has_its_own_checkpoint() -> None:
 
 
 def test_a_spark_job_s_checkpoint_is_its_last_micro_batch() -> None:
-    answers = {
-        "state of spark_lakehouse": seen(SPARK, RUNNING),
-        "lag of spark_lakehouse": (0, 0.0),
-        "batch of spark_lakehouse": SparkBatch(7, AT),
-    }
-    row = job_row(load_settings(), SPARK, answers)
+    row = row_of(SPARK, state=RUNNING, lag=(0, 0.0), batch=SparkBatch(7, AT))
 
     assert (row.checkpoint, row.checkpoint_at, row.lag) == ("batch 7", AT, 0)
 
@@ -88,11 +90,8 @@ def test_a_flink_job_is_late_when_its_target_and_a_checkpoint_s_interval_have_pa
 
 
 def test_a_process_is_late_when_its_target_has_passed() -> None:
-    answers = {"state of spark_lakehouse": seen(SPARK, RUNNING), "batch of spark_lakehouse": None}
-    rows = [
-        job_row(load_settings(), SPARK, answers | {"lag of spark_lakehouse": (5, SPARK.freshness_seconds + beyond)})
-        for beyond in (0, 0.1)
-    ]
+    target = SPARK.freshness_seconds
+    rows = [row_of(SPARK, state=RUNNING, batch=None, lag=(5, target + beyond)) for beyond in (0, 0.1)]
 
     assert [row.fresh for row in rows] == [True, False]
 
@@ -111,30 +110,45 @@ def test_a_job_that_is_not_as_wanted_is_not_ok(actual: State, wanted: Wanted) ->
     assert dashboard(actual=JobStatus(actual), wanted=wanted).wrong
 
 
-def test_a_job_whose_engine_does_not_answer_is_not_known_to_be_wrong() -> None:
-    row = dashboard(actual=JobStatus(State.UNKNOWN, detail=DOWN.why))
+def test_a_job_whose_engine_never_answered_is_not_known_to_be_wrong() -> None:
+    row = dashboard(actual=DOWN)
 
-    assert (row.wanted, row.healthy, row.unknown, row.wrong, row.ok) == (
-        Wanted.RUNNING,
-        None,
-        (DOWN.why,),
-        False,
-        False,
-    )
+    assert (row.wanted, row.healthy, row.wrong, row.ok) == (Wanted.RUNNING, None, False, False)
+    assert row.unknown == (DOWN.why,)
 
 
 def test_what_was_not_answered_is_said_once_and_the_rest_stands() -> None:
-    answers = {"state of spark_lakehouse": seen(SPARK, RUNNING)} | {
-        f"{what} of spark_lakehouse": DOWN for what in ("lag", "batch")
-    }
-    row = job_row(load_settings(), SPARK, answers)
+    row = row_of(SPARK, state=RUNNING, lag=DOWN, batch=DOWN)
 
     assert (row.actual, row.lag, row.unknown, row.ok) == (State.RUNNING, None, (DOWN.why,), False)
 
 
+def test_a_job_shows_what_was_known_before_its_engine_fell_silent() -> None:
+    before = Known(RUNNING, AT - timedelta(seconds=40), DOWN.why)
+    row = dashboard(actual=before)
+
+    assert (row.actual, row.healthy, row.wrong, row.ok) == (State.RUNNING, True, False, False)
+    assert row.unknown == (DOWN.why,)
+    assert (row.age_seconds["actual"], row.age_seconds["restarts"], row.age_seconds["lag"]) == (40, 40, 0)
+
+
+def test_what_is_old_is_said_to_be_and_what_was_never_answered_too() -> None:
+    old = Known(RUNNING, AT - timedelta(seconds=OLD_SECONDS + 1))
+    assert dashboard(actual=replace(old, at=AT - timedelta(seconds=OLD_SECONDS))).ok
+    assert dashboard(actual=old).unknown == ("last known 61 s ago",)
+    assert row_of(DASHBOARD, state=RUNNING).unknown == ("not known yet",)
+    assert row_of(DASHBOARD, state=RUNNING).age_seconds["lag"] is None
+
+
+def test_a_cell_that_a_job_has_not_has_no_age() -> None:
+    assert set(row_of(JOBS["ingest_clicks"], state=RUNNING).age_seconds) == {
+        "wanted", "actual", "since", "restarts", "checkpoint",
+    }  # fmt: skip
+
+
 def clicks(**answers: Any) -> TableRow:
-    known = {"table silver.clicks": Extent(9, 2, 100, 1_234), "quality": {}, "parity": {}, "sampled": {}}
-    return table_row(TABLES["silver.clicks"], known | answers)
+    known = {"table silver.clicks": Extent(9, 2, 100, 1_234), "quality": {}, "parity": {}, "sampled": {}} | answers
+    return table_row(TABLES["silver.clicks"], {name: told(answer) for name, answer in known.items()}, AT)
 
 
 PASSED = Checked(AT, 9, 20, 0, 1_000, 0.5)
@@ -182,7 +196,7 @@ def test_a_row_that_differed_and_is_right_again_is_counted_and_no_worry() -> Non
 
 
 def page(*jobs: JobRow, tables: tuple[TableRow, ...] = ()) -> str:
-    return render_overview(Overview(AT, 0.4, jobs, tables), [Link("Flink", "http://127.0.0.1:29081")])
+    return render_overview(Overview(AT, False, jobs, tables), [Link("Flink", "http://127.0.0.1:29081")], 10)
 
 
 def test_the_page_shows_jobs_tables_and_links() -> None:
@@ -216,11 +230,30 @@ def test_the_page_names_what_to_look_at() -> None:
 
 
 def test_the_page_says_of_a_row_what_is_not_known() -> None:
-    shown = page(job_row(load_settings(), SPARK, {"state of spark_lakehouse": DOWN}), tables=(clicks(quality=DOWN),))
+    down = row_of(SPARK, state=DOWN, lag=DOWN, batch=DOWN)
+    shown = page(down, tables=(clicks(quality=DOWN),))
 
     assert "Not everything is known" in shown
-    assert shown.count(DOWN.why) == 1 + 2, "once for all, and in each row"
+    assert shown.count(DOWN.why or "") == 1 + 2, "once for all, and in each row"
     assert "never" in page(tables=(clicks(),))
+    assert "never" not in page(tables=(clicks(quality=DOWN, parity=DOWN),))
+
+
+def test_each_cell_of_the_page_has_its_age() -> None:
+    minutes = Known(RUNNING, AT - timedelta(minutes=7))
+    shown = page(dashboard(actual=minutes), tables=(clicks(**{"table silver.clicks": Known()}),))
+
+    assert shown.count('<div class="age">7 min ago</div>') == 4, "is, since, checkpoint, restarts"
+    assert shown.count("0.0 s ago</div>") == 3 + 3, "wanted, oldest owed, lag; quality, parity, drawn at random"
+    assert shown.count('<div class="age">not known yet</div>') == 1, "the table's size"
+
+
+@pytest.mark.parametrize(("gathering", "seconds"), [(True, GATHERING_SECONDS), (False, 10)])
+def test_the_page_looks_again_by_itself_and_soon_while_answers_come(gathering: bool, seconds: int) -> None:
+    shown = render_overview(Overview(AT, gathering, (), ()), [], 10)
+
+    assert f'<meta http-equiv="refresh" content="{seconds}">' in shown
+    assert ("newer answers are on their way" in shown) is gathering
 
 
 def test_the_page_names_the_code_of_a_job_that_starts_from_another_than_the_installed_one() -> None:
@@ -237,9 +270,9 @@ def test_what_comes_from_outside_is_escaped() -> None:
 
 def test_the_data_hold_what_the_page_shows() -> None:
     table = clicks(quality={"silver.clicks": PASSED}, parity={"silver.clicks": EQUAL})
-    found = json.loads(Overview(AT, 0.4, (dashboard(),), (table,)).to_json())
+    found = json.loads(Overview(AT, True, (dashboard(),), (table,)).to_json())
 
-    assert found["at"] == "2026-03-01T12:00:00+00:00"
+    assert (found["at"], found["gathering"]) == ("2026-03-01T12:00:00+00:00", True)
     (job,), (told,) = found["jobs"], found["tables"]
     assert (job["job"], job["wanted"], job["actual"], job["fresh"], job["ok"]) == (
         "live_dashboard", "running", "running", True, True,
@@ -247,3 +280,22 @@ def test_the_data_hold_what_the_page_shows() -> None:
     assert told["extent"] == {"version": 9, "files": 2, "size_bytes": 100, "rows": 1_234}
     assert told["quality"]["rows_per_second"] == 2_000
     assert (told["quality"]["ok"], told["parity"]["ok"], told["parity"]["rows_compared"]) == (True, True, 1_234)
+    assert job["age_seconds"] == dict.fromkeys(
+        ("wanted", "actual", "since", "restarts", "checkpoint", "lag", "waiting_seconds"), 0.0
+    )
+    assert told["age_seconds"] == dict.fromkeys(("extent", "quality", "parity", "sampled"), 0.0)
+
+
+def test_services_that_take_a_connection_and_never_answer_hold_up_no_reader() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ports = dict.fromkeys(("kafka_port", "minio_port", "postgres_port", "flink_port"), silent.getsockname()[1])
+        settings = load_settings().model_copy(update=ports)
+        answers, before, began = Answers(0), threading.active_count(), monotonic()
+
+        shown = [overview(settings, JOBS.values(), answers) for _ in range(20)]
+
+        assert monotonic() - began < 20, "each of 20 looks waits for none of the services"
+        assert threading.active_count() - before <= len({"postgres", "flink", "kafka", "minio", "supervisor"})
+        assert shown[-1].gathering
+        assert {row.wanted for row in shown[-1].jobs} == {None}
+        assert all(row.unknown for row in (*shown[-1].jobs, *shown[-1].tables))

@@ -1,6 +1,6 @@
-"""How often the supervisor brought a program back, by its log."""
+"""How often the supervisor brought a program back, and after what, by its log."""
 
-from lakehouse.runtime.process import restarts
+from lakehouse.runtime.process import ends
 
 KILLED = "2026-03-01 12:00:00,000 WARN exited: job-notifier (terminated by SIGKILL; not expected)\n"
 ENDED = "2026-03-01 12:00:00,000 INFO exited: job-notifier (exit status 0; expected)\n"
@@ -10,17 +10,18 @@ OTHER = "2026-03-01 12:00:00,000 WARN exited: job-notifier-2 (exit status 1; not
 
 
 def test_none_in_an_empty_log() -> None:
-    assert restarts("", "job-notifier") == 0
+    assert ends("", "job-notifier") == []
 
 
 def test_each_end_that_nobody_asked_for_counts() -> None:
-    assert restarts(SPAWNED + KILLED + SPAWNED + ENDED + SPAWNED, "job-notifier") == 2
+    log = SPAWNED + KILLED + SPAWNED + ENDED + SPAWNED
+    assert ends(log, "job-notifier") == ["terminated by SIGKILL", "exit status 0"]
 
 
 def test_those_before_it_was_last_stopped_do_not_count() -> None:
-    assert restarts(SPAWNED + KILLED + SPAWNED + STOPPED + SPAWNED + KILLED + SPAWNED, "job-notifier") == 1
-    assert restarts(KILLED + STOPPED, "job-notifier") == 0
+    assert len(ends(SPAWNED + KILLED + SPAWNED + STOPPED + SPAWNED + KILLED + SPAWNED, "job-notifier")) == 1
+    assert ends(KILLED + STOPPED, "job-notifier") == []
 
 
 def test_those_of_a_program_whose_name_begins_alike_do_not_count() -> None:
-    assert restarts(OTHER, "job-notifier") == 0
+    assert ends(OTHER, "job-notifier") == []

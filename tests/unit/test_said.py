@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED
+from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED, Alert, parse_alert
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.reference import Reference, to_frame
 from lakehouse.compare.said import Said, decided_frames, said_of_frames
@@ -85,10 +85,10 @@ def test_where_nobody_knows_what_came_first_decisions_must_only_be_there() -> No
     assert compared(spread, said(spread, flagged=False, transactions_10m=1)).equal
 
 
-def alert(rule: str, one: Transaction) -> bytes:
+def alert(rule: str, one: Transaction) -> Alert:
     fields = {"user_id": one.user_id, "event_id": one.event_id, "event_time": one.event_time, "amount_cents": 1}
     counts = {"window_start": 0, "window_end": 0, "state": "opened", "transactions_10m": 6, "transactions_1h": 11}
-    return json.dumps({"rule": rule, "dedup_key": one.event_id} | fields | counts).encode()
+    return parse_alert(json.dumps({"rule": rule, "dedup_key": one.event_id} | fields | counts).encode())
 
 
 def test_what_was_not_said_was_late_or_forgotten() -> None:

@@ -11,6 +11,7 @@ from lakehouse.alerts import (
     PARITY_DIFFERS,
     QUALITY_FAILED,
     WITHDRAWN,
+    State,
     TableAlert,
     alert_history,
     pagerduty_event,
@@ -26,7 +27,7 @@ BEFORE = AT - timedelta(minutes=5)
 GOLD = "gold.user_totals"
 
 
-def turn(state: str = OPENED, since: datetime = AT, day: date | None = None) -> TableAlert:
+def turn(state: State = OPENED, since: datetime = AT, day: date | None = None) -> TableAlert:
     return TableAlert.turn(QUALITY_FAILED, GOLD, since, state, "clicks is at least 0 <3>", day)
 
 
@@ -34,7 +35,7 @@ def test_an_alert_goes_through_the_topic_unchanged() -> None:
     alert = turn(day=AT.date())
     message = json.dumps(asdict(alert)).encode()
     assert parse_alert(message) == alert
-    assert alert_history([message]).open == [], "no alert of a click-through rate"
+    assert alert_history([alert]).open == [], "no alert of a click-through rate"
 
 
 def test_the_same_turn_has_the_same_key_and_another_has_another() -> None:

@@ -32,7 +32,7 @@ def what_was_recomputed(replay: Replay) -> dict[str, Any]:
 def require(replay: Replay, *states: State) -> None:
     """Raises ReplayError unless the replay is in one of `states`."""
     if replay.state not in states:
-        why = f": {replay.error}" if replay.error else ""
+        why = f": {replay.error}" if replay.error else ": plan it again" if replay.state is State.CANCELLED else ""
         raise ReplayError(f"replay {replay.id} is {replay.state}, not {' or '.join(states)}{why}")
 
 

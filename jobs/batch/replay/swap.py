@@ -118,10 +118,11 @@ def provided(settings: Settings, version: str) -> Code:
 
 
 def _await(settings: Settings, number: int, kind: Kind) -> dict[str, Any]:
-    """What the owner says of the change set, once it has done it; with its owner stopped, a change set waits."""
+    """What the owner says of the change set, once it has done it; with its owner stopped, it waits, as long as this
+    process does."""
     told = 0.0
     while True:
-        handed = store.handed(settings, number, kind)
+        handed = store.awaited(settings, number, kind)
         if handed is None or handed.state == "withdrawn":
             raise ReplayError(f"replay {number} was cancelled")
         if handed.state == "refused":

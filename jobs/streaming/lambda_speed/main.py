@@ -8,7 +8,7 @@ nothing is lost or doubled by a kill.
 
 import argparse
 import logging
-import signal
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 
 from jobs.streaming.lambda_speed import views
 from jobs.streaming.lambda_speed.seed import Seed
+from jobs.streaming.plain import serve
 from lakehouse.contracts.events import CLICKS, PARTITIONS
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import LAMBDA_METRICS, LAMBDA_SPEED
@@ -30,7 +31,7 @@ from lakehouse.kafka.consumer import ReadError, end_offsets
 from lakehouse.kafka.follower import Follower
 from lakehouse.lambda_layers import TOPICS, HandOver, Offsets, batch_table, newest_hand_over, open_layers, speed_table
 from lakehouse.services import ServiceDownError
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import Settings
 
 FLUSH_SECONDS: Final = 10.0
 BATCH: Final = 5_000
@@ -111,20 +112,19 @@ def write(settings: Settings, hand_over: HandOver, layer: SpeedLayer) -> None:
         replace_all(settings, name, to_arrow(name, rows), once, said)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m jobs.streaming.lambda_speed.main",
         description="Lambda's speed layer: count what came after the batch layer's cut.",
         epilog="Example: python -m jobs.streaming.lambda_speed.main --to-end",
     )
     parser.add_argument("--to-end", action="store_true", help="end once what Kafka holds now is counted")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    settings = load_settings()
-    run(settings, stopping, _kafka_ends(settings) if arguments.to_end else None)
+    to_end = parser.parse_args(argv).to_end
+
+    def count(settings: Settings, stopping: threading.Event) -> None:
+        run(settings, stopping, _kafka_ends(settings) if to_end else None)
+
+    return serve(log, count, ServiceDownError)
 
 
 def run(settings: Settings, stopping: threading.Event, until: Offsets | None = None) -> None:
@@ -216,4 +216,4 @@ def _record(topics: dict[str, str], message: Message) -> tuple[str, int, int, in
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,12 +7,12 @@ import argparse
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Final, cast
 
@@ -20,6 +20,7 @@ import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from psycopg.errors import IdleInTransactionSessionTimeout
 
+from jobs.streaming.plain import serve
 from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep, require_own
 from lakehouse.contracts.events import PURCHASES
 from lakehouse.contracts.identity import record_hash
@@ -27,7 +28,7 @@ from lakehouse.contracts.validation import Invalid, validate
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.kafka.follower import Follower
 from lakehouse.services import ServiceDownError
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import Settings
 
 JOB: Final = "region_revenue__consumer"
 TOPIC: Final = PURCHASES.topic
@@ -191,16 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--assignor", choices=ASSIGNORS, default=COOPERATIVE, help="the same for all of the group")
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        run(load_settings(), stopping, chosen.assignor)
-    except ReadError as error:
-        log.error("%s", error)
-        return 1
-    return 0
+    return serve(log, partial(run, assignor=chosen.assignor), ReadError)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ ATTEMPTS: Final = 3
 """How often a change set is tried before it is refused: one that always fails would stop the streams."""
 
 OTHER_CODE_STATUS: Final = 75
-"""Not 0, after which the supervisor starts nothing again."""
+"""Tells this end from others in the supervisor's log."""
 
 log = logging.getLogger(SPARK_INGEST)
 

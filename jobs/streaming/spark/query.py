@@ -15,7 +15,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from jobs.catalog import JOBS
 from jobs.process import exit_status
 from lakehouse.checkpoints import Positions, current_checkpoint
-from lakehouse.runtime.process import FINISH
+from lakehouse.runtime.process import FINISH, FINISHED_STATUS
 from lakehouse.runtime.sources import verify_sources, verify_topics
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import query_id
@@ -99,7 +99,7 @@ def _end_after(query: StreamingQuery, batch_id: int) -> None:
             return
     log.info("ended between batches, after batch %s", batch_id if batch_id >= 0 else "none of this process")
     logging.shutdown()
-    os._exit(0)
+    os._exit(FINISHED_STATUS)
 
 
 def causes(trace: str) -> str:
@@ -109,8 +109,8 @@ def causes(trace: str) -> str:
 
 
 def serve(run: Callable[[Settings], int]) -> int:
-    """The whole of such a process; returns its exit status. On SIGTERM it ends with status 0, at once; on `FINISH` too,
-    once the batch under way is done."""
+    """The whole of such a process; returns its exit status. On SIGTERM it ends with status 0, at once; on `FINISH` with
+    `FINISHED_STATUS`, once the batch under way is done."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     signal.signal(FINISH, lambda *_: _finish.set())
