@@ -69,6 +69,8 @@ def _payload(field: Field) -> Iterator[Rule]:
         yield RowRule(f"{field.name} is one of: {', '.join(field.allowed)}", ~value.is_in(field.allowed))
     if field.minimum:
         yield RowRule(f"{field.name} is at least {field.minimum}", value < field.minimum)
+    if field.maximum is not None:
+        yield RowRule(f"{field.name} is at most {field.maximum}", value > field.maximum)
     if field.kind is Kind.TIME:
         yield RowRule(f"{field.name} is not before {EARLIEST_TIME}", value < _EARLIEST)
     if bounded_by_arrival(field):

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
+from lakehouse.contracts.events import MAX_CENTS
 from lakehouse.contracts.tables import table
 from lakehouse.semantics import Event, Events
 from lakehouse.semantics.log import assemble
@@ -101,6 +102,9 @@ BREAKS: list[tuple[str, dict[str, Any], str]] = [
     ("silver.clicks", {"product_id": None}, "a page without a product has no product version"),
     ("silver.purchases", {"quantity": 0}, "quantity is at least 1"),
     ("silver.purchases", {"amount_cents": -1}, "amount_cents is at least 0"),
+    ("silver.purchases", {"amount_cents": MAX_CENTS + 1}, "amount_cents is at most 100000000000"),
+    ("silver.transactions", {"amount_cents": MAX_CENTS + 1}, "amount_cents is at most 100000000000"),
+    ("silver.products", {"price_cents": MAX_CENTS + 1}, "price_cents is at most 100000000000"),
     ("silver.purchases", {"currency": "eur"}, "currency is one of: EUR"),
     (
         "silver.purchases",
