@@ -78,6 +78,16 @@ def _show(result: Comparison) -> None:
     for each in result.tables:
         for example in each.examples:
             _console.print(f"  {each.table}: {example}", markup=False, style="red", soft_wrap=True)
+    for each in result.tables:
+        if each.aside:
+            more = "; ..." if each.aside > len(each.aside_named) else ""
+            _console.print(
+                f"  {each.table}: {each.aside:,} rows stand aside without their sum of money, which fits no 64 bits: "
+                f"{'; '.join(each.aside_named)}{more}",
+                markup=False,
+                style="yellow",
+                soft_wrap=True,
+            )
     log = result.accounting.total
     _console.print(
         f"Kafka: {log.read:,} records = {log.used:,} used + {log.duplicate:,} duplicate + {log.dead_letters:,} dead; "

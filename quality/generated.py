@@ -17,7 +17,7 @@ from lakehouse.contracts.events import (
     bounded_by_arrival,
 )
 from lakehouse.contracts.tables import TableContract, Type
-from quality.rules import FrameRule, RowRule, Rule
+from quality.rules import FrameRule, RowRule, Rule, Severity
 
 _EARLIEST: Final = pl.lit(datetime.fromisoformat(EARLIEST_TIME).astimezone(UTC))
 _HASH_BITS: Final = 60
@@ -47,6 +47,8 @@ def _columns(contract: TableContract) -> Iterator[Rule]:
     for column in contract.columns:
         if not column.nullable:
             yield RowRule(f"{column.name} is not null", pl.col(column.name).is_null())
+        if column.money_sum:
+            yield RowRule(f"{column.name} fits 64 bits", pl.col(column.name).is_null(), Severity.WARNING)
         if column.type in (Type.LONG, Type.INTEGER) and column.name != "events":
             yield RowRule(f"{column.name} is at least 0", pl.col(column.name) < 0)
         if column.type is Type.TIMESTAMP:
