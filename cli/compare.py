@@ -77,6 +77,14 @@ def _show(result: Comparison) -> None:
     for each in result.tables:
         for example in each.examples:
             console.print(f"  {each.table}: {example}", style="red")
+    for each in result.tables:
+        if each.aside:
+            more = "; ..." if each.aside > len(each.aside_named) else ""
+            console.print(
+                f"  {each.table}: {each.aside:,} rows stand aside without their sum of money, which fits no 64 bits: "
+                f"{'; '.join(each.aside_named)}{more}",
+                style="yellow",
+            )
     log = result.accounting.total
     console.print(
         f"Kafka: {log.read:,} records = {log.used:,} used + {log.duplicate:,} duplicate + {log.dead_letters:,} dead; "

@@ -67,8 +67,9 @@ def _described(field: Field) -> str:
         case Kind.STRING:
             return "a string"
         case Kind.INTEGER:
-            least = "" if field.minimum is None else f" of at least {field.minimum}"
-            return f"a 64-bit integer{least}, written without fraction or exponent"
+            least = "" if field.minimum is None else f" of at least {field.minimum:,}"
+            most = "" if field.maximum is None else f" and at most {field.maximum:,}"
+            return f"a 64-bit integer{least}{most}, written without fraction or exponent"
         case Kind.TIME:
             latest = (
                 f" to the arrival + {MAX_CLOCK_SKEW_MS // 60_000} min"

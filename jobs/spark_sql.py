@@ -6,6 +6,8 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
+from lakehouse.checked_sums import written_out
+
 _FINGERPRINT: Final = """CAST(
     CAST(sum(shiftright(record_hash, 30)) AS DECIMAL(38, 0)) * 1073741824 + sum(record_hash & 1073741823)
     AS DECIMAL(38, 0))"""
@@ -14,11 +16,13 @@ decimals."""
 
 
 def run_sql(spark: SparkSession, query: str, **named: DataFrame | Column) -> DataFrame:
-    """`query` over frames and columns, their names in braces; ``fingerprint(record_hash)`` is written out."""
+    """`query` over frames and columns, their names in braces; ``fingerprint(record_hash)`` and ``checked_sum(column)``
+    are written out."""
     # PySpark gives each frame a temporary view and drops it afterwards, which un-caches the frame if it was cached.
     # A projection of it is another plan to be dropped, and is read from the cached rows all the same.
     apart = {name: value.select("*") if isinstance(value, DataFrame) else value for name, value in named.items()}
-    return spark.sql(query.replace("fingerprint(record_hash)", _FINGERPRINT), args=None, **apart)
+    plain = written_out(query.replace("fingerprint(record_hash)", _FINGERPRINT))
+    return spark.sql(plain, args=None, **apart)
 
 
 def bound(offsets: Mapping[int, int]) -> Column:

@@ -17,7 +17,7 @@ from lakehouse.contracts.events import (
     bounded_by_arrival,
 )
 from lakehouse.contracts.tables import TableContract, Type
-from quality.rules import FrameRule, RowRule, Rule
+from quality.rules import FrameRule, RowRule, Rule, Severity
 
 _EARLIEST: Final = pl.lit(datetime.fromisoformat(EARLIEST_TIME).astimezone(UTC))
 _HASH_BITS: Final = 60
@@ -47,6 +47,8 @@ def _columns(contract: TableContract) -> Iterator[Rule]:
     for column in contract.columns:
         if not column.nullable:
             yield RowRule(f"{column.name} is not null", pl.col(column.name).is_null())
+        if column.money_sum:
+            yield RowRule(f"{column.name} fits 64 bits", pl.col(column.name).is_null(), Severity.WARNING)
         if column.type in (Type.LONG, Type.INTEGER) and column.name != "events":
             yield RowRule(f"{column.name} is at least 0", pl.col(column.name) < 0)
         if column.type is Type.TIMESTAMP:
@@ -69,6 +71,8 @@ def _payload(field: Field) -> Iterator[Rule]:
         yield RowRule(f"{field.name} is one of: {', '.join(field.allowed)}", ~value.is_in(field.allowed))
     if field.minimum:
         yield RowRule(f"{field.name} is at least {field.minimum}", value < field.minimum)
+    if field.maximum is not None:
+        yield RowRule(f"{field.name} is at most {field.maximum}", value > field.maximum)
     if field.kind is Kind.TIME:
         yield RowRule(f"{field.name} is not before {EARLIEST_TIME}", value < _EARLIEST)
     if bounded_by_arrival(field):

@@ -11,8 +11,9 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
+from lakehouse.checked_sums import written_out
 from lakehouse.contracts.arrow import arrow_schema
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import LAMBDA_METRICS, table
 from lakehouse.lambda_layers import batch_table, open_layers
 from lakehouse.settings import Settings
 
@@ -24,18 +25,22 @@ HAVING sum(u.events) > 0
 """
 
 
-def _summed(keys: tuple[str, ...], values: tuple[str, ...], rates: Mapping[str, str]) -> str:
+def _summed(metric: str, keys: tuple[str, ...], values: tuple[str, ...], rates: Mapping[str, str]) -> str:
     """The sum of both layers; a row without an event left does not exist."""
-    return _SUMMED.format(
+    money = table(LAMBDA_METRICS[metric]).money_sums
+    sums = (f"{'checked_sum' if value in money else 'sum'}(u.{value}) AS {value}" for value in values)
+    summed = _SUMMED.format(
         keys=", ".join(keys),
         columns=", ".join((*keys, *values, "fingerprint")),
-        sums=", ".join(f"sum(u.{value}) AS {value}" for value in values),
+        sums=", ".join(sums),
         rates="".join(f", {expression} AS {name}" for name, expression in rates.items()),
     )
+    return written_out(summed)
 
 
 VIEWS: Final = {
     "product_metrics_5m": _summed(
+        "product_metrics_5m",
         ("product_id", "window_start", "window_end", "event_date"),
         ("impressions", "clicks", "conversions", "revenue_cents", "events"),
         {
@@ -43,7 +48,9 @@ VIEWS: Final = {
             " THEN CAST(sum(u.clicks) AS DOUBLE) / CAST(sum(u.impressions) AS DOUBLE) END"
         },
     ),
-    "region_revenue_daily": _summed(("region", "event_date"), ("purchases", "revenue_cents", "events"), {}),
+    "region_revenue_daily": _summed(
+        "region_revenue_daily", ("region", "event_date"), ("purchases", "revenue_cents", "events"), {}
+    ),
     "sessions": """
 SELECT b.* FROM batch b
 WHERE NOT EXISTS (

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from jobs.rust_engines.days import last_millisecond
 from jobs.rust_engines.sources import Sources
+from lakehouse.checked_sums import checked_sum
 
 READS: Final = ("gold.product_metrics_5m", "silver.products")
 
@@ -20,7 +21,7 @@ WITH sums AS (
         sum(impressions) AS impressions,
         sum(clicks) AS clicks,
         sum(conversions) AS conversions,
-        sum(revenue_cents) AS revenue_cents,
+        checked_sum(revenue_cents) AS revenue_cents,
         sum(events) AS events,
         sum(fingerprint) AS fingerprint
     FROM gold_product_metrics_5m
@@ -57,7 +58,7 @@ def by_polars(sources: Sources, day: date) -> pl.LazyFrame:
     sums = (
         sources.scan("gold.product_metrics_5m", day)
         .group_by("event_date", "product_id")
-        .agg(pl.sum("impressions", "clicks", "conversions", "revenue_cents", "events", "fingerprint"))
+        .agg(pl.sum("impressions", "clicks", "conversions", "events", "fingerprint"), checked_sum("revenue_cents"))
         .with_columns(
             ctr=pl.when(pl.col("impressions") > 0).then(
                 pl.col("clicks").cast(pl.Float64) / pl.col("impressions").cast(pl.Float64)

@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow as pa
 
 from jobs.rust_engines.sources import Sources
+from lakehouse.checked_sums import checked_sum
 
 READS: Final = ("silver.clicks", "silver.purchases")
 
@@ -33,7 +34,7 @@ SELECT
     event_date,
     region,
     sum(purchase) AS purchases,
-    sum(amount_cents) AS revenue_cents,
+    checked_sum(amount_cents) AS revenue_cents,
     sum(click) AS clicks,
     sum(impression) AS impressions,
     count(DISTINCT user_id) AS distinct_users,
@@ -50,7 +51,7 @@ def by_datafusion(sources: Sources, day: date) -> pa.Table:
 
 def by_polars(sources: Sources, day: date) -> pl.LazyFrame:
     shared = ("event_date", "region", "user_id", "record_hash")
-    clicks = sources.scan("silver.clicks", day).select(*shared, "action")
+    clicks = sources.scan("silver.clicks", day).select(*shared, "action", amount_cents=pl.lit(0, pl.Int64))
     purchases = sources.scan("silver.purchases", day).select(*shared, "amount_cents", action=pl.lit("purchase"))
     action = pl.col("action")
     return (
@@ -58,7 +59,7 @@ def by_polars(sources: Sources, day: date) -> pl.LazyFrame:
         .group_by("event_date", "region")
         .agg(
             purchases=(action == "purchase").sum(),
-            revenue_cents=pl.col("amount_cents").sum(),
+            revenue_cents=checked_sum("amount_cents"),
             clicks=(action == "click").sum(),
             impressions=(action == "impression").sum(),
             distinct_users=pl.col("user_id").n_unique(),

@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from jobs.rust_engines.replacement import Replacement
+from lakehouse.checked_sums import checked_sum
 from lakehouse.delta import scan
 
 SOURCE: Final = "silver.purchases"
@@ -26,12 +27,12 @@ Windows = Callable[[pl.DataFrame], pl.DataFrame]
 
 _SUMS: Final = (
     pl.len().alias("purchases"),
-    pl.sum("amount_cents").alias("revenue_cents"),
+    checked_sum("amount_cents").alias("revenue_cents"),
     pl.len().alias("events"),
     # Cast before they are summed: a sum of 60-bit hashes overflows 64 bits after a few rows.
     pl.col("record_hash").cast(pl.Decimal(38, 0)).sum().alias("fingerprint"),
 )
-_ROLLED_UP: Final = pl.sum("purchases", "revenue_cents", "events", "fingerprint")
+_ROLLED_UP: Final = (pl.sum("purchases", "events", "fingerprint"), checked_sum("revenue_cents"))
 FIVE_MINUTES: Final = timedelta(minutes=5)
 TEN_MINUTES: Final = timedelta(minutes=10)
 
@@ -60,7 +61,7 @@ def of_windows(purchases: pl.DataFrame, size: timedelta) -> pl.DataFrame:
 
 def of_region_days(windows: pl.DataFrame) -> pl.DataFrame:
     """Sums of `REGION_5M`'s rows of whole days."""
-    return windows.group_by("region", "event_date").agg(_ROLLED_UP)
+    return windows.group_by("region", "event_date").agg(*_ROLLED_UP)
 
 
 def of_user_days(purchases: pl.DataFrame) -> pl.DataFrame:
@@ -70,7 +71,7 @@ def of_user_days(purchases: pl.DataFrame) -> pl.DataFrame:
 
 def of_users(days: pl.LazyFrame) -> pl.DataFrame:
     """Sums of `USER_DAILY`'s rows, of all of a user's days."""
-    return days.group_by("user_id").agg(_ROLLED_UP, pl.min("first_purchase"), pl.max("last_purchase")).collect()
+    return days.group_by("user_id").agg(*_ROLLED_UP, pl.min("first_purchase"), pl.max("last_purchase")).collect()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,14 @@ import pyarrow as pa
 
 from jobs.rust_engines.days import first_millisecond, last_millisecond
 from jobs.rust_engines.sources import Sources
+from lakehouse.checked_sums import narrowed, narrowed_sql
 from lakehouse.time_travel.look import Span
 
 GAP: Final = timedelta(minutes=30)
 """Between two events of a user that are in sessions of their own."""
 READS: Final = ("silver.sessions", "silver.purchases")
+
+REVENUE: Final = narrowed_sql("coalesce(sum(bought.revenue_cents), 0)")
 
 SQL_LAST_DAY: Final = """
 SELECT CAST(max(session_end) AS DATE) AS last FROM silver_sessions WHERE event_date = DATE '{day}'
@@ -34,7 +37,7 @@ bought AS (
         began.user_id,
         began.session_start,
         count(*) AS purchases,
-        sum(purchase.amount_cents) AS revenue_cents,
+        sum(CAST(purchase.amount_cents AS DECIMAL(38, 0))) AS revenue_cents,
         sum(CAST(purchase.record_hash AS DECIMAL(38, 0))) AS fingerprint
     FROM began
     JOIN silver_purchases AS purchase
@@ -48,7 +51,7 @@ SELECT
     count(*) AS sessions,
     sum(CASE WHEN began.clicks > 0 THEN 1 ELSE 0 END) AS sessions_with_click,
     count(bought.purchases) AS sessions_with_purchase,
-    coalesce(sum(bought.revenue_cents), 0) AS revenue_cents,
+    {revenue} AS revenue_cents,
     sum(began.events) + coalesce(sum(bought.purchases), 0) AS events,
     sum(began.fingerprint) + coalesce(sum(bought.fingerprint), 0) AS fingerprint
 FROM began
@@ -60,7 +63,7 @@ GROUP BY began.event_date
 def by_datafusion(sources: Sources, day: date) -> pa.Table:
     # Asked for first: files are pruned by a literal, not by what a subquery will say.
     last = sources.query(SQL_LAST_DAY.format(day=day.isoformat()))["last"][0].as_py()
-    return sources.query(SQL.format(day=day.isoformat(), last=(last or day).isoformat()))
+    return sources.query(SQL.format(day=day.isoformat(), last=(last or day).isoformat(), revenue=REVENUE))
 
 
 def by_polars(sources: Sources, day: date) -> pl.LazyFrame:
@@ -74,7 +77,7 @@ def by_polars(sources: Sources, day: date) -> pl.LazyFrame:
         .group_by("user_id", "session_start")
         .agg(
             purchases=pl.len(),
-            revenue_cents=pl.sum("amount_cents"),
+            revenue_cents=pl.col("amount_cents").cast(pl.Int128).sum(),
             hashes=pl.col("record_hash").cast(pl.Decimal(38, 0)).sum(),
         )
     )
@@ -85,7 +88,7 @@ def by_polars(sources: Sources, day: date) -> pl.LazyFrame:
             sessions=pl.len(),
             sessions_with_click=(pl.col("clicks") > 0).sum(),
             sessions_with_purchase=pl.col("purchases").count(),
-            revenue_cents=pl.sum("revenue_cents"),
+            revenue_cents=narrowed(pl.sum("revenue_cents")),
             events=pl.sum("events") + pl.sum("purchases"),
             fingerprint=pl.sum("fingerprint") + pl.sum("hashes"),
         )

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
+from lakehouse.checked_sums import written_out
 from lakehouse.delta.read import scan_opened
 from lakehouse.delta.tables import open_table
 from lakehouse.settings import Settings
@@ -56,7 +57,8 @@ class Sources:
         return scan_opened(self.settings, name, self.tables[name], (day, last or day) if day else None)
 
     def query(self, sql: str) -> pa.Table:
-        """Runs `sql` by DataFusion, with the layers' dots as underscores (``gold_product_metrics_5m``).
+        """Runs `sql` by DataFusion, with the layers' dots as underscores (``gold_product_metrics_5m``) and
+        ``checked_sum(column)`` written out.
 
         It is delta-rs's own DataFusion, as that one prunes files by the Delta log; the `datafusion` package
         cannot reach the object store of a delta-rs table *(tried: 55.0 with deltalake 1.6)*.
@@ -64,4 +66,4 @@ class Sources:
         engine = QueryBuilder()
         for name, opened in self.tables.items():
             engine = engine.register(name.replace(".", "_"), opened)
-        return pa.table(engine.execute(sql).read_all())
+        return pa.table(engine.execute(written_out(sql)).read_all())

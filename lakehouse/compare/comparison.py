@@ -10,6 +10,8 @@ import polars as pl
 
 EXAMPLES: Final = 3
 """So many rows of each kind of difference are shown."""
+NAMED: Final = 20
+"""So many rows without a sum are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,8 @@ class TableComparison:
     """A table (at a version of it) against the reference.
 
     `missing` rows are only in the reference, `unexpected` only in the table (of a key that has several rows,
-    all but one), `different` in both with unlike values.
+    all but one), `different` in both with unlike values. `aside`: rows of the reference without a sum of money, as it
+    fits no 64 bits (`aside_named`: some of their keys): such a row is equal to one that has none either.
     """
 
     table: str
@@ -27,6 +30,8 @@ class TableComparison:
     unexpected: int = 0
     different: int = 0
     examples: tuple[str, ...] = field(default=())
+    aside: int = 0
+    aside_named: tuple[str, ...] = field(default=())
 
     @property
     def equal(self) -> bool:
@@ -43,15 +48,22 @@ class TableComparison:
             self.unexpected + other.unexpected,
             self.different + other.different,
             (self.examples + other.examples)[: 3 * EXAMPLES],
+            self.aside + other.aside,
+            (self.aside_named + other.aside_named)[:NAMED],
         )
 
 
 def compare_frames(
-    name: str, version: int | None, expected: pl.DataFrame, actual: pl.DataFrame, key: tuple[str, ...]
+    name: str,
+    version: int | None,
+    expected: pl.DataFrame,
+    actual: pl.DataFrame,
+    key: tuple[str, ...],
+    money: tuple[str, ...] = (),
 ) -> TableComparison:
     """Compares the columns of `expected` exactly: null equals null alone, and types must be the same.
 
-    `expected` has each key once.
+    `expected` has each key once. `money`: those of its columns that are null where a sum doesn't fit.
     """
     actual = actual.select(expected.columns)
     if actual.schema != expected.schema:
@@ -72,8 +84,17 @@ def compare_frames(
         *(f"one key twice: {_show(row, key)}" for row in surplus.head(EXAMPLES).to_dicts()),
         *(_show_difference(row, key, values) for row in different.head(EXAMPLES).to_dicts()),
     )
+    aside = expected.filter(pl.any_horizontal(pl.col(*money).is_null())) if money else expected.clear()
     return TableComparison(
-        name, version, both.height, missing.height, unexpected.height + surplus.height, different.height, examples
+        name,
+        version,
+        both.height,
+        missing.height,
+        unexpected.height + surplus.height,
+        different.height,
+        examples,
+        aside.height,
+        tuple(_show(row, key) for row in aside.select(key).sort(key).head(NAMED).to_dicts()),
     )
 
 

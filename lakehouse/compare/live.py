@@ -42,7 +42,8 @@ def compare_redis(settings: Settings, reference: Reference, name: str) -> TableC
 def _compare(
     name: str, contract: TableContract, expected: Iterable[Row], actual: Iterable[Row], key: tuple[str, ...]
 ) -> TableComparison:
-    return compare_frames(name, None, to_frame(contract, expected), to_frame(contract, actual), key)
+    frames = to_frame(contract, expected), to_frame(contract, actual)
+    return compare_frames(name, None, *frames, key, contract.money_sums)
 
 
 def compare_alerts(settings: Settings, reference: Reference) -> TableComparison:

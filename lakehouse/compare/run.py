@@ -160,7 +160,7 @@ def compare_each(
             if table(name).layer == "marts":
                 days = actual["event_date"].unique().to_list() if mart_days is None else list(mart_days)
                 expected = expected.filter(pl.col("event_date").is_in(days))
-            yield compare_frames(name, pinned.version, expected, actual, table(name).key)
+            yield compare_frames(name, pinned.version, expected, actual, table(name).key, table(name).money_sums)
 
 
 def compare_bronze(settings: Settings, reference: Reference, name: str) -> TableComparison:

@@ -13,6 +13,8 @@ MAX_CLOCK_SKEW_MS: Final = 5 * 60_000
 EARLIEST_TIME: Final = "2000-01-01T00:00:00Z"
 LATEST_TIME: Final = "9999-12-31T23:59:59.999Z"
 """An offset can put a time that is written with four digits of year beyond it; most engines can't hold that."""
+MAX_CENTS: Final = 100_000_000_000
+"""Of one amount or price: a sum of 92 million of them fits 64 bits."""
 
 
 class Kind(StrEnum):
@@ -77,7 +79,7 @@ PURCHASES: Final = EventContract(
         Field("user_id", Kind.ID),
         Field("product_id", Kind.ID),
         Field("quantity", Kind.INTEGER, minimum=1),
-        Field("amount_cents", Kind.INTEGER, minimum=0),
+        Field("amount_cents", Kind.INTEGER, minimum=0, maximum=MAX_CENTS),
         Field("currency", Kind.STRING, allowed=("EUR",)),
         Field("region", Kind.STRING),
     ),
@@ -88,7 +90,7 @@ TRANSACTIONS: Final = EventContract(
     (
         *_IDENTITY,
         Field("user_id", Kind.ID),
-        Field("amount_cents", Kind.INTEGER, minimum=0),
+        Field("amount_cents", Kind.INTEGER, minimum=0, maximum=MAX_CENTS),
         Field("merchant", Kind.STRING),
         Field("country", Kind.STRING),
         Field("priority", Kind.STRING, allowed=("high", "normal")),
@@ -102,7 +104,7 @@ PRODUCTS: Final = EventContract(
         Field("product_id", Kind.ID),
         Field("category", Kind.STRING),
         Field("brand", Kind.STRING),
-        Field("price_cents", Kind.INTEGER, minimum=0),
+        Field("price_cents", Kind.INTEGER, minimum=0, maximum=MAX_CENTS),
         Field("valid_from", Kind.TIME),
     ),
     changelog=True,

@@ -28,6 +28,7 @@ def contracts() -> dict[str, Any]:
                         "nullable": field.nullable,
                         "allowed": list(field.allowed),
                         "minimum": field.minimum,
+                        "maximum": field.maximum,
                         "not_after_arrival": events.bounded_by_arrival(field),
                     }
                     for field in contract.fields

@@ -33,9 +33,12 @@ class Type(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """`money_sum`: a sum of cents. It is null in a row whose sum doesn't fit 64 bits, which so stands aside."""
+
     name: str
     type: Type
     nullable: bool = False
+    money_sum: bool = False
 
 
 class UnknownTableError(LookupError):
@@ -72,6 +75,10 @@ class TableContract:
         return tuple(c.name for c in self.columns)
 
     @property
+    def money_sums(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns if c.money_sum)
+
+    @property
     def compared_columns(self) -> tuple[str, ...]:
         return tuple(n for n in self.column_names if n not in self.not_compared)
 
@@ -94,7 +101,8 @@ _CHANGED_BY: Final = Column("changed_by", Type.STRING)
 _EVENT_DATE: Final = Column("event_date", Type.DATE)
 _HASH: Final = Column("record_hash", Type.LONG)
 _WINDOW: Final = (Column("window_start", Type.TIMESTAMP), Column("window_end", Type.TIMESTAMP))
-_REVENUE: Final = (Column("purchases", Type.LONG), Column("revenue_cents", Type.LONG))
+_REVENUE_CENTS: Final = Column("revenue_cents", Type.LONG, nullable=True, money_sum=True)
+_REVENUE: Final = (Column("purchases", Type.LONG), _REVENUE_CENTS)
 _POSITION_KEY: Final = ("topic", "partition", "offset")
 
 SPARK_INGEST: Final = "spark_lakehouse"
@@ -287,7 +295,7 @@ _DECLARED: Final = (
             Column("impressions", Type.LONG),
             Column("clicks", Type.LONG),
             Column("conversions", Type.LONG),
-            Column("revenue_cents", Type.LONG),
+            _REVENUE_CENTS,
             Column("ctr", Type.DOUBLE, nullable=True),
         ),
         ("product_id", "window_start"),
@@ -368,7 +376,7 @@ _DECLARED: Final = (
             Column("impressions", Type.LONG),
             Column("clicks", Type.LONG),
             Column("conversions", Type.LONG),
-            Column("revenue_cents", Type.LONG),
+            _REVENUE_CENTS,
             Column("ctr", Type.DOUBLE, nullable=True),
             Column("category", Type.STRING, nullable=True),
             Column("brand", Type.STRING, nullable=True),
@@ -400,7 +408,7 @@ _DECLARED: Final = (
             Column("sessions", Type.LONG),
             Column("sessions_with_click", Type.LONG),
             Column("sessions_with_purchase", Type.LONG),
-            Column("revenue_cents", Type.LONG),
+            _REVENUE_CENTS,
             *_ROLLED_UP,
         ),
         ("event_date",),

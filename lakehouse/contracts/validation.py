@@ -159,13 +159,14 @@ def _check_string(allowed: tuple[str, ...]) -> Check:
     return check
 
 
-def _check_integer(minimum: int | None) -> Check:
+def _check_integer(minimum: int | None, maximum: int | None) -> Check:
     lowest = -_INT64 if minimum is None else minimum
+    highest = _INT64 - 1 if maximum is None else maximum
 
     def check(value: Any, _arrival_ms: int) -> Wire | Reason:
         if type(value) is not int:  # bool is a subclass
             return Reason.WRONG_TYPE
-        return value if lowest <= value < _INT64 else Reason.OUT_OF_RANGE
+        return value if lowest <= value <= highest else Reason.OUT_OF_RANGE
 
     return check
 
@@ -191,7 +192,7 @@ def _check(field: Field) -> Check:
         case Kind.STRING:
             return _check_string(field.allowed)
         case Kind.INTEGER:
-            return _check_integer(field.minimum)
+            return _check_integer(field.minimum, field.maximum)
         case Kind.TIME:
             return _check_time(bounded_by_arrival(field))
 

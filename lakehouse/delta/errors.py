@@ -100,7 +100,7 @@ class SchemaMismatchError(TableError):
     def __init__(self, table: str, path: str, differences: list[str]) -> None:
         super().__init__(
             f"{table} at {path} does not fit its contract: {'; '.join(differences)}. Only a nullable column can be "
-            f"added to a table; for everything else move the table away and rebuild it"
+            f"added to a table, and nulls allowed in one; for everything else move the table away and rebuild it"
         )
         self.table = table
 

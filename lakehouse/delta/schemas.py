@@ -35,6 +35,14 @@ def missing_columns(opened: DeltaTable, contract: TableContract) -> list[Column]
     return [column for column in contract.columns if column.name not in stored]
 
 
+def outgrown_columns(opened: DeltaTable, contract: TableContract) -> list[Column]:
+    """The nullable columns that the table lacks, and those in which it forbids the nulls that the contract has come to
+    allow. Raises what `missing_columns` raises."""
+    strict = {field.name for field in opened.schema().fields if not field.nullable}
+    allowed = [column for column in contract.columns if column.nullable and column.name in strict]
+    return [*missing_columns(opened, contract), *allowed]
+
+
 def padded(rows: pa.Table, opened: DeltaTable) -> pa.Table:
     """`rows` with nulls in the columns that the table has beyond them: a newer contract's, see `missing_columns`."""
     for field in pa.schema(opened.schema()):
@@ -49,8 +57,6 @@ def _difference(column: Column, stored: Field | None) -> str | None:
     kind = getattr(stored.type, "type", str(stored.type))
     if kind != column.type:
         return f"{column.name} is {kind}, declared is {column.type}"
-    if column.nullable and not stored.nullable:
-        return f"{column.name} forbids nulls, declared is that it may be null"
     return None
 
 

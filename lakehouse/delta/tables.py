@@ -23,7 +23,7 @@ from lakehouse.delta.errors import (
     TableMissingError,
     VersionMissingError,
 )
-from lakehouse.delta.schemas import missing_columns
+from lakehouse.delta.schemas import outgrown_columns
 from lakehouse.object_store import any_object
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -108,13 +108,14 @@ def table_exists(settings: Settings, name: str) -> bool:
 
 
 def create_table(settings: Settings, name: str) -> DeltaTable:
-    """Creates the table by its contract unless it exists, adds nullable columns that it lacks, and opens it.
+    """Creates the table by its contract unless it exists, adds nullable columns that it lacks, allows the nulls that it
+    forbids and the contract doesn't, and opens it.
 
     Two creators at once are harmless: both write version 0 by conditional put, one wins, the other opens it.
 
     Raises:
         SchemaMismatchError: the table exists, and its columns don't fit the contract.
-        CommitRefusedError: a column is missing, and other writers won every attempt to add it.
+        CommitRefusedError: a column is to be added or allowed nulls, and other writers won every attempt.
         NoDeltaTableError, ProtocolTooNewError, ServiceDownError, StoreDeniedError: as `open_table`.
     """
     contract = table(name)
@@ -136,25 +137,26 @@ def create_table(settings: Settings, name: str) -> DeltaTable:
 
 
 def _with_all_columns(settings: Settings, contract: TableContract) -> DeltaTable:
-    """Opens the table; first adds the columns that its contract has gained, for which rows that are there read null.
+    """Opens the table; first adds the columns that its contract has gained, for which rows that are there read null,
+    and allows the nulls that it has come to allow: delta-rs does both by adding the column, and a nullable one wins.
 
     Such a commit makes others' commits under way fail, which are computed anew. Of two that add one column, the one
     that comes late finds it there.
     """
     for _ in range(_ATTEMPTS):
         opened = open_table(settings, contract.name)
-        missing = missing_columns(opened, contract)
-        if not missing:
+        outgrown = outgrown_columns(opened, contract)
+        if not outgrown:
             return opened
         try:
             opened.alter.add_columns(
-                [Field(column.name, PrimitiveType(column.type), nullable=True) for column in missing],
+                [Field(column.name, PrimitiveType(column.type), nullable=True) for column in outgrown],
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
         except (DeltaError, OSError) as error:
             last_error = error
     opened = open_table(settings, contract.name)
-    if missing_columns(opened, contract):
+    if outgrown_columns(opened, contract):
         raise CommitRefusedError(contract.name, _ATTEMPTS) from last_error
     return opened
 

@@ -55,6 +55,12 @@ class Derived:
         return self.name.startswith("redis.")
 
     @property
+    def money(self) -> tuple[str, ...]:
+        """The measures that are null in a row whose sum doesn't fit."""
+        contract = table(PRODUCT_5M if self.name == REDIS_PRODUCTS else SESSIONS if self.live else self.name)
+        return contract.money_sums
+
+    @property
     def summed(self) -> tuple[str, ...]:
         return ("events", "fingerprint", *self.measures)
 
@@ -89,14 +95,19 @@ def _purchases(purchases: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def _together(given: list[pl.LazyFrame], *measures: str) -> pl.LazyFrame:
+    """What each gives; to a measure that it doesn't have, nothing. (A null would be a sum that doesn't fit.)"""
+    return pl.concat(given, how="diagonal").with_columns(pl.col(*measures).fill_null(0))
+
+
 def _with_product(frames: Frames) -> pl.LazyFrame:
     clicks = _clicks(frames[CLICKS]).filter(pl.col("product_id").is_not_null())
     purchases = _purchases(frames[PURCHASES]).rename({"purchases": "conversions"})
-    return pl.concat([clicks, purchases], how="diagonal")
+    return _together([clicks, purchases], *_PRODUCT)
 
 
 def _with_region(frames: Frames) -> pl.LazyFrame:
-    return pl.concat([_clicks(frames[CLICKS]), _purchases(frames[PURCHASES])], how="diagonal")
+    return _together([_clicks(frames[CLICKS]), _purchases(frames[PURCHASES])], *_REVENUE, *_CLICKS)
 
 
 def _bought(frames: Frames) -> pl.LazyFrame:
@@ -121,7 +132,7 @@ def _attributed(frames: Frames) -> pl.LazyFrame:
     click = {"click_event_id": "event_id", "click_event_time": "event_time"}
     rows = frames[PURCHASE_CLICKS].select(*key, *click).unique().filter(pl.col("click_event_id").is_not_null())
     clicks = frames[CLICKS].select("user_id", *_GIVEN, **{name: pl.col(c) for name, c in click.items()})
-    return pl.concat([purchases, rows.join(clicks, on=["user_id", *click]).drop(*click)], how="diagonal")
+    return _together([purchases, rows.join(clicks, on=["user_id", *click]).drop(*click)], "quantity", "amount_cents")
 
 
 def _current(frames: Frames) -> pl.LazyFrame:
@@ -192,7 +203,7 @@ def _funnel(frames: Frames) -> pl.LazyFrame:
         inside.select("user_id", "session_start", "event_date", sessions_with_purchase=_ONE).unique(),
         inside,
     ]
-    return pl.concat(given, how="diagonal").with_columns(pl.col(*_FUNNEL, "events", "fingerprint").fill_null(0))
+    return _together(given, *_FUNNEL, "events", "fingerprint")
 
 
 _FUNNEL: Final = ("sessions", "sessions_with_click", "sessions_with_purchase", "revenue_cents")

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import polars as pl
 
+from lakehouse.checked_sums import checked_sum
 from lakehouse.compare.reference import to_frame
 from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta import VersionMissingError
 from lakehouse.delta.describe import newest_first
 from lakehouse.ledger.derived import PRODUCT_5M, REDIS_PRODUCTS, Derived, Frames
 from lakehouse.ledger.differences import Differences, differences
-from lakehouse.ledger.findings import Book, Finding, Kind, Sum
+from lakehouse.ledger.findings import NAMED, Book, Finding, Kind, Sum
 from lakehouse.ledger.tables import Tables
 from lakehouse.redis_values import LiveValues
 from lakehouse.settings import Settings
@@ -61,6 +62,7 @@ def audit_rows(tables: Tables, derived: Derived, rows: pl.LazyFrame, book: Book)
     book.sums.append(Sum(derived.name.split(".")[0], derived.name, version, *totals))
     if not totals[0]:
         book.notes.append(f"{derived.name} has no rows{_owner(tables, derived)}")
+    book.notes += _without_sum(derived, rows)
     for kind, frames in (
         (Kind.LOST, [f.lost for f in found]),
         (Kind.DOUBLED, [f.doubled for f in found]),
@@ -70,6 +72,15 @@ def audit_rows(tables: Tables, derived: Derived, rows: pl.LazyFrame, book: Book)
         if count:
             keys = tuple(_text(row) for f in frames for row in f.sort(f.columns).head(KEYS).to_dicts())[:KEYS]
             book.findings.append(Finding(kind, derived.name, _WHY[kind], keys=keys, count=count))
+
+
+def _without_sum(derived: Derived, rows: pl.LazyFrame) -> Iterable[str]:
+    """What is to be said of rows that stand aside with a sum of money."""
+    for money in derived.money:
+        aside = rows.filter(pl.col(money).is_null()).select(derived.key).sort(derived.key).collect()
+        if aside.height:
+            named = "; ".join(map(_text, aside.head(NAMED).to_dicts())) + ("; ..." if aside.height > NAMED else "")
+            yield f"{money} of {aside.height:,} rows of {derived.name}, which have none as it fits no 64 bits: {named}"
 
 
 def live_rows(settings: Settings, derived: Derived) -> pl.LazyFrame:
@@ -139,20 +150,23 @@ def compare_rows(derived: Derived, rows: pl.LazyFrame, given: pl.LazyFrame) -> D
     are not looked at one by one.
 
     A row moved to another key would leave the sums as they are: so a digest of each event's key is among them.
+
+    A bucket is summed in 128 bits, in which a row that has no sum of money counts as nothing: its bucket is looked at.
     """
     rows = rows.with_columns(pl.col("fingerprint").cast(pl.Int128))
     bucket, summed = derived.bucket, list(derived.summed)
+    exact = pl.col(*summed).cast(pl.Int128).sum()
     place = (pl.struct(derived.key).hash().cast(pl.Int128) * pl.col("events")).sum().alias("place")
     due, held = (
-        frame.group_by(bucket).agg(pl.sum(*summed), place).collect(engine="streaming")
-        for frame in (derived.keyed(given), rows)
+        frame.group_by(bucket).agg(exact, place).collect(engine="streaming") for frame in (derived.keyed(given), rows)
     )
     right = due.join(held, on=due.columns, how="semi")[bucket]
     buckets = pl.concat([due[bucket], held[bucket]]).unique()
     wrong = buckets.filter(~buckets.is_in(right.implode()))
     concerned = pl.col(bucket).is_in(wrong.implode())
     # Even where nothing is wrong: the frames are empty then, and have the columns.
-    by_key = derived.keyed(given.filter(concerned)).group_by(derived.key).agg(pl.sum(*summed))
+    sums = (pl.sum("events", "fingerprint"), *map(checked_sum, derived.measures))
+    by_key = derived.keyed(given.filter(concerned)).group_by(derived.key).agg(*sums)
     of_key = rows.filter(concerned).select(*derived.key, *summed)
     return differences(by_key.collect(), of_key.collect(), derived.key)
 

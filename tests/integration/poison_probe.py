@@ -50,8 +50,8 @@ def main(closed_port: int) -> None:
         return lambda: psycopg.connect(dsn, connect_timeout=5, autocommit=True).execute(statement)
 
     errors: dict[str, Callable[[], object]] = {
-        "a total that overflows": lambda: merging(
-            rows.selectExpr("* EXCEPT (revenue_cents)", "2 * 9e18 revenue_cents")
+        "a count that overflows": lambda: merging(
+            rows.selectExpr("* EXCEPT (purchases)", "purchases + 9223372036854775807 purchases")
         ),
         "two rows for one target row": lambda: (merging(rows), merge_again(tables, rows)),
         "null where none may be": lambda: merging(spark.createDataFrame([(None, *row[1:])], CHANGED)),

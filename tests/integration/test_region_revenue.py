@@ -74,6 +74,20 @@ def stuck_in_its_transaction(settings: Settings, partition: int, offset: int) ->
         yield
 
 
+def test_a_sum_that_fits_no_64_bits_is_null_as_in_the_table(settings: Settings) -> None:
+    """With results of an earlier rule of validity: today's makes dead letters of such amounts."""
+    at, cents = datetime(2026, 3, 1, 12, tzinfo=UTC), {"gold": 9 * 10**18, "north": 2**62}
+    with connect(settings) as connection:
+        claim(connection, TOPIC, [0], "test")
+        results = [
+            Result(TOPIC, 0, offset, None, "midas", f"e{offset}", at, json.dumps(region), cents[region], 1)
+            for offset, region in enumerate(("gold", "gold", "north"))
+        ]
+        keep(connection, TOPIC, results, {0: 3}, {0: 1})
+        found = connection.execute("SELECT region, purchases, revenue_cents FROM region_revenue_daily").fetchall()
+    assert sorted(found) == [('"gold"', 2, None), ('"north"', 1, 2**62)]
+
+
 def epochs(settings: Settings) -> dict[tuple[int, int], int]:
     """Under which claim each record was processed."""
     with connect(settings) as connection:

@@ -35,7 +35,7 @@ def probe(stack: Stack) -> dict[str, Any]:
 
 def test_errors_of_the_rows_are_poison(probe: dict[str, Any]) -> None:
     poison = probe["poison"]
-    assert poison["a total that overflows"] == ["22003", "CAST_OVERFLOW"]
+    assert poison["a count that overflows"] == ["22003", "ARITHMETIC_OVERFLOW"]
     assert poison["two rows for one target row"][0] == "21506"
     assert poison["null where none may be"][0] == "23502"
     assert poison["overflow in PostgreSQL"][0] == "22003"

@@ -16,9 +16,9 @@ from jobs.streaming.spark.set_aside import QUARANTINE
 from jobs.streaming.spark.stateful.user_totals import JOB, TABLE
 from lakehouse.compare import TableComparison, compare
 from lakehouse.compare.reference import to_frame
-from lakehouse.contracts.events import PURCHASES
+from lakehouse.contracts.events import MAX_CENTS, PURCHASES
 from lakehouse.contracts.tables import table
-from lakehouse.delta import scan
+from lakehouse.delta import open_table, scan
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.topics import create_topics
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.stack, pytest.mark.kill, pytest.mark.timeout(2400)]
 
 DAY = date(2026, 3, 2)
-HUGE = 9 * 10**18
-"""Cents that fit a purchase; two of them don't fit a total."""
+CONSTRAINT = {"plausible": f"revenue_cents <= {MAX_CENTS}"}
+"""What somebody may demand of a table: two of the largest purchases break it."""
 SPREAD = purchase("spread", 5, "cup")
 
 
@@ -88,8 +88,10 @@ def runs(stack: "Stack", seed: int) -> Runs:
     with Driver(settings, JOB) as driver:
         drain(settings, driver)
         (anew,) = compare(settings, [TABLE]).tables
+        open_table(settings, TABLE).alter.add_constraint(CONSTRAINT)
         with driver.frozen():  # so that all of it comes in one batch
-            send(settings, [purchase("midas", 1, cents=HUGE), purchase("midas", 2, cents=HUGE), purchase("bob", 1)])
+            send(settings, [purchase("midas", n, cents=MAX_CENTS) for n in (1, 2)])
+            send(settings, [purchase("bob", 1)])
             send(settings, [purchase("ana", 5)])
         drain(settings, driver)
         (aside,) = (line for line in journal.lines(event="end") if line["set_aside"])
@@ -126,11 +128,11 @@ def test_a_new_checkpoint_has_a_new_id_and_its_first_commits_count(runs: Runs) -
 def test_a_poisonous_batch_is_set_aside_with_its_rows_and_the_error_and_the_stream_goes_on(runs: Runs) -> None:
     rows = scan(runs.settings, QUARANTINE).collect()
     assert set(rows["batch_id"]) == {runs.aside["batch_id"]}
-    assert set(rows["sql_state"]) == {"22003"}
-    assert set(rows["condition"]) == {runs.aside["set_aside"]} == {"CAST_OVERFLOW"}
+    assert set(rows["sql_state"]) == {"23001"}
+    assert set(rows["condition"]) == {runs.aside["set_aside"]} == {"DELTA_VIOLATE_CONSTRAINT_WITH_VALUES"}
     users = {user["user_id"]: user for user in map(json.loads, rows["row"])}
     assert set(users) == {"midas", "bob", "ana"}
-    assert users["midas"]["revenue_cents"] == str(2 * HUGE)
+    assert users["midas"]["revenue_cents"] == str(2 * MAX_CENTS)
     positions = {(r.partition, r.offset) for r in read_partitions(runs.settings, PURCHASES.topic) if r.key == b"midas"}
     assert {(r["partition"], r["offset"]) for r in users["midas"]["records"]} == positions
     assert set(runs.poisoned["user_id"]).isdisjoint({"midas", "bob"})

@@ -55,7 +55,8 @@ def test_rows_add_up_to_the_events_and_a_broken_one_is_named(
     key = [{name: rows[name][index] for name in derived.key}]
     assert compared(derived, events, pl.concat([rows, rows[index : index + 1]])) == {"doubled": key}
     altered = draw.choice(derived.summed)
-    more = pl.col(altered) + (pl.int_range(pl.len()) == index).cast(pl.Int64)
+    here = pl.int_range(pl.len()) == index
+    more = pl.when(here).then(pl.col(altered).fill_null(0) + 1).otherwise(altered).alias(altered)
     assert compared(derived, events, rows.with_columns(more.cast(rows.schema[altered]))) == {"altered": key}
     if movable := [name for name in derived.key if rows[name][index] is not None]:
         moved = compared(derived, events, move(rows, index, draw.choice(movable)))

@@ -48,6 +48,18 @@ def test_the_same_rows_in_another_order_are_equal(name: str) -> None:
     assert rows.height >= 2
 
 
+def test_rows_that_stand_aside_without_a_sum_are_equal_and_named() -> None:
+    name, huge = "gold.user_totals", [purchase("midas", "10:00", cents=9 * 10**18) for _ in range(2)]
+    rows = to_frame(table(name), METRICS[name].compute(Events.of([*huge, purchase("ana", "10:00")])))
+    result = compare_frames(name, 7, rows, rows, ("user_id",), table(name).money_sums)
+    assert result.equal
+    assert (result.aside, result.aside_named) == (1, ("user_id='midas'",))
+    wrapped = rows.with_columns(pl.col("revenue_cents").fill_null(-446744073709551616))
+    different = compare_frames(name, 7, rows, wrapped, ("user_id",), table(name).money_sums)
+    assert (different.different, different.aside) == (1, 1)
+    assert "revenue_cents is -446744073709551616, must be None" in different.examples[0]
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_a_dropped_row_is_missing(name: str) -> None:
     result = compared(name, reference(name)[1:])

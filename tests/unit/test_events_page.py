@@ -14,6 +14,8 @@ def _meaning(field: Field) -> str:
         case Kind.TIME:
             return "time, at most 5 min after arrival" if bounded_by_arrival(field) else "time"
         case Kind.INTEGER:
+            if field.maximum is not None:
+                return f"integer from {field.minimum} to {field.maximum:,}"
             return "integer" if field.minimum is None else f"integer >= {field.minimum}"
         case _ if field.allowed:
             return " or ".join(f"`{value}`" for value in field.allowed)

@@ -8,6 +8,7 @@ from typing import Final
 
 import polars as pl
 
+from lakehouse.checked_sums import narrowed
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import CLICKS, PURCHASES
 from lakehouse.contracts.tables import LAMBDA_EVENTS, table
@@ -52,6 +53,7 @@ def _sum(column: str | pl.Expr) -> pl.Expr:
     return (values.cast(pl.Int64) * pl.col("weight")).sum()
 
 
+_REVENUE: Final = narrowed((pl.col("amount_cents").cast(pl.Int128) * pl.col("weight")).sum())
 _FINGERPRINT: Final = (pl.col("record_hash").cast(pl.Int128) * pl.col("weight")).sum()
 
 
@@ -70,7 +72,7 @@ def product_metrics_5m(events: pl.DataFrame) -> pl.DataFrame:
             impressions=_sum((pl.col("action") == "impression").fill_null(value=False)),
             clicks=_sum((pl.col("action") == "click").fill_null(value=False)),
             conversions=_sum(pl.col("topic") == PURCHASES.topic),
-            revenue_cents=_sum("amount_cents"),
+            revenue_cents=_REVENUE,
             events=pl.col("weight").sum(),
             fingerprint=_FINGERPRINT,
         )
@@ -85,7 +87,7 @@ def region_revenue_daily(events: pl.DataFrame) -> pl.DataFrame:
         .group_by("region", "event_date")
         .agg(
             purchases=pl.col("weight").sum(),
-            revenue_cents=_sum("amount_cents"),
+            revenue_cents=_REVENUE,
             events=pl.col("weight").sum(),
             fingerprint=_FINGERPRINT,
         )

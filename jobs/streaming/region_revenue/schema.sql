@@ -38,13 +38,14 @@ CREATE TABLE IF NOT EXISTS results (
     CHECK ((reason IS NULL) = (amount_cents IS NOT NULL))
 );
 
--- The same as gold.region_revenue_daily: of an event's copies the lowest (partition, offset) counts.
+-- The same as gold.region_revenue_daily: of an event's copies the lowest (partition, offset) counts. PostgreSQL sums
+-- bigint as numeric, which neither wraps nor raises; a sum that the table's bigint can't hold is null there and here.
 CREATE OR REPLACE VIEW region_revenue_daily AS
 SELECT
     region,
     (event_time AT TIME ZONE 'UTC')::date AS event_date,
     count(*) AS purchases,
-    sum(amount_cents) AS revenue_cents,
+    CASE WHEN sum(amount_cents) <= 9223372036854775807 THEN sum(amount_cents) END AS revenue_cents,
     count(*) AS events,
     sum(record_hash) AS fingerprint
 FROM (

@@ -79,7 +79,8 @@ class DeltaTables:
         return self.settings.table_path(staged, "s3a")
 
     def create(self, name: str) -> None:
-        """Creates the table by its contract unless it exists: reader 1, writer 2, no table features."""
+        """Creates the table by its contract unless it exists: reader 1, writer 2, no table features. One that was made
+        by an older contract is let have the nulls that this one allows."""
         contract = table(name)
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(name)).addColumns(schema(contract))
         for key, value in PROPERTIES.items():
@@ -87,14 +88,21 @@ class DeltaTables:
         if contract.partition_by:
             builder = builder.partitionedBy(*contract.partition_by)
         builder.execute()
+        strict = {field.name() for field in self._newest(name).schema().fields() if not field.nullable()}
+        for column in contract.columns:
+            if column.nullable and column.name in strict:
+                self.spark.sql(f"ALTER TABLE delta.`{self.path(name)}` ALTER COLUMN {column.name} DROP NOT NULL")
 
     def version(self, name: str) -> int:
         """The newest version, looked up in the store."""
+        return int(self._newest(name).version())
+
+    def _newest(self, name: str) -> Any:
         log = self.spark._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(  # type: ignore[union-attr]
             self.spark._jsparkSession, self.path(name)
         )
         defaults = [getattr(log, f"update$default${n}")() for n in (1, 2, 3)]
-        return int(log.update(*defaults).version())
+        return log.update(*defaults)
 
     def read(
         self, name: str, version: int, dates: Collection[date] | None = None, path: str | None = None

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from lakehouse.semantics.events import Events, Purchase
+from lakehouse.semantics.money import money_sum
 from lakehouse.semantics.reference.product_metrics import ctr, measure
 from lakehouse.semantics.reference.sessions import by_user, split
 from lakehouse.semantics.reference.versions import Catalog
@@ -31,7 +32,7 @@ def product_daily(events: Events) -> Iterator[Row]:
             "impressions": impressions,
             "clicks": clicks,
             "conversions": conversions,
-            "revenue_cents": revenue,
+            "revenue_cents": money_sum(revenue),
             "ctr": ctr(impressions, clicks),
             "category": version.category if version else None,
             "brand": version.brand if version else None,
@@ -68,7 +69,7 @@ def region_daily(events: Events) -> Iterator[Row]:
             "event_date": utc_date(start),
             "region": region,
             "purchases": purchases,
-            "revenue_cents": revenue,
+            "revenue_cents": money_sum(revenue),
             "clicks": clicks,
             "impressions": impressions,
             "distinct_users": len(users[region, start]),
@@ -107,7 +108,7 @@ def session_funnel(events: Events) -> Iterator[Row]:
             "sessions": sessions,
             "sessions_with_click": with_click,
             "sessions_with_purchase": with_purchase,
-            "revenue_cents": revenue,
+            "revenue_cents": money_sum(revenue),
             "events": count,
             "fingerprint": fingerprint,
         }

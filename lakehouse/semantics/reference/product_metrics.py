@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lakehouse.semantics.events import Events
+from lakehouse.semantics.money import money_sum
 from lakehouse.semantics.scopes import TUMBLING_MS
 from lakehouse.semantics.windows import floor, utc_date
 
@@ -53,7 +54,7 @@ def product_metrics_5m(events: Events) -> Iterator[Row]:
             "impressions": impressions,
             "clicks": clicks,
             "conversions": conversions,
-            "revenue_cents": revenue,
+            "revenue_cents": money_sum(revenue),
             "ctr": ctr(impressions, clicks),
             "events": impressions + clicks + conversions,
             "fingerprint": fingerprint,

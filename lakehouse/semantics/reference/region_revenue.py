@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lakehouse.semantics.events import Events
+from lakehouse.semantics.money import money_sum
 from lakehouse.semantics.scopes import SLIDE_MS, SLIDING_MS, TUMBLING_MS
 from lakehouse.semantics.windows import DAY, floor, utc_date
 
@@ -30,7 +31,7 @@ def _windows(events: Events, size_ms: int, every_ms: int) -> Iterator[Row]:
             "window_start": start,
             "window_end": start + size_ms,
             "purchases": purchases,
-            "revenue_cents": revenue,
+            "revenue_cents": money_sum(revenue),
             "events": purchases,
             "fingerprint": fingerprint,
             "event_date": utc_date(start),
@@ -53,7 +54,7 @@ def region_revenue_daily(events: Events) -> Iterator[Row]:
         yield {
             "region": region,
             "purchases": purchases,
-            "revenue_cents": revenue,
+            "revenue_cents": money_sum(revenue),
             "events": purchases,
             "fingerprint": fingerprint,
             "event_date": utc_date(start),

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 from lakehouse.semantics.events import Events
+from lakehouse.semantics.money import money_sum
 from lakehouse.semantics.windows import utc_date
 
 Row = dict[str, Any]
@@ -32,6 +33,8 @@ def _totals(events: Events, daily: bool) -> dict[tuple[str, date | None], Row]:
         row["last_purchase"] = max(row["last_purchase"], t)
         row["events"] += 1
         row["fingerprint"] += purchase.record_hash
+    for row in totals.values():
+        row["revenue_cents"] = money_sum(row["revenue_cents"])
     return totals
 
 

@@ -37,7 +37,7 @@ from lakehouse.semantics import Events
 from lakehouse.settings import ROOT, Settings
 from tests.integration.tables.log_files import log_prefix
 from tests.lake import expected, stored
-from tests.strategies import click, positioned
+from tests.strategies import click, positioned, purchase
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
@@ -72,6 +72,24 @@ def test_a_column_that_the_contract_has_gained_is_added_and_null_in_older_rows(o
     assert open_table(older, CLICKS).protocol().min_writer_version == 2
     append(older, CLICKS, to_arrow(CLICKS, expected(CLICKS, EVENTS).with_columns(brand=pl.lit("acme"))), Once("new"))
     assert sorted(stored(older, CLICKS)["brand"].to_list(), key=str) == [None, None, "acme", "acme"]
+
+
+def test_a_column_that_the_contract_lets_be_null_is_loosened(lake):
+    """A sum of money was never null before a sum that doesn't fit was told from one that does."""
+    name, events = "gold.user_totals", Events.of(positioned([purchase("ana", "10:00")]))
+    rows = to_arrow(name, expected(name, events))
+    strict = pa.schema([field.with_nullable(field.nullable and field.name != "revenue_cents") for field in rows.schema])
+    DeltaTable.create(
+        lake.table_path(name), strict, configuration=PROPERTIES, storage_options=lake.delta_storage_options()
+    )
+    append(lake, name, rows, Once("older"))
+    nulls = {f.name for f in open_table(lake, name).schema().fields if f.nullable}
+    assert nulls == {c.name for c in table(name).columns if c.nullable} == {"revenue_cents"}
+    aside = expected(name, events).with_columns(revenue_cents=pl.lit(None, pl.Int64))
+    append(lake, name, to_arrow(name, aside), Once("older", 1))
+    assert stored(lake, name)["revenue_cents"].null_count() == aside.height > 0
+    protocol = open_table(lake, name).protocol()
+    assert (protocol.min_writer_version, protocol.writer_features) == (2, None)
 
 
 def test_a_version_from_before_the_column_reads_null(older):

@@ -47,6 +47,23 @@ def test_sliding_windows_around_a_bound() -> None:
     assert (min(starts), max(starts)) == (at("9:51"), at("10:00"))
 
 
+def test_a_sum_that_fits_no_64_bits_is_none_and_its_row_is_there() -> None:
+    huge = [purchase("ana", "10:00", "gold", cents=9 * 10**18), purchase("bo", "10:01", "gold", cents=9 * 10**18)]
+    mug = purchase("bo", "10:02", "mug", region="süd")
+    windows = rows("gold.product_metrics_5m", *huge, mug)
+    assert [(r["product_id"], r["revenue_cents"]) for r in windows] == [("gold", None), ("mug", 500)]
+    assert [r["events"] for r in windows] == [2, 1]
+    assert [r["revenue_cents"] for r in rows("gold.region_revenue_daily", *huge, mug)] == [None, 500]
+    assert [r["revenue_cents"] for r in rows("gold.user_totals", *huge, mug)] == [9 * 10**18, 9 * 10**18 + 500]
+    assert [r["revenue_cents"] for r in rows("marts.region_daily", *huge, mug)] == [None, 500]
+
+
+def test_the_greatest_sum_is_one_that_fits_64_bits() -> None:
+    most = [purchase("ana", "10:00", cents=2**63 - 2), purchase("ana", "10:01", cents=1)]
+    assert [r["revenue_cents"] for r in rows("gold.user_totals", *most)] == [2**63 - 1]
+    assert [r["revenue_cents"] for r in rows("gold.user_totals", *most, purchase("ana", "10:02", cents=1))] == [None]
+
+
 def test_revenue_is_by_utc_date() -> None:
     found = rows("gold.region_revenue_daily", purchase("ana", "23:59:59.999"), purchase("ana", "24:00", cents=1))
     assert [(str(r["event_date"]), r["revenue_cents"]) for r in found] == [("2024-03-01", 500), ("2024-03-02", 1)]

@@ -42,7 +42,7 @@ SELECT
     sum(impression) AS impressions,
     sum(click) AS clicks,
     sum(conversion) AS conversions,
-    sum(amount_cents) AS revenue_cents,
+    checked_sum(amount_cents) AS revenue_cents,
     CASE WHEN sum(impression) > 0 THEN CAST(sum(click) AS DOUBLE) / CAST(sum(impression) AS DOUBLE) END AS ctr,
     count(*) AS events,
     fingerprint(record_hash) AS fingerprint,

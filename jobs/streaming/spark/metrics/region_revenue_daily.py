@@ -8,7 +8,7 @@ _ROWS: Final = """
 SELECT
     region,
     sum(purchases) AS purchases,
-    sum(revenue_cents) AS revenue_cents,
+    checked_sum(revenue_cents) AS revenue_cents,
     sum(events) AS events,
     CAST(sum(fingerprint) AS DECIMAL(38, 0)) AS fingerprint,
     event_date

@@ -20,7 +20,7 @@ SELECT
     window_start,
     window_start + INTERVAL 10 MINUTES AS window_end,
     count(*) AS purchases,
-    sum(amount_cents) AS revenue_cents,
+    checked_sum(amount_cents) AS revenue_cents,
     count(*) AS events,
     fingerprint(record_hash) AS fingerprint,
     event_date

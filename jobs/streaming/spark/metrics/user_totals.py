@@ -8,7 +8,7 @@ _ROWS: Final = """
 SELECT
     user_id,
     sum(purchases) AS purchases,
-    sum(revenue_cents) AS revenue_cents,
+    checked_sum(revenue_cents) AS revenue_cents,
     min(first_purchase) AS first_purchase,
     max(last_purchase) AS last_purchase,
     sum(events) AS events,

@@ -12,7 +12,7 @@ _ROWS: Final = """
 SELECT
     user_id,
     count(*) AS purchases,
-    sum(amount_cents) AS revenue_cents,
+    checked_sum(amount_cents) AS revenue_cents,
     min(event_time) AS first_purchase,
     max(event_time) AS last_purchase,
     count(*) AS events,

@@ -20,7 +20,7 @@ CHANGED: Final = (
     " fingerprint DECIMAL(38,0), records ARRAY<STRUCT<partition: INT, offset: BIGINT>>"
 )
 """What a micro-batch changed: a user's totals after it, and the positions of the records that changed them. Times in
-milliseconds; revenue wider than its column, so that no sum can fail where the state is kept."""
+milliseconds; revenue wider than its column, which is null where it doesn't fit."""
 
 _TOTAL: Final = (
     "purchases BIGINT, revenue_cents DECIMAL(38,0), first_purchase BIGINT, last_purchase BIGINT,"
@@ -105,13 +105,11 @@ def merge(tables: DeltaTables, changed: DataFrame, batch_id: int, commit: Commit
     Idempotent by batch id, twice: the commit carries it as a Delta transaction (`once`), so that a batch repeated
     after a kill is a no-op; and a row is replaced by one of a later batch alone, so that a batch that was set aside
     may be merged after its successors.
-
-    Raises what Spark raises for a total that doesn't fit its column.
     """
     rows = changed.select(
         "user_id",
         "purchases",
-        sf.expr("CAST(revenue_cents AS BIGINT)").alias("revenue_cents"),
+        sf.expr("TRY_CAST(revenue_cents AS BIGINT)").alias("revenue_cents"),
         sf.timestamp_millis("first_purchase").alias("first_purchase"),
         sf.timestamp_millis("last_purchase").alias("last_purchase"),
         sf.col("purchases").alias("events"),

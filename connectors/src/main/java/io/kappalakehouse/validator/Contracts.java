@@ -67,6 +67,7 @@ public final class Contracts {
               (Boolean) field.get("nullable"),
               allowed,
               number(field, "minimum"),
+              number(field, "maximum"),
               (Boolean) field.get("not_after_arrival")));
     }
     return new Contract((String) exported.get("topic"), (String) exported.get("key"), List.copyOf(fields));

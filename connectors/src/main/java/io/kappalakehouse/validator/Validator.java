@@ -125,7 +125,9 @@ public final class Validator {
     if (!(found instanceof Long number)) {
       return Reason.WRONG_TYPE;
     }
-    return field.minimum() != null && number < field.minimum() ? Reason.OUT_OF_RANGE : number;
+    boolean tooLow = field.minimum() != null && number < field.minimum();
+    boolean tooHigh = field.maximum() != null && number > field.maximum();
+    return tooLow || tooHigh ? Reason.OUT_OF_RANGE : number;
   }
 
   private static Object checkTime(Field field, Long moment, long arrivalMs) {

@@ -10,7 +10,10 @@ public class ProductWindow {
   public long impressions;
   public long clicks;
   public long conversions;
-  public long revenueCents;
+
+  /** Null where the sum doesn't fit. */
+  public Long revenueCents;
+
   public long events;
   public String fingerprint;
 
@@ -23,7 +26,7 @@ public class ProductWindow {
     row.impressions = counts.impressions;
     row.clicks = counts.clicks;
     row.conversions = counts.conversions;
-    row.revenueCents = counts.revenueCents;
+    row.revenueCents = counts.revenue();
     row.events = counts.events();
     row.fingerprint = counts.fingerprint.toString();
     return row;

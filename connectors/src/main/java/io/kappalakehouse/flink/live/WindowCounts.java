@@ -10,7 +10,13 @@ public class WindowCounts {
   public long impressions;
   public long clicks;
   public long conversions;
+
+  /** The sum's low 64 bits, signed; what the carries leave out. */
   public long revenueCents;
+
+  /** How often the sum has left the low bits upwards, less how often downwards: it is {@code carry * 2^64 + low}. */
+  public long revenueCarry;
+
   public Fingerprint fingerprint = new Fingerprint();
 
   /** Changes applied; where no event was taken back, the events. */
@@ -34,7 +40,7 @@ public class WindowCounts {
       case LiveEvent.CLICK -> clicks += change.sign;
       default -> {
         conversions += change.sign;
-        revenueCents += change.sign * change.amountCents;
+        addRevenue(change.sign * change.amountCents);
       }
     }
     if (change.sign > 0) {
@@ -42,6 +48,19 @@ public class WindowCounts {
     } else {
       fingerprint.remove(change.recordHash);
     }
+  }
+
+  /** Null where the sum doesn't fit 64 bits: the window stands aside with its revenue, and is right in all else. */
+  Long revenue() {
+    return revenueCarry == 0 ? revenueCents : null;
+  }
+
+  private void addRevenue(long cents) {
+    long sum = revenueCents + cents;
+    if (((revenueCents ^ sum) & (cents ^ sum)) < 0) {
+      revenueCarry += cents < 0 ? -1 : 1;
+    }
+    revenueCents = sum;
   }
 
   boolean isAnomalous() {

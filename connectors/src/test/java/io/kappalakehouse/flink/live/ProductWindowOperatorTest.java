@@ -1,6 +1,7 @@
 package io.kappalakehouse.flink.live;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.math.BigInteger;
@@ -18,6 +19,9 @@ class ProductWindowOperatorTest {
 
   private static final long START = 1_709_280_000_000L;
   private static final long HASH = (1L << 60) - 1;
+
+  /** Cents of a purchase that an earlier rule of validity let in. */
+  private static final long HUGE = 9_000_000_000_000_000_000L;
 
   private KeyedOneInputStreamOperatorTestHarness<Tuple2<String, Long>, ProductChange, ProductWindow> harness;
 
@@ -62,6 +66,52 @@ class ProductWindowOperatorTest {
     assertEquals(0, window.revenueCents);
     assertEquals("0", window.fingerprint);
     assertEquals(2, window.seq);
+  }
+
+  @Test
+  void aSumThatFitsNo64BitsIsNullAndAllElseIsRight() throws Exception {
+    purchase("gold", HUGE, 1);
+    purchase("gold", HUGE, 1);
+    purchase("mug", 250, 1);
+    flush();
+
+    List<ProductWindow> windows = harness.extractOutputValues();
+    assertEquals(2, windows.size());
+    ProductWindow gold = windows.get(0);
+    assertNull(gold.revenueCents);
+    assertEquals(2, gold.conversions);
+    assertEquals(2, gold.events);
+    assertEquals(BigInteger.valueOf(HASH).multiply(BigInteger.TWO).toString(), gold.fingerprint);
+    assertEquals(250, windows.get(1).revenueCents);
+  }
+
+  @Test
+  void aSumIsThereAgainOnceItFitsAlsoAfterARestore() throws Exception {
+    for (int i = 0; i < 5; i++) {
+      purchase("gold", HUGE, 1);
+    }
+    harness.prepareSnapshotPreBarrier(1);
+    OperatorSubtaskState snapshot = harness.snapshot(1, 0);
+    assertNull(harness.extractOutputValues().get(0).revenueCents);
+    harness.close();
+
+    harness = harness(snapshot);
+    for (int i = 0; i < 4; i++) {
+      purchase("gold", HUGE, -1);
+    }
+    flush();
+    assertEquals(HUGE, harness.extractOutputValues().get(0).revenueCents);
+  }
+
+  @Test
+  void theGreatestSumIsOneThatFits() throws Exception {
+    purchase("gold", Long.MAX_VALUE, 1);
+    flush();
+    assertEquals(Long.MAX_VALUE, harness.extractOutputValues().get(0).revenueCents);
+
+    purchase("gold", 1, 1);
+    flush();
+    assertNull(harness.extractOutputValues().get(1).revenueCents);
   }
 
   @Test
@@ -138,15 +188,23 @@ class ProductWindowOperatorTest {
 
   private void send(int kind, int times, int sign) throws Exception {
     for (int i = 0; i < times; i++) {
-      ProductChange change = new ProductChange();
-      change.productId = "mug";
-      change.windowStart = START;
-      change.sign = sign;
-      change.kind = kind;
-      change.amountCents = 250;
-      change.recordHash = HASH;
-      harness.processElement(new StreamRecord<>(change));
+      change("mug", kind, 250, sign);
     }
+  }
+
+  private void purchase(String productId, long cents, int sign) throws Exception {
+    change(productId, LiveEvent.PURCHASE, cents, sign);
+  }
+
+  private void change(String productId, int kind, long cents, int sign) throws Exception {
+    ProductChange change = new ProductChange();
+    change.productId = productId;
+    change.windowStart = START;
+    change.sign = sign;
+    change.kind = kind;
+    change.amountCents = cents;
+    change.recordHash = HASH;
+    harness.processElement(new StreamRecord<>(change));
   }
 
   private List<String> alerts() {
