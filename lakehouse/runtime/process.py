@@ -71,7 +71,7 @@ class ProcessAdapter:
         if never_ran or program.state == "STOPPED" or (program.state == "RUNNING" and settled):
             return
         if ended:
-            yield f"ended by itself with {ended[-1]}" + ("" if program.state == "EXITED" else ", and is started again")
+            yield f"ended by itself with {ended[-1]}" + (", and is started again" if program.running else "")
         errors = ERROR_LINE.findall(_tail(self._logs / f"{program.name}.log", _TAIL_BYTES))
         if errors:
             yield f"last error: {errors[-1]}"
@@ -137,10 +137,10 @@ class ProcessAdapter:
 
 def ends(log: str, program: str) -> list[str]:
     """How `program` ended by itself, each time since it was last stopped, by the supervisor's `log` or the end of it:
-    ``exit status 1``, ``terminated by SIGKILL``."""
-    said = re.findall(rf"(exited|stopped): {re.escape(program)} \(([^;)]*)", log)
-    stopped = max((n for n, (word, _) in enumerate(said, 1) if word == "stopped"), default=0)
-    return [how for _, how in said[stopped:]]
+    ``exit status 1``, ``terminated by SIGKILL``. An end that the supervisor expected was asked for."""
+    said = re.findall(rf"(?:stopped: {re.escape(program)} |exited: {re.escape(program)} \((.*); not expected\))", log)
+    stopped = max((n for n, how in enumerate(said, 1) if not how), default=0)
+    return said[stopped:]
 
 
 def _tail(path: Path, size: int) -> str:
