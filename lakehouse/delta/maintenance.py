@@ -3,7 +3,14 @@
 All of it is safe while the table's owner writes. Compaction rearranges rows and changes none; such a commit meets
 another's in one of two ways. Who only adds isn't concerned. Who replaced a file that was being compacted wins, and
 compaction is computed anew from what stands there; in the other order the owner computes anew. Removal concerns only
-files that no version of the last 7 days holds: a reader of a pinned version keeps its files for as long.
+files that are 7 days old and that no version of the last 7 days holds: a reader of a pinned version keeps its files for
+as long, and so does a writer whose commit is under way.
+
+A file is removed though somebody commits it afterwards only if 7 days lie between its writing and its commit. Spark and
+delta-rs write and commit within one call: what they can't commit they write anew, and a repeated batch does too. Flink
+may name old files, those of a commit that is pending in a savepoint: its sink looks whether they are there, and gives
+old ones new names (`PendingFiles` in `connectors/`). Staged rows of replays lie in tables of their own, which nobody
+vacuums, and undo and restore refuse a version whose files are gone.
 """
 
 from dataclasses import asdict, dataclass
@@ -36,7 +43,8 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class Vacuuming:
-    """`files`: those that no version of the last 7 days holds, removed unless it was a dry run."""
+    """`files`: those that no version of the last 7 days holds, and those that killed writers left, removed unless it
+    was a dry run."""
 
     table: str
     files: int
@@ -68,7 +76,9 @@ def vacuum(settings: Settings, name: str, *, dry_run: bool = False) -> Vacuuming
 
     A writer's files of a commit under way are younger than that. Raises what `open_table` raises.
     """
-    return Vacuuming(name, len(open_table(settings, name).vacuum(dry_run=dry_run)))
+    # All that lies there is compared with the log. Without `full`, delta-rs takes only what was removed since the last
+    # checkpoint of the log, and maintenance writes one each day.
+    return Vacuuming(name, len(open_table(settings, name).vacuum(dry_run=dry_run, full=True)))
 
 
 def trim_log(settings: Settings, name: str) -> None:
