@@ -5,17 +5,18 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakehouse.contracts.arrow import arrow_schema, polars_schema
 from lakehouse.contracts.tables import table
-from lakehouse.delta.errors import CommitRefusedError, OvertakenError, StoreFailingError
+from lakehouse.delta.errors import CommitRefusedError, OvertakenError, StoreFailingError, TableMissingError
 from lakehouse.delta.schemas import padded
 from lakehouse.delta.tables import create_table, open_table
 from lakehouse.settings import Settings
@@ -122,6 +123,22 @@ def append_ops(settings: Settings, name: str, rows: Iterable[Mapping[str, Any]],
     """
     frame = pl.DataFrame(list(rows), schema=polars_schema(table(name)), orient="row")
     return append(settings, name, to_arrow(name, frame), once or Once.new(name))
+
+
+def time_of_next(settings: Settings, name: str, column: str) -> datetime:
+    """Now, for the `column` of the next rows of an ``ops`` table; later than in all its rows.
+
+    Several processes, perhaps on several machines, append to it, and readers take the newest by this time. A clock that
+    ran ahead once would make its row the newest for as long; the rows after it follow it instead. By the statistics in
+    the log, which know milliseconds.
+    """
+    now = datetime.now(UTC)
+    try:
+        files = pa.table(open_table(settings, name).get_add_actions(flatten=True))
+    except TableMissingError:
+        return now
+    newest = pc.max(files[f"max.{column}"]).as_py() if f"max.{column}" in files.column_names else None
+    return now if newest is None else max(now, newest + timedelta(milliseconds=1))
 
 
 def to_arrow(name: str, frame: pl.DataFrame) -> pa.Table:

@@ -24,6 +24,7 @@ from lakehouse.object_store import build_client
 from lakehouse.semantics import Event, Events
 from lakehouse.semantics.windows import DAY
 from quality import run_quality
+from tests.clocks import Tomorrow
 from tests.integration.tables.log_files import backdate
 from tests.lake import expected, fill, stored
 from tests.strategies import MORNING, click, positioned, product, purchase
@@ -42,12 +43,6 @@ AROUND_MIDNIGHT = [
     click("ana", MORNING + DAY),
     purchase("ana", MORNING + DAY - 1),
 ]
-
-
-class Tomorrow(datetime):
-    @classmethod
-    def now(cls, tz=None) -> datetime:
-        return datetime.now(tz) + timedelta(days=1)
 
 
 def shop(seed: int, size: int = 400) -> Events:

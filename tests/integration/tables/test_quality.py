@@ -26,6 +26,7 @@ from lakehouse.settings import Settings
 from quality import QualityFailedError, checked_tables, run_quality
 from quality.data_docs import write_data_docs
 from quality.suites import SCHEMA_RULE, suite
+from tests.clocks import Tomorrow
 from tests.lake import expected, fill
 from tests.strategies import click, product, profile, purchase, transaction
 
@@ -145,6 +146,19 @@ def test_a_table_that_fails_alerts_and_again_when_it_is_right(checked):
         run_quality(checked, [GOLD])
     assert told(checked).count((GOLD, None, WITHDRAWN)) == 1
     assert (GOLD, "2024-03-01", WITHDRAWN) not in told(checked)
+
+
+def test_a_check_by_a_clock_that_ran_ahead_is_not_the_newest_for_ever(checked, monkeypatch):
+    fill(checked, SHOP, GOLD)
+    add_broken_row(checked, FIRST)
+    with monkeypatch.context() as tomorrow:
+        for module in ("quality.checkpoint", "lakehouse.delta.write"):
+            tomorrow.setattr(f"{module}.datetime", Tomorrow)
+        run_quality(checked, [GOLD], raise_on_failure=False)
+    remove_broken_row(checked)
+    for _ in range(3):
+        run_quality(checked, [GOLD])
+    assert told(checked) == [(GOLD, None, OPENED), (GOLD, None, WITHDRAWN)]
 
 
 def test_how_a_table_was_alerts_nobody_and_withdraws_nothing(checked):
