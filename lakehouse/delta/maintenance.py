@@ -16,10 +16,11 @@ vacuums, and undo and restore refuse a version whose files are gone.
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from deltalake import CommitProperties
+from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from lakehouse.delta.describe import extent
+from lakehouse.delta.installations import require_own
 from lakehouse.delta.tables import open_table
 from lakehouse.settings import Settings
 
@@ -52,9 +53,9 @@ class Vacuuming:
 
 def compact(settings: Settings, name: str, target_bytes: int = TARGET_BYTES) -> Compaction:
     """Joins the small files of each partition in one commit that changes no data (``dataChange=false``): a reader of
-    the table as a stream sees nothing of it. Raises what `open_table` raises."""
+    the table as a stream sees nothing of it. Raises ForeignTablesError, and what `open_table` raises."""
     for _ in range(ATTEMPTS):
-        opened = open_table(settings, name)
+        opened = _open(settings, name)
         read, before = opened.version(), extent(opened).files
         try:
             joined = opened.optimize.compact(
@@ -74,25 +75,30 @@ def compact(settings: Settings, name: str, target_bytes: int = TARGET_BYTES) -> 
 def vacuum(settings: Settings, name: str, *, dry_run: bool = False) -> Vacuuming:
     """Removes data files that left the table more than 7 days ago, by the table's own setting, or never got into it.
 
-    A writer's files of a commit under way are younger than that. Raises what `open_table` raises.
+    A writer's files of a commit under way are younger than that. Raises as `compact`.
     """
     # All that lies there is compared with the log. Without `full`, delta-rs takes only what was removed since the last
     # checkpoint of the log, and maintenance writes one each day.
-    return Vacuuming(name, len(open_table(settings, name).vacuum(dry_run=dry_run, full=True)))
+    return Vacuuming(name, len(_open(settings, name).vacuum(dry_run=dry_run, full=True)))
 
 
 def trim_log(settings: Settings, name: str) -> None:
     """Writes a checkpoint of the log and removes entries older than 7 days that it makes superfluous.
 
-    Raises what `open_table` raises.
+    Raises as `compact`.
     """
-    opened = open_table(settings, name)
+    opened = _open(settings, name)
     opened.create_checkpoint()
     opened.cleanup_metadata()
 
 
 def maintain(settings: Settings, name: str) -> dict[str, Any]:
-    """All three; what they did, for a log. Raises what `open_table` raises."""
+    """All three; what they did, for a log. Raises as `compact`."""
     compaction, removed = compact(settings, name), vacuum(settings, name)
     trim_log(settings, name)
     return asdict(compaction) | {"files_removed": removed.files}
+
+
+def _open(settings: Settings, name: str) -> DeltaTable:
+    require_own(settings)
+    return open_table(settings, name)

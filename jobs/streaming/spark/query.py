@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.process import exit_status
+from lakehouse.delta.installations import require_own
 from lakehouse.runtime.process import FINISH
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import current_checkpoint
@@ -34,7 +35,10 @@ def run_query(
     Its Delta transactions are numbered by batch, and batches by the checkpoint. So the id that they are numbered under
     is the query's, which Spark keeps in the checkpoint: the same as long as the checkpoint is, and a new one when
     batches begin at 0 again, whose first commits would be taken for repetitions otherwise.
+
+    Raises ForeignTablesError: the checkpoint is another installation's.
     """
+    require_own(settings)
     started, between = threading.Event(), threading.Lock()
     query_id, done = "", -1
 
