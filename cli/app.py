@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "explain": ("cli.explain", "Show the Kafka records behind a row, and what last changed it."),
     "parity": ("cli.parity", "Recompute random gold rows by the reference."),
     "replay": ("cli.replay", "Recompute what events touched; compare, swap in, undo."),
+    "installation": ("cli.installation", "Show whose the tables of the bucket are; take them over."),
     "lambda": ("cli.architectures", "Run Lambda's layers beside Kappa, and compare the two."),
     "faults": ("cli.faults", "Break things while events flow, and see that nothing is lost."),
     "demo": ("cli.demo", "Run the whole lakehouse on real and generated events."),

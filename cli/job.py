@@ -13,6 +13,7 @@ from rich.table import Table
 from cli.output import console, print_table, styled
 from cli.times import parse_time
 from jobs.catalog import JOBS
+from jobs.held import held_by
 from jobs.streaming.region_revenue import main as region_revenue
 from jobs.streaming.region_revenue.seek import seek as seek_back
 from lakehouse.losses import in_words
@@ -121,14 +122,15 @@ def accept_loss(
     anew. `lakehouse audit` says from then on how many records are known to be lost.
     """
     settings, job = load_settings(), _job(name)
-    losses = losses_of(settings, job)
+    held = held_by(settings, name)
+    losses = losses_of(settings, job, held)
     if not losses:
         typer.echo(f"{name} has lost nothing: Kafka has all that it is to read next.")
         return
     typer.echo(f"{name} had not read all that Kafka has lost: {in_words(losses)}.")
     if not yes:
         typer.confirm("These records can't be brought back. Go on without them?", abort=True)
-    accepted = accept_losses(settings, job, getpass.getuser())
+    accepted = accept_losses(settings, job, getpass.getuser(), held)
     typer.echo(f"Written to ops.ledger: {in_words(accepted)}. {name} goes on with what Kafka has.")
 
 

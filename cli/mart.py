@@ -15,6 +15,7 @@ from rich.table import Column, Table
 
 from cli.output import console, print_table, styled
 from cli.times import parse_time
+from jobs.rust_engines.publications import SupersededError
 from jobs.rust_engines.publish import MARTS, estimate_days, look_at, publish_day
 from lakehouse.explain.keys import as_pasted
 from lakehouse.plain import plain
@@ -64,19 +65,25 @@ def run(
     engine: Annotated[EngineName, typer.Option(help="Whose result is published; both must agree.")] = EngineName.POLARS,
     as_of: AsOf = None,
 ) -> None:
-    """Replace the marts' rows of a day, or of some days, each in one commit. Repeating it changes nothing."""
+    """Replace the marts' rows of a day, or of some days, each in one commit. Repeating it changes nothing.
+
+    A day that somebody publishes from newer tables meanwhile stays like that, and is told; with --as-of it is replaced.
+    """
     settings = load_settings()
     moment = parse_time("--as-of", as_of) if as_of else None
     partitions = [(each, mart) for each in _days(day, until) for mart in marts or list(MARTS)]
     began = time.monotonic()
     for number, (each, mart) in enumerate(partitions, 1):
-        done = publish_day(settings, mart, each, engine.value, moment)
-        seconds = ", ".join(f"{name} {spent:.2f} s" for name, spent in done.seconds.items())
+        try:
+            done = publish_day(settings, mart, each, engine.value, moment)
+        except SupersededError as stays:
+            said = str(stays)
+        else:
+            seconds = ", ".join(f"{name} {spent:.2f} s" for name, spent in done.seconds.items())
+            said = f"{done.day} {done.mart}: {done.rows:,} rows in version {done.version} ({seconds}; equal)"
         left = (time.monotonic() - began) / number * (len(partitions) - number)
-        typer.echo(
-            f"{number} of {len(partitions)}: {done.day} {done.mart}: {done.rows:,} rows in version {done.version} "
-            f"({seconds}; equal)" + (f"; about {left:.0f} s left" if number < len(partitions) else "")
-        )
+        remaining = f"; about {left:.0f} s left" if number < len(partitions) else ""
+        typer.echo(f"{number} of {len(partitions)}: {said}{remaining}")
 
 
 @app.command(

@@ -193,7 +193,10 @@ def vacuum(
     names: Names = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the files.")] = False,
 ) -> None:
-    """Remove files that no version of the last 7 days holds; earlier versions can't be read afterwards."""
+    """Remove files that no version of the last 7 days holds, and those that killed writers left before that.
+
+    Earlier versions can't be read afterwards.
+    """
     for name in _written(names):
         done = vacuum_table(load_settings(), name, dry_run=dry_run)
         console.print(f"{name}: {done.files} files {'to remove' if dry_run else 'removed'}")

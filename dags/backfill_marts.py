@@ -68,7 +68,8 @@ from the very versions that were checked, with Polars and with DataFusion, compa
 that day's rows in one commit. Repeating a day replaces it by the same rows.
 
 What is committed while a run is under way waits for the next one. To take it up, clear the checks with what follows
-them: a mart that is cleared alone is built from the versions that were checked.
+them: a mart that is cleared alone is built from the versions that were checked. Where somebody has meanwhile published
+the day from newer ones, it stays like that: the task is skipped, and its log names that publication.
 
 With *As of* the checks and the marts read the tables as they were at that time. History is kept for 7 days; a time
 before it, before a table's first version or in the future fails the checks, and nothing is published. The day stays as
@@ -98,15 +99,19 @@ parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
             retry_delay=timedelta(seconds=10),
         )
         def publish_mart(day: str, checks: list[dict], params: dict) -> dict:
-            from jobs.rust_engines import Pinned, publish_day
+            from airflow.sdk.exceptions import AirflowSkipException
+
+            from jobs.rust_engines import Pinned, SupersededError, publish_day
             from lakehouse.settings import load_settings
 
             pinned = Pinned(
                 {check["table"]: check["version"] for check in checks},
-                min(datetime.fromisoformat(check["checked_at"]) for check in checks),
                 datetime.fromisoformat(params["as_of"]) if params["as_of"] else None,
             )
-            published = publish_day(load_settings(), mart, date.fromisoformat(day), params["engine"], pinned)
+            try:
+                published = publish_day(load_settings(), mart, date.fromisoformat(day), params["engine"], pinned)
+            except SupersededError as stays:
+                raise AirflowSkipException(str(stays)) from None
             return asdict(published) | {"day": day}
 
         return publish_mart(DAY, [gates[name].output for name in tables])

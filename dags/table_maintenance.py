@@ -27,9 +27,10 @@ with DAG(
 ### Table maintenance
 
 Daily, one mapped task per table that was written: small files are joined (one commit that changes no data), files
-that no version of the last 7 days holds are removed, and so are the log's entries of before. Streams go on meanwhile: a
-commit of theirs that meets a compaction's is computed anew, and a compaction that loses three times leaves the table to
-the next run (`beaten` in the task's return value). By hand: `lakehouse table compact NAME` and `table vacuum NAME`.
+that no version of the last 7 days holds are removed, with those that killed writers left before that, and so are the
+log's entries of before. Streams go on meanwhile: a commit of theirs that meets a compaction's is computed anew, and a
+compaction that loses three times leaves the table to the next run (`beaten` in the task's return value).
+By hand: `lakehouse table compact NAME` and `table vacuum NAME`.
 """,
 ):
 

@@ -41,15 +41,16 @@ SPEED_TABLES: Final = tuple(map(speed_table, LAMBDA_METRICS))
 @dataclass(frozen=True, slots=True)
 class HandOver:
     """A finished batch run: its `cut`, and by table the version that it wrote. Before the first run: nothing counted,
-    and the tables as they are created."""
+    and the tables as they are created. `topics`: the ids of the topics that the cut is of, where they were noted."""
 
     cut: Offsets = field(default_factory=dict)
     versions: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(BATCH_TABLES, 0))
+    topics: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def details(self) -> dict[str, Any]:
         """For the commit of the last table, whose own version is known only afterwards."""
-        return {"cut": self.cut, "versions": dict(self.versions)}
+        return {"cut": self.cut, "versions": dict(self.versions), "topics": dict(self.topics)}
 
 
 def newest_hand_over(settings: Settings) -> HandOver:
@@ -63,7 +64,7 @@ def newest_hand_over(settings: Settings) -> HandOver:
     for commit in newest_first(opened[-1]):
         if "cut" in commit.said:
             versions = commit.said["versions"] | {BATCH_TABLES[-1]: commit.version}
-            return HandOver(parse_offsets(commit.said["cut"]), versions)
+            return HandOver(parse_offsets(commit.said["cut"]), versions, commit.said.get("topics", {}))
     return HandOver()
 
 

@@ -83,7 +83,8 @@ class _ProductWindow(_Sent):
     impressions: Count
     clicks: Count
     conversions: Count
-    revenue_cents: Count
+    revenue_cents: Count | None
+    """None where the sum fits no 64 bits."""
     ctr: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
 
 
@@ -158,6 +159,20 @@ class LiveValues:
         held = self._ask(lambda: self._redis.hgetall(self._positions_key))
         return {int(partition): int(offset) for partition, offset in held.items()}
 
+    def topic_id(self) -> str | None:
+        """The id of the ``shop.dashboard`` that the positions are of; None where nobody has noted it."""
+        held = self._ask(lambda: self._redis.get(self._topic_key))
+        return None if held is None else held.decode()
+
+    def begin(self, topic_id: str, positions: Mapping[int, int]) -> None:
+        """From now on the positions are of the topic with this id; `positions` replace those that are held."""
+        transaction = self._redis.pipeline(transaction=True)
+        transaction.set(self._topic_key, topic_id)
+        transaction.delete(self._positions_key)
+        if positions:
+            transaction.hset(self._positions_key, mapping={str(p): offset for p, offset in positions.items()})
+        self._ask(transaction.execute)
+
     def rows(self, table: str) -> Iterator[Row]:
         """The rows of `PRODUCT_METRICS` or `CURRENT_SESSIONS`, in no order.
 
@@ -202,6 +217,10 @@ class LiveValues:
     @property
     def _positions_key(self) -> str:
         return self._settings.prefixed("live:positions", ":")
+
+    @property
+    def _topic_key(self) -> str:
+        return self._settings.prefixed("live:topic", ":")
 
     @property
     def _cleared_key(self) -> str:

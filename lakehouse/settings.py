@@ -82,6 +82,8 @@ class Settings(BaseSettings):
     minio_proxy_port: int
 
     bucket: str = "lakehouse"
+    installation: str = ""
+    """Names this installation to the bucket: generated with the credentials, the same on all of its machines."""
     minio_access_key: str = ""
     minio_secret_key: SecretStr = SecretStr("")
     postgres_user: str = "lakehouse"

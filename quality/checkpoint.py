@@ -5,12 +5,12 @@ import logging
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from lakehouse import dead_letters
 from lakehouse.contracts.tables import TABLES, table
-from lakehouse.delta.write import append_ops
+from lakehouse.delta.write import append_ops, time_of_next
 from lakehouse.kafka.alerts import send_alerts
 from lakehouse.kafka.sender import DeliveryError
 from lakehouse.services import ServiceDownError
@@ -55,7 +55,7 @@ def run_quality(
             failed this is logged. The next check sends it.
     """
     contracts = [table(name) for name in (checked_tables() if tables is None else tables)]
-    result = QualityResult(run_id or str(uuid.uuid4()), datetime.now(UTC), as_of, [])
+    result = QualityResult(run_id or str(uuid.uuid4()), time_of_next(settings, RESULTS, "checked_at"), as_of, [])
     around = Around(settings, as_of)
     for contract in contracts:
         counts = count(settings, contract, day, as_of)

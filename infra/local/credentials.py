@@ -1,4 +1,4 @@
-"""Credentials of one installation: generated once, kept in a file that its owner alone may read."""
+"""Name and credentials of one installation: generated once, kept in a file that its owner alone may read."""
 
 import base64
 import os
@@ -9,6 +9,7 @@ from typing import Final
 from lakehouse.settings import Settings, load_settings
 
 _GENERATED: Final[dict[str, Callable[[], str]]] = {
+    "installation": lambda: secrets.token_hex(6),
     "minio_access_key": lambda: "lakehouse-" + secrets.token_hex(6),
     "minio_secret_key": lambda: secrets.token_hex(20),
     "postgres_password": lambda: secrets.token_hex(20),

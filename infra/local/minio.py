@@ -39,6 +39,8 @@ def minio(settings: Settings) -> Service:
 def _create_bucket(settings: Settings) -> None:
     from minio import Minio
 
+    from lakehouse.delta.installations import require_own
+
     client = Minio(
         f"{settings.host}:{settings.minio_port}",
         access_key=settings.minio_access_key,
@@ -47,3 +49,4 @@ def _create_bucket(settings: Settings) -> None:
     )
     if not client.bucket_exists(settings.bucket):
         client.make_bucket(settings.bucket)
+    require_own(settings)

@@ -27,7 +27,9 @@ from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES
 from lakehouse.contracts.tables import LAMBDA_BATCH, LAMBDA_EVENTS
 from lakehouse.delta import open_table
+from lakehouse.kafka.consumer import ReadError
 from lakehouse.kafka.offsets import parse_offsets
+from lakehouse.kafka.topics import topic_ids
 from lakehouse.lambda_layers import (
     BATCH_TABLES,
     TOPICS,
@@ -36,6 +38,7 @@ from lakehouse.lambda_layers import (
     batch_table,
     newest_hand_over,
 )
+from lakehouse.losses import known_losses
 from lakehouse.settings import Settings
 
 FILES: Final = 2
@@ -46,10 +49,11 @@ log = logging.getLogger(LAMBDA_BATCH)
 
 @dataclass(frozen=True, slots=True)
 class BatchLayer:
-    """One run over bronze as pinned."""
+    """One run over bronze as pinned. `topics`: the ids of the topics that it was ingested from."""
 
     tables: DeltaTables
     bronze: dict[str, int]
+    topics: dict[str, str]
 
     def end_of_bronze(self) -> Offsets:
         """A micro-batch appends a topic's records whole and in the order of their offsets: up to the highest one,
@@ -77,10 +81,10 @@ class BatchLayer:
         }
         for metric, rows in by_metric.items():
             self._write(versions, cut, batch_table(metric), rows)
-        return HandOver(cut, versions)
+        return HandOver(cut, versions, self.topics)
 
     def _write(self, versions: dict[str, int], cut: Offsets, name: str, rows: DataFrame) -> None:
-        details = HandOver(cut, versions).details if name == BATCH_TABLES[-1] else {}
+        details = HandOver(cut, versions, self.topics).details if name == BATCH_TABLES[-1] else {}
         versions[name] = self.tables.overwrite(
             name, rows.coalesce(FILES), Commit(LAMBDA_BATCH, 0, self.bronze, details)
         )
@@ -118,16 +122,21 @@ def run_batch(settings: Settings, cut: Offsets | None = None) -> HandOver:
     """Runs the batch layer up to `cut`, by default where bronze ends.
 
     Raises:
+        ReadError: a topic was made anew: offsets no longer tell which records of bronze are counted.
         TableMissingError: bronze does not exist yet.
         ServiceDownError: MinIO does not answer.
         MissingJarsError: Spark is not installed.
     """
     bronze = {f"bronze.{EVENTS[topic].table}" for topic in TOPICS}
     pinned = {name: int(open_table(settings, name).version()) for name in sorted(bronze)}
+    for topic, known in known_losses(settings, TOPICS).items():
+        if any(each.loss.made_anew for each in known):
+            raise ReadError(f"{topic} was made anew: the Lambda variant counts by offset, and bronze has some twice")
+    topics = topic_ids(settings, TOPICS)
     newest_hand_over(settings)  # creates what is not there yet
     spark = build_session(settings, settings.prefixed(LAMBDA_BATCH))
     try:
-        layer = BatchLayer(DeltaTables(spark, settings), pinned)
+        layer = BatchLayer(DeltaTables(spark, settings), pinned, topics)
         cut = layer.end_of_bronze() if cut is None else cut
         log.info("up to %s", {topic: sum(partitions.values()) for topic, partitions in cut.items()})
         return layer.run(cut)

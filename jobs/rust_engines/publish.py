@@ -13,11 +13,10 @@ import pyarrow as pa
 from jobs.rust_engines import product_daily, region_daily, session_funnel
 from jobs.rust_engines.days import whole_day
 from jobs.rust_engines.estimate import Estimate, estimates
+from jobs.rust_engines.publications import Place, never, newer
 from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.arrow import polars_schema
-from lakehouse.contracts.tables import BACKFILL, UnknownTableError, table
-from lakehouse.contracts.times import milliseconds
-from lakehouse.delta.write import Once, replace_days, to_arrow
+from lakehouse.contracts.tables import UnknownTableError, table
 from lakehouse.settings import Settings
 from lakehouse.time_travel.look import Look, Span
 
@@ -148,17 +147,17 @@ def publish_day(
     `engine` in place of the day's rows, in one commit that names its source versions.
 
     Repeating it changes nothing but the version. `as_of` computes from the tables as they were at that time, or from
-    the versions that somebody pinned; the latter leave a day as it is that was published from a later look.
+    the versions that somebody pinned. What stands there from newer tables stays, unless a time was asked for.
 
     Raises:
         UnknownTableError: there is no such mart.
         EnginesDisagreeError: they don't agree; the mart is as it was.
+        SupersededError: the day was published from newer tables meanwhile; it stays like that.
         ValueError: no version of one of its sources was pinned.
         TableMissingError, VersionMissingError, ServiceDownError: as `lakehouse.delta.open_table`.
         CommitRefusedError: other writers won every attempt to commit.
     """
     chosen = find_mart(mart)
-    looked_at = as_of.at if isinstance(as_of, Pinned) else datetime.now(UTC)
     moment = as_of.as_of if isinstance(as_of, Pinned) else as_of
     sources = Sources.pin(settings, chosen.reads, as_of)
     expected = estimates(settings, chosen.name, sources, [day])[day]
@@ -166,24 +165,11 @@ def publish_day(
     computed = chosen.compute_by_both(sources, day)
     rows, seconds = computed.rows[engine], sum(computed.seconds.values())
     log.info("%s of %s: computed in %.1f s", chosen.name, day, seconds)
-    said: dict[str, Any] = {"engine": engine, "read_versions": sources.versions}
+    said: dict[str, Any] = {"engine": engine, **sources.said}
     said |= {"read_rows": expected.rows, "seconds": round(seconds, 6)}
     said |= {"as_of": moment.isoformat()} if moment else {}
-    version = put_day(settings, chosen.name, day, rows, looked_at, said)
+    version = Place(settings, chosen.name, day).put(rows, said, never if moment else newer)
     return Publication(chosen.name, day, engine, rows.height, version, sources.versions, computed.seconds, expected)
-
-
-def put_day(
-    settings: Settings, mart: str, day: date, rows: pl.DataFrame, looked_at: datetime, said: Mapping[str, Any]
-) -> int:
-    """Puts `rows` in place of the day's in one commit, which says what is `said`; returns the version that holds it.
-
-    Of two publishers of one day, the one that looked at the sources later (`looked_at`) has the say: the other's commit
-    is not made. Raises what `lakehouse.delta.replace_days` raises.
-    """
-    once = Once(f"{settings.prefixed(BACKFILL)}/{mart}/{day}", milliseconds(looked_at))
-    said = {"job": BACKFILL, "day": day.isoformat(), **said}
-    return replace_days(settings, mart, [day], to_arrow(mart, rows), once, said)
 
 
 def require_equal(mart: str, day: date, polars: pl.DataFrame, datafusion: pl.DataFrame) -> None:

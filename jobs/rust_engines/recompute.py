@@ -154,7 +154,7 @@ class Recomputation:
     staging: Staging
     engine: Engine
     days: tuple[date, ...]
-    looked_at: Pinned
+    pinned: Pinned
     bounds: Mapping[str, Mapping[int, int]]
     label: str
     before: Callable[[str], None]
@@ -174,7 +174,7 @@ class Recomputation:
 
     def _mart(self, name: str, day: date) -> pl.DataFrame:
         mart = MARTS[name]
-        return mart.compute(self.engine, Sources.pin(self.staging.settings, mart.reads, self.looked_at), day)
+        return mart.compute(self.engine, Sources.pin(self.staging.settings, mart.reads, self.pinned), day)
 
     def records(self, name: str, day: date) -> pl.DataFrame:
         """An event arrives at most 5 minutes before its own time."""
@@ -198,7 +198,7 @@ class Recomputation:
         return self._instead(self._stored(name), self.staging.scan(name))
 
     def _stored(self, name: str) -> pl.LazyFrame:
-        return scan(self.staging.settings, name, version=self.looked_at.version(name))
+        return scan(self.staging.settings, name, version=self.pinned.version(name))
 
     def _instead(self, stored: pl.LazyFrame, staged: pl.LazyFrame) -> pl.LazyFrame:
         return pl.concat([stored.filter(~pl.col("event_date").is_in(self.days)), staged])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Self
+from typing import Any, Self
 
 import polars as pl
 import pyarrow as pa
@@ -17,11 +17,10 @@ from lakehouse.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """Versions by table, as somebody looked them up; `at`: when the first of them (with a zone); `as_of`: the time
-    whose versions they are, if not those of then."""
+    """Versions by table, as somebody looked them up; `as_of`: the time (with a zone) whose versions they are, if
+    somebody asked for one."""
 
     versions: Mapping[str, int]
-    at: datetime
     as_of: datetime | None = None
 
     def version(self, name: str) -> int:
@@ -51,6 +50,15 @@ class Sources:
     @property
     def versions(self) -> dict[str, int]:
         return {name: int(opened.version()) for name, opened in self.tables.items()}
+
+    @property
+    def said(self) -> dict[str, dict[str, Any]]:
+        """What a commit says of what it was computed from: versions, and of which tables, as those that are made anew
+        count from 0 again."""
+        return {
+            "read_versions": self.versions,
+            "read_tables": {name: str(opened.metadata().id) for name, opened in self.tables.items()},
+        }
 
     def scan(self, name: str, day: date | None = None, last: date | None = None) -> pl.LazyFrame:
         """A table for Polars; of a partitioned one, only `day` is read, or the days up to `last`."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
+from deltalake import DeltaTable
 
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import table
@@ -34,11 +35,11 @@ class SilverTransactions:
 
         Raises what `lakehouse.delta.append` raises.
         """
-        incoming = first_of_each(records)
-        fresh = incoming.join(self._held(incoming), IDENTITY, "anti")
+        incoming, opened = first_of_each(records), open_table(self.settings, TABLE)
+        fresh = incoming.join(self._held(opened, incoming), IDENTITY, "anti")
         if fresh.is_empty():
             return None
-        return append(self.settings, TABLE, to_arrow(TABLE, typed(TABLE, fresh)), self._once(), self.metadata)
+        return append(self.settings, TABLE, to_arrow(TABLE, typed(TABLE, fresh)), self._once(opened), self.metadata)
 
     def displace(self, records: pl.DataFrame) -> int | None:
         """Gives transactions that silver holds from a higher (partition, offset) the incoming record instead; None
@@ -47,23 +48,22 @@ class SilverTransactions:
         Happens only when a foreign producer spreads a key over partitions. Whoever pays and when is part of the
         identity, so that what the two records affect is the same. Raises what `lakehouse.delta.replace_days` raises.
         """
-        incoming = first_of_each(records)
-        rivals = self._held(incoming).join(incoming, IDENTITY, suffix="_new")
+        incoming, opened = first_of_each(records), open_table(self.settings, TABLE)
+        rivals = self._held(opened, incoming).join(incoming, IDENTITY, suffix="_new")
         position, new = pl.struct(*_POSITION), pl.struct(*(pl.col(f"{name}_new").alias(name) for name in _POSITION))
         lost = rivals.filter(_before(new, position))
         if lost.is_empty():
             return None
         days = lost["event_date"].unique().to_list()
-        opened = open_table(self.settings, TABLE)
         held = scan_opened(self.settings, TABLE, opened).filter(pl.col("event_date").is_in(days)).collect()
         won = incoming.join(lost, IDENTITY, "semi")
         content = pl.concat([held.join(lost, IDENTITY, "anti"), typed(TABLE, won)])
         said = {**self.metadata, "correction": "lower_position", "dates": sorted(day.isoformat() for day in days)}
-        return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(), said)
+        return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(opened), said)
 
-    def _held(self, incoming: pl.DataFrame) -> pl.DataFrame:
+    def _held(self, opened: DeltaTable, incoming: pl.DataFrame) -> pl.DataFrame:
         """Identity, date and position of silver's rows of the incoming transactions."""
-        rows = scan_opened(self.settings, TABLE, open_table(self.settings, TABLE))
+        rows = scan_opened(self.settings, TABLE, opened)
         days = incoming["event_date"].unique().to_list()
         return (
             rows.filter(pl.col("event_date").is_in(days))
@@ -72,8 +72,8 @@ class SilverTransactions:
             .collect()
         )
 
-    def _once(self) -> Once:
-        return Once.after(open_table(self.settings, TABLE), self.settings.prefixed("transactions"))
+    def _once(self, opened: DeltaTable) -> Once:
+        return Once.after(opened, self.settings.prefixed("transactions"))
 
 
 def first_of_each(records: pl.DataFrame) -> pl.DataFrame:

@@ -10,14 +10,16 @@ import threading
 from collections.abc import Iterable
 from typing import Final, cast
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
 from jobs.streaming.plain import serve
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.contracts.messages import MessageError
 from lakehouse.kafka.commits import Commits
+from lakehouse.kafka.consumer import NoSuchTopicError
 from lakehouse.kafka.follower import Follower
 from lakehouse.kafka.topics import DASHBOARD
+from lakehouse.losses import RecordsLostError, TopicWatch, find_losses
 from lakehouse.redis_values import LiveValue, LiveValues, parse_value
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -32,11 +34,14 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, stopping: threading.Event) -> None:
-    """Carry until `stopping` is set, through outages of Redis and Kafka."""
+    """Carry until `stopping` is set, through outages of Redis and Kafka.
+
+    Raises RecordsLostError: Kafka has lost values that are not in Redis yet.
+    """
     while not stopping.is_set():
         try:
             _carry(settings, stopping)
-        except (ServiceDownError, KafkaException) as error:
+        except (ServiceDownError, NoSuchTopicError, KafkaException) as error:
             log.warning("%s; trying again in %.0f s", error, PAUSE_SECONDS)
             stopping.wait(PAUSE_SECONDS)
 
@@ -44,17 +49,18 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 def _carry(settings: Settings, stopping: threading.Event) -> None:
     values, topic = LiveValues(settings), settings.prefixed(DASHBOARD)
     commits = Commits(topic)
-    # Positions that the topic no longer has: all of it again, the guard keeps what is newer.
-    consumer = Follower(settings, GROUP, **commits.options, **{"auto.offset.reset": "earliest"})
+    consumer = Follower(settings, GROUP, **commits.options)
     try:
-        held = values.positions()
+        held, watch = _verified(settings, values), TopicWatch(settings, GROUP, DASHBOARD)
         log.info("carrying on from %s", dict(sorted(held.items())))
         # Assigned, not subscribed: a second writer would do no harm, and a group that loses its member to a slow
         # broker waits for it for most of a minute.
         consumer.assign([TopicPartition(topic, p, held.get(p, OFFSET_BEGINNING)) for p in range(PARTITIONS)])
+        commits.push(consumer, held)
         while not stopping.is_set():
             messages = [m for m in consumer.consume(BATCH, timeout=BATCH_SECONDS) if _is_record(m)]
             positions = {cast(int, m.partition()): cast(int, m.offset()) + 1 for m in messages}
+            watch.look()
             if messages:
                 values.replace(newest(messages), positions)
             commits.push(consumer, positions)
@@ -63,8 +69,21 @@ def _carry(settings: Settings, stopping: threading.Event) -> None:
         values.close()
 
 
+def _verified(settings: Settings, values: LiveValues) -> dict[int, int]:
+    """The positions that Redis holds, if Kafka has what comes next; else raises RecordsLostError."""
+    held, known = values.positions(), values.topic_id()
+    now, losses = find_losses(settings, [DASHBOARD], {DASHBOARD: held}, {} if known is None else {DASHBOARD: known})
+    if losses:
+        raise RecordsLostError(GROUP, losses)
+    if known is None:
+        values.begin(now[DASHBOARD], held)
+    return held
+
+
 def _is_record(message: Message) -> bool:
     if error := message.error():
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise KafkaException(error)  # the next attempt finds out what is lost
         log.warning("kafka: %s", error.str())
         return False
     return True
@@ -87,4 +106,4 @@ def newest(messages: Iterable[Message]) -> list[LiveValue]:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(log, run))
+    sys.exit(serve(log, run, RecordsLostError))

@@ -9,14 +9,14 @@ no alert is logged with its position and passed over.
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
 import httpx
 import redis
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_random_exponential
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
@@ -26,8 +26,12 @@ from lakehouse.alerts import Alert, notifier_receivers, pagerduty_event, parse_a
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.contracts.messages import MessageError
 from lakehouse.kafka.commits import Commits
+from lakehouse.kafka.consumer import NoSuchTopicError
 from lakehouse.kafka.follower import Follower
+from lakehouse.kafka.groups import begin_group, move_group
 from lakehouse.kafka.topics import ALERTS
+from lakehouse.losses import Loss, RecordsLostError, TopicWatch, find_losses, in_words
+from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
 REMEMBERED_SECONDS: Final = 7 * 24 * 3600
@@ -78,37 +82,70 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 
 
 def _serve(settings: Settings, receiver: Receiver, stopping: threading.Event) -> None:
+    lost: Sequence[Loss] = ()
     while not stopping.is_set():
         try:
+            _pass_over(settings, receiver, lost)
+            lost = ()
             _notify(settings, receiver, stopping)
-        except KafkaException as error:
+        except RecordsLostError as error:
+            # Who is to be told of alerts must not stop for want of old ones.
+            lost = error.losses
+            log.error("%s: nobody is told of what Kafka has lost: %s", receiver.name, in_words(lost))
+        except (KafkaException, ServiceDownError, NoSuchTopicError) as error:
             log.warning("%s: %s; trying again in %.0f s", receiver.name, error, _PAUSE_SECONDS)
             stopping.wait(_PAUSE_SECONDS)
+
+
+def _pass_over(settings: Settings, receiver: Receiver, lost: Sequence[Loss]) -> None:
+    """Lets the receiver's group go on behind what is lost, or at the beginning of a topic that was made anew."""
+    if any(each.made_anew for each in lost):
+        begin_group(settings, _group(receiver), ALERTS)
+    elif lost:
+        move_group(settings, _group(receiver), ALERTS, {e.partition: e.end for e in lost if e.end is not None})
+
+
+def _group(receiver: Receiver) -> str:
+    return f"notifier.{receiver.name}"
 
 
 def _notify(settings: Settings, receiver: Receiver, stopping: threading.Event) -> None:
     topic = settings.prefixed(ALERTS)
     commits = Commits(topic)
-    group = f"notifier.{receiver.name}"
-    consumer = Follower(settings, group, **commits.options, **{"auto.offset.reset": "earliest"})
+    consumer = Follower(settings, _group(receiver), **commits.options)
     delivered = Delivered(settings, receiver.name)
     try:
+        watch = TopicWatch(settings, _group(receiver), ALERTS)
+        held = _committed(consumer, topic)
+        _, losses = find_losses(settings, [ALERTS], {ALERTS: held}, {})
+        if losses:
+            raise RecordsLostError(_group(receiver), losses)
         # Assigned, not subscribed: a receiver may be down for hours while this thread tries instead of polling.
-        partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-        consumer.assign(consumer.committed(partitions, timeout=TIMEOUT_SECONDS))
+        consumer.assign([TopicPartition(topic, p, held.get(p, OFFSET_BEGINNING)) for p in range(PARTITIONS)])
+        commits.push(consumer, held)
         with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
             while not stopping.is_set():
+                watch.look()
                 commits.push(consumer)
                 message = consumer.poll(0.5)
                 if message is None:
                     continue
                 if error := message.error():
+                    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+                        raise KafkaException(error)  # the next attempt finds out what is lost
                     log.warning("kafka: %s", error.str())
                 elif _deliver(client, receiver, delivered, message, stopping):
                     commits.push(consumer, {cast(int, message.partition()): cast(int, message.offset()) + 1})
     finally:
         consumer.close()
         delivered.close()
+
+
+def _committed(consumer: Follower, topic: str) -> dict[int, int]:
+    """Where the group goes on. Kafka forgets it with the topic, so it is never the offset of another one."""
+    partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+    found = consumer.committed(partitions, timeout=TIMEOUT_SECONDS)
+    return {each.partition: each.offset for each in found if each.offset >= 0}
 
 
 def _deliver(

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -21,7 +21,7 @@ from lakehouse.compare.segments import Offsets
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import TABLES, table
-from lakehouse.delta import append_ops
+from lakehouse.delta.write import append_ops, time_of_next
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.semantics.reference import METRICS
@@ -110,7 +110,7 @@ def compare(
         if name not in COMPARED and name not in VARIANTS:
             raise UnknownTargetError(name)
     started, run_id = time.monotonic(), str(uuid.uuid4())
-    compared_at = datetime.now(UTC)
+    compared_at = time_of_next(settings, "ops.comparisons", "compared_at")
     ends = kafka_ends(settings) if ends is None else ends
     progress("reading Kafka")
     reference = Reference.read(settings, ends)

@@ -76,13 +76,34 @@ def newest_first(newest: DeltaTable) -> Iterator[Commit]:
     seen, read = 0, 16
     while True:
         history = newest.history(read)
-        yield from map(_commit, history[seen:])
+        yield from map(commit_of, history[seen:])
         if len(history) < read:
             return
         seen, read = read, read * 4
 
 
-def _commit(entry: dict[str, Any]) -> Commit:
+def standing(newest: DeltaTable, until: int | None = None) -> Iterator[Commit]:
+    """Newest first, the commits whose content the table has, as of its version `until`: without those that a restore
+    has taken back. `newest` as for `commits`."""
+    last = int(newest.version()) if until is None else until
+    for commit in newest_first(newest):
+        if commit.version <= last:
+            last = int(commit.said.get("restored", last))
+            yield commit
+
+
+def published_days(newest: DeltaTable, until: int | None = None) -> dict[date, dict[str, Any]]:
+    """What the commits say from which each day of a mart was last published, of those that are kept; `newest` and
+    `until` as for `standing`."""
+    published: dict[date, dict[str, Any]] = {}
+    for commit in standing(newest, until):
+        if "day" in commit.said and "read_versions" in commit.said:
+            published.setdefault(date.fromisoformat(commit.said["day"]), commit.said)
+    return published
+
+
+def commit_of(entry: dict[str, Any]) -> Commit:
+    """From the `commitInfo` of a version, with the version in it."""
     at = datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)
     return Commit(int(entry["version"]), at, entry.get("operation", ""), _said(entry.get("userMetadata")))
 

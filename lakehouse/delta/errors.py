@@ -72,6 +72,17 @@ class CommitRefusedError(TableError, RuntimeError):
         self.table = table
 
 
+class OvertakenError(TableError, RuntimeError):
+    """Somebody else has written as the table's one owner since the write was computed; what they wrote stays."""
+
+    def __init__(self, table: str, app_id: str, computed_from: int, newest: int) -> None:
+        super().__init__(
+            f"{table}: another process has committed as {app_id} between version {computed_from}, from which this "
+            f"write was computed, and version {newest}. Nothing was written; what repeats it computes it anew. "
+            f"A table's owner runs only once: see `lakehouse job status`"
+        )
+
+
 class NoDeltaTableError(TableError):
     """Where the table should lie there are files, and no Delta log."""
 

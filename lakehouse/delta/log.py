@@ -6,8 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any, Final
 
+from minio import Minio
+from minio.error import S3Error
+from urllib3.exceptions import HTTPError
+
 from lakehouse.contracts.tables import table
+from lakehouse.delta.describe import Commit, commit_of
 from lakehouse.object_store import build_client
+from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
 _READERS: Final = 8
@@ -20,18 +26,36 @@ def days_changed(settings: Settings, name: str, versions: Iterable[int]) -> dict
     must be kept.
     """
     client = build_client(settings)
-    folder = settings.table_path(name).removeprefix(f"s3://{settings.bucket}/") + "/_delta_log/"
     column = next(iter(table(name).partition_by), "")
 
     def changed(version: int) -> set[date | None]:
-        with client.get_object(settings.bucket, f"{folder}{version:020}.json") as answer:
-            actions = [json.loads(line) for line in answer.data.splitlines()]
+        actions = _actions(client, settings, name, version)
         files = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
         return {_day(file, column) for file in files if file["dataChange"]}
 
     wanted = list(versions)
     with ThreadPoolExecutor(_READERS) as pool:
         return dict(zip(wanted, pool.map(changed, wanted), strict=True))
+
+
+def commit_at(settings: Settings, name: str, version: int) -> Commit | None:
+    """One commit, by one request; None once its entry of the log is no longer kept. Raises ServiceDownError."""
+    try:
+        actions = _actions(build_client(settings), settings, name, version)
+    except HTTPError as error:
+        raise ServiceDownError("minio", settings.s3_endpoint) from error
+    except S3Error as error:
+        if error.code == "NoSuchKey":
+            return None
+        raise
+    info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    return commit_of({"timestamp": 0, **info, "version": version})
+
+
+def _actions(client: Minio, settings: Settings, name: str, version: int) -> list[dict[str, Any]]:
+    folder = settings.table_path(name).removeprefix(f"s3://{settings.bucket}/") + "/_delta_log/"
+    with client.get_object(settings.bucket, f"{folder}{version:020}.json") as answer:
+        return [json.loads(line) for line in answer.data.splitlines()]
 
 
 def _day(file: Mapping[str, Any], column: str) -> date | None:

@@ -3,16 +3,24 @@
 All of it is safe while the table's owner writes. Compaction rearranges rows and changes none; such a commit meets
 another's in one of two ways. Who only adds isn't concerned. Who replaced a file that was being compacted wins, and
 compaction is computed anew from what stands there; in the other order the owner computes anew. Removal concerns only
-files that no version of the last 7 days holds: a reader of a pinned version keeps its files for as long.
+files that are 7 days old and that no version of the last 7 days holds: a reader of a pinned version keeps its files for
+as long, and so does a writer whose commit is under way.
+
+A file is removed though somebody commits it afterwards only if 7 days lie between its writing and its commit. Spark and
+delta-rs write and commit within one call: what they can't commit they write anew, and a repeated batch does too. Flink
+may name old files, those of a commit that is pending in a savepoint: its sink looks whether they are there, and gives
+old ones new names (`PendingFiles` in `connectors/`). Staged rows of replays lie in tables of their own, which nobody
+vacuums, and undo and restore refuse a version whose files are gone.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from deltalake import CommitProperties
+from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from lakehouse.delta.describe import extent
+from lakehouse.delta.installations import require_own
 from lakehouse.delta.tables import open_table
 from lakehouse.settings import Settings
 
@@ -36,7 +44,8 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class Vacuuming:
-    """`files`: those that no version of the last 7 days holds, removed unless it was a dry run."""
+    """`files`: those that no version of the last 7 days holds, and those that killed writers left, removed unless it
+    was a dry run."""
 
     table: str
     files: int
@@ -44,9 +53,9 @@ class Vacuuming:
 
 def compact(settings: Settings, name: str, target_bytes: int = TARGET_BYTES) -> Compaction:
     """Joins the small files of each partition in one commit that changes no data (``dataChange=false``): a reader of
-    the table as a stream sees nothing of it. Raises what `open_table` raises."""
+    the table as a stream sees nothing of it. Raises ForeignTablesError, and what `open_table` raises."""
     for _ in range(ATTEMPTS):
-        opened = open_table(settings, name)
+        opened = _open(settings, name)
         read, before = opened.version(), extent(opened).files
         try:
             joined = opened.optimize.compact(
@@ -66,23 +75,30 @@ def compact(settings: Settings, name: str, target_bytes: int = TARGET_BYTES) -> 
 def vacuum(settings: Settings, name: str, *, dry_run: bool = False) -> Vacuuming:
     """Removes data files that left the table more than 7 days ago, by the table's own setting, or never got into it.
 
-    A writer's files of a commit under way are younger than that. Raises what `open_table` raises.
+    A writer's files of a commit under way are younger than that. Raises as `compact`.
     """
-    return Vacuuming(name, len(open_table(settings, name).vacuum(dry_run=dry_run)))
+    # All that lies there is compared with the log. Without `full`, delta-rs takes only what was removed since the last
+    # checkpoint of the log, and maintenance writes one each day.
+    return Vacuuming(name, len(_open(settings, name).vacuum(dry_run=dry_run, full=True)))
 
 
 def trim_log(settings: Settings, name: str) -> None:
     """Writes a checkpoint of the log and removes entries older than 7 days that it makes superfluous.
 
-    Raises what `open_table` raises.
+    Raises as `compact`.
     """
-    opened = open_table(settings, name)
+    opened = _open(settings, name)
     opened.create_checkpoint()
     opened.cleanup_metadata()
 
 
 def maintain(settings: Settings, name: str) -> dict[str, Any]:
-    """All three; what they did, for a log. Raises what `open_table` raises."""
+    """All three; what they did, for a log. Raises as `compact`."""
     compaction, removed = compact(settings, name), vacuum(settings, name)
     trim_log(settings, name)
     return asdict(compaction) | {"files_removed": removed.files}
+
+
+def _open(settings: Settings, name: str) -> DeltaTable:
+    require_own(settings)
+    return open_table(settings, name)

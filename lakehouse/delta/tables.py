@@ -23,6 +23,7 @@ from lakehouse.delta.errors import (
     TableMissingError,
     VersionMissingError,
 )
+from lakehouse.delta.installations import require_own
 from lakehouse.delta.schemas import outgrown_columns
 from lakehouse.object_store import any_object
 from lakehouse.services import ServiceDownError
@@ -108,18 +109,21 @@ def table_exists(settings: Settings, name: str) -> bool:
 
 
 def create_table(settings: Settings, name: str) -> DeltaTable:
-    """Creates the table by its contract unless it exists, adds nullable columns that it lacks, allows the nulls that it
-    forbids and the contract doesn't, and opens it.
+    """Opens the table for writing: creates it by its contract unless it exists, adds nullable columns that it lacks,
+    and allows the nulls that it forbids and the contract doesn't.
 
     Two creators at once are harmless: both write version 0 by conditional put, one wins, the other opens it.
 
     Raises:
+        ForeignTablesError: the tables are another installation's.
         SchemaMismatchError: the table exists, and its columns don't fit the contract.
         CommitRefusedError: a column is to be added or allowed nulls, and other writers won every attempt.
         NoDeltaTableError, ProtocolTooNewError, ServiceDownError, StoreDeniedError: as `open_table`.
     """
     contract = table(name)
-    if not table_exists(settings, name):
+    exists = table_exists(settings, name)
+    require_own(settings)
+    if not exists:
         _require_free(settings, name)
         try:
             DeltaTable.create(

@@ -10,7 +10,7 @@ import polars as pl
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, VersionMissingError
-from lakehouse.delta.describe import newest_first, versions_read
+from lakehouse.delta.describe import standing, versions_read
 from lakehouse.explain.behind import (
     ALERTS,
     EXPLAINED,
@@ -148,7 +148,7 @@ class _Run:
             return {}
         if name.startswith("marts."):
             day = row["event_date"].isoformat()
-            commits = newest_first(opened)
+            commits = standing(opened)
             said: dict[str, int] = next((c.said["read_versions"] for c in commits if c.said.get("day") == day), {})
         else:
             said = versions_read(opened, until)

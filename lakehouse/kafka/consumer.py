@@ -37,6 +37,13 @@ class ReadError(RuntimeError):
     """Kafka could not deliver what was asked for."""
 
 
+class NoSuchTopicError(ReadError):
+    """There is no topic of this name (with namespace)."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"there is no topic {topic}; lakehouse produce and lakehouse catalog refresh create it")
+
+
 def build_consumer(settings: Settings, group: str = "reader", **config: object) -> Consumer:
     """A consumer that commits only when told to, starting where it is assigned.
 
@@ -98,7 +105,7 @@ def stable_ranges(settings: Settings, topics: Collection[str]) -> dict[str, tupl
     partitions = []
     for name in map(settings.prefixed, topics):
         if not counts.get(name):
-            raise ReadError(f"there is no topic {name}; lakehouse produce and lakehouse catalog refresh create it")
+            raise NoSuchTopicError(name)
         partitions += [TopicPartition(name, p) for p in range(counts[name])]
     first = list_offsets(settings, partitions, EARLIEST)
     end = list_offsets(settings, partitions, LATEST)

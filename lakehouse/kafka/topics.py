@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from lakehouse.contracts.events import EVENTS, PARTITIONS
+from lakehouse.kafka.consumer import NoSuchTopicError
 from lakehouse.kafka.offsets import LATEST, TIMEOUT_SECONDS, admin_client, list_offsets, partition_counts
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -166,11 +167,20 @@ def _create(admin: AdminClient, topics: Mapping[str, Topic]) -> list[str]:
 
 
 def topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
-    """The id that Kafka gave each topic when it was created; a topic of the same name later has another."""
+    """The id that Kafka gave each topic when it was created; a topic of the same name later has another.
+
+    Raises:
+        ReadError: there is no such topic.
+        ServiceDownError: Kafka does not answer.
+    """
     names = {settings.prefixed(topic): topic for topic in topics}
-    admin = admin_client(settings)
-    try:
-        described = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_SECONDS)
-        return {names[name]: str(future.result(TIMEOUT_SECONDS).topic_id) for name, future in described.items()}
-    except KafkaException as error:
-        raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
+    admin, found = admin_client(settings), {}
+    described = admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT_SECONDS)
+    for name, future in described.items():
+        try:
+            found[names[name]] = str(future.result(TIMEOUT_SECONDS).topic_id)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise NoSuchTopicError(name) from error
+            raise ServiceDownError("kafka", settings.kafka_bootstrap) from error
+    return found

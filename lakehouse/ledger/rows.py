@@ -11,7 +11,7 @@ from lakehouse.checked_sums import checked_sum
 from lakehouse.compare.reference import to_frame
 from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta import VersionMissingError
-from lakehouse.delta.describe import newest_first
+from lakehouse.delta.describe import published_days
 from lakehouse.ledger.derived import PRODUCT_5M, REDIS_PRODUCTS, Derived, Frames
 from lakehouse.ledger.differences import Differences, differences
 from lakehouse.ledger.findings import NAMED, Book, Finding, Kind, Sum
@@ -112,10 +112,7 @@ def _days(tables: Tables, derived: Derived, book: Book) -> Iterable[Slice]:
     opened = tables.pin(derived.name)
     if opened is None:
         return
-    published: dict[date, tuple[tuple[str, int], ...]] = {}
-    for commit in newest_first(opened):
-        if "day" in commit.said and "read_versions" in commit.said:
-            published.setdefault(date.fromisoformat(commit.said["day"]), tuple(commit.said["read_versions"].items()))
+    published = {day: tuple(said["read_versions"].items()) for day, said in published_days(opened).items()}
     held = set(tables.scan(derived.name).select(pl.col("event_date").unique()).collect()["event_date"])
     if unknown := held - set(published):
         book.notes.append(

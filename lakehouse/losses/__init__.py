@@ -3,11 +3,13 @@ partition and offset, and written down once somebody has said that the job shall
 
 from lakehouse.losses.found import Loss, RecordsLostError, beginnings, find_losses, in_words
 from lakehouse.losses.recorded import KnownLoss, known_losses, record_losses
+from lakehouse.losses.watch import TopicWatch
 
 __all__ = [
     "KnownLoss",
     "Loss",
     "RecordsLostError",
+    "TopicWatch",
     "beginnings",
     "find_losses",
     "in_words",

@@ -14,11 +14,12 @@ import polars as pl
 from lakehouse.alerts import OPENED, PARITY_DIFFERS, WITHDRAWN, State, TableAlert
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan_opened
+from lakehouse.delta.write import time_of_next
 from lakehouse.escaping import escaped
 from lakehouse.explain.keys import NoSuchRowError, as_typed, from_typed
 from lakehouse.kafka.alerts import send_alerts
 from lakehouse.parity.check import SAMPLED, Checked, Key, check_row
-from lakehouse.parity.results import Difference, differences, keep
+from lakehouse.parity.results import RESULTS, Difference, differences, keep
 from lakehouse.parity.smallest import smallest
 from lakehouse.plain import plain
 from lakehouse.settings import Settings
@@ -41,7 +42,7 @@ def check_sample(settings: Settings, rows: int, seed: int, names: Sequence[str] 
         DeliveryError: Kafka did not take an alert; the next check sends it.
     """
     choice = random.Random(seed)  # noqa: S311  which rows are looked at is no secret
-    now = datetime.now(UTC)
+    now = time_of_next(settings, RESULTS, "checked_at")
     before = differences(settings, now, names)
     checked = [check_again(settings, found) for found in before[:AGAIN]]
     known = {(found.table, found.row) for found in checked}

@@ -10,6 +10,7 @@ from minio.deleteobjects import DeleteObject
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta import scan_opened
+from lakehouse.delta.installations import require_own
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.delta.write import to_arrow
 from lakehouse.object_store import build_client
@@ -37,7 +38,8 @@ class Staging:
         return self.settings.table_path(f"staging.{prefix(self.number)}{name.replace('.', '__')}", scheme)
 
     def create(self, name: str) -> None:
-        """An empty one, by the contract of `name`."""
+        """An empty one, by the contract of `name`. Raises ForeignTablesError."""
+        require_own(self.settings)
         contract = table(name)
         DeltaTable.create(
             self.path(name),

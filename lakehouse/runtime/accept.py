@@ -4,43 +4,54 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lakehouse.checkpoints import begin_checkpoint, current_checkpoint, keep_checkpoint
-from lakehouse.losses import Loss, find_losses, record_losses
+from lakehouse.losses import Loss, beginnings, find_losses, record_losses
 from lakehouse.runtime.reconcile import adapter
-from lakehouse.runtime.sources import losses_of, positions_of, topics_of
+from lakehouse.runtime.sources import Held, losses_of, positions_of, topics_of
 from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.runtime.wanted import Wanted, job_lock, migrate, wanted_state
 from lakehouse.settings import Settings
 
 
-def accept_losses(settings: Settings, job: JobSpec, by: str) -> Sequence[Loss]:
+def accept_losses(settings: Settings, job: JobSpec, by: str, held: Held | None = None) -> Sequence[Loss]:
     """Lets `job` go on without the records that it had not read and that Kafka no longer has; which those are.
 
     It is stopped, what is lost is written to `ops.ledger`, and its position moves to what its topics still have; it
     starts again if it is wanted. A Flink job one of whose topics was made anew begins with new state. Killed in
-    between, this can be called again. Raises as `verify_sources`, but for losses, and what the job's adapter raises.
+    between, this can be called again. `held`: its positions, of one without checkpoints. Raises as `verify_sources`,
+    but for losses, and what the job's adapter raises.
     """
     migrate(settings)
     with job_lock(settings, job.name):
-        losses = losses_of(settings, job)
+        losses = losses_of(settings, job, held)
         if not losses:
             return losses
         driver = adapter(settings, job)
         driver.cancel(job)
         record_losses(settings, job.name, losses, by)
-        _move(settings, job, losses)
+        if held is None:
+            _move_checkpoint(settings, job, losses)
+        else:
+            begins, (now, _) = beginnings(settings, topics_of(job)), find_losses(settings, topics_of(job), {}, {})
+            anew = {each.topic for each in losses if each.made_anew}
+            kept = {topic: {} if topic in anew else offsets for topic, offsets in held.positions().items()}
+            held.move(
+                {t: {p: max(kept.get(t, {}).get(p, 0), first) for p, first in of.items()} for t, of in begins.items()},
+                now,
+                by,
+            )
         if wanted_state(settings, job.name).wanted is Wanted.RUNNING:
             driver.submit(job)
     return losses
 
 
-def _move(settings: Settings, job: JobSpec, losses: Sequence[Loss]) -> None:
+def _move_checkpoint(settings: Settings, job: JobSpec, losses: Sequence[Loss]) -> None:
     checkpoint = current_checkpoint(settings, job.name)
+    now, _ = find_losses(settings, topics_of(job), {}, {})
     anew = {each.topic for each in losses if each.made_anew}
     held = {topic: dict(of_topic) for topic, of_topic in positions_of(settings, job).items() if topic not in anew}
     for each in losses:
         if each.end is not None:
-            held[each.topic][each.partition] = each.end
-    now, _ = find_losses(settings, topics_of(job), {}, {})
+            held.setdefault(each.topic, {})[each.partition] = each.end
     if job.engine is Engine.FLINK and not anew:
         # Its state stays; where it starts says that this much of the log is not missed.
         keep_checkpoint(settings, replace(checkpoint, start=held))

@@ -11,6 +11,7 @@ import httpx
 from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import create_table
+from lakehouse.delta.installations import require_own
 from lakehouse.flink_rest import call_flink
 from lakehouse.runtime import flink_home
 from lakehouse.runtime.checkpoints import newest_checkpoint
@@ -93,7 +94,11 @@ class FlinkAdapter:
         return next((int(metric["value"]) for metric in found), None)
 
     def submit(self, job: JobSpec) -> str:
-        """As the protocol says; new state begins a new generation, which goes into every row that the job writes."""
+        """As the protocol says; new state begins a new generation, which goes into every row that the job writes.
+
+        Raises ForeignTablesError too: the job would go on from another installation's checkpoints.
+        """
+        require_own(self._settings)
         if not self._call("GET", "/overview")["taskmanagers"]:
             raise ServiceDownError("flink-taskmanager", f"{self._url} (no TaskManager has registered)")
         checkpoint = newest_checkpoint(self._settings, job.name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Protocol, cast
 
 import polars as pl
 
@@ -15,6 +15,22 @@ from lakehouse.losses import Loss, RecordsLostError, beginnings, find_losses
 from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import spark_positions
+
+
+class Held(Protocol):
+    """Where a job that has no checkpoints keeps how far it is. Every method raises `ServiceDownError`."""
+
+    def positions(self) -> Positions:
+        """The next offsets, by topic and partition."""
+        ...
+
+    def topics(self) -> Mapping[str, str]:
+        """The ids of the topics that these are of, as far as they were noted."""
+        ...
+
+    def move(self, positions: Positions, topics: Mapping[str, str], by: str, /) -> None:
+        """Lets the job go on at `positions` of the topics with these ids, because `by` says so."""
+        ...
 
 
 def topics_of(job: JobSpec) -> tuple[str, ...]:
@@ -52,12 +68,14 @@ def verify_topics(settings: Settings, job: JobSpec, ids: Mapping[str, str]) -> N
         raise RecordsLostError(job.name, losses)
 
 
-def losses_of(settings: Settings, job: JobSpec, *, running: bool = False) -> Sequence[Loss]:
-    """What `job` had not read and Kafka no longer has.
+def losses_of(settings: Settings, job: JobSpec, held: Held | None = None, *, running: bool = False) -> Sequence[Loss]:
+    """What `job` had not read and Kafka no longer has. `held`: its positions, of one without checkpoints.
 
     Of one that is `running` only topics that were made anew count: it is further than the position that it has told,
     which the log may have lost meanwhile. Raises as `verify_sources`, but for losses.
     """
+    if held is not None:
+        return find_losses(settings, topics_of(job), held.positions(), held.topics())[1]
     ids = current_checkpoint(settings, job.name).topics
     if not ids:
         return ()  # it has never started

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +16,18 @@ from confluent_kafka import KafkaException
 from infra.faults import processes
 from infra.local.java import java
 from jobs.catalog import JOBS
+from jobs.held import held_by
 from jobs.streaming import dashboard_writer
 from lakehouse.drained import lags
+from lakehouse.kafka import commits
 from lakehouse.kafka.consumer import end_offsets
 from lakehouse.kafka.follower import Follower
+from lakehouse.kafka.offsets import admin_client
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import DASHBOARD, create_topics
+from lakehouse.losses import RecordsLostError
 from lakehouse.redis_values import PRODUCT_METRICS, LiveValues
+from lakehouse.runtime.accept import accept_losses
 from lakehouse.runtime.process import ProcessAdapter
 from lakehouse.runtime.protocol import State
 from lakehouse.services import ServiceDownError
@@ -29,6 +35,7 @@ from lakehouse.settings import ROOT, Settings
 from tests import waiting
 from tests.conftest import Stack
 from tests.threads import in_thread
+from tests.topics import make_anew
 
 pytestmark = pytest.mark.stack
 
@@ -124,6 +131,35 @@ def test_it_goes_on_where_it_was_stopped(settings: Settings, tmp_path: Path) -> 
     with running(settings, tmp_path / "second"):
         assert arrived(settings) == {f"p{n}": 7 for n in range(40)}
     assert f"carrying on from {dict(sorted(positions.items()))}" in (tmp_path / "second").read_text()
+
+
+def test_offsets_that_kafka_has_forgotten_are_committed_again_though_nothing_comes(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "RENEW_SECONDS", 0.5)
+    with in_thread(dashboard_writer.run, settings):
+        send(settings, range(1, 3))
+        arrived(settings)
+        group, admin = settings.prefixed("dashboard_writer"), admin_client(settings)
+        admin.delete_consumer_groups([group])[group].result(30)
+        until(lambda: not any(lag.lag for lag in lags(settings, ["dashboard_writer"])))
+
+
+def test_a_dashboard_topic_that_is_made_anew_stops_the_writer_until_that_is_accepted(
+    stack: Stack, settings: Settings, tmp_path: Path
+) -> None:
+    stack.ensure("minio", "postgres")
+    with in_thread(dashboard_writer.run, settings):
+        send(settings, range(1, 5))
+        arrived(settings)
+    make_anew(settings, DASHBOARD)
+    send(settings, range(5, 20), of="q")  # more of each partition than before
+    with pytest.raises(RecordsLostError, match=r"shop\.dashboard was deleted and made anew"):
+        dashboard_writer.run(settings, threading.Event())
+    job = JOBS["dashboard_writer"]
+    assert accept_losses(settings, job, "test", held_by(settings, job.name))
+    with in_thread(dashboard_writer.run, settings):
+        assert arrived(settings, of="q") == {f"q{n}": 19 for n in range(40)}
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import TopicPartition
 
 from jobs.catalog import JOBS
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.tables import CLICKS_MIGRATED, INGEST_CLICKS
 from lakehouse.delta import TableMissingError, scan
 from lakehouse.flink_rest import call_flink
-from lakehouse.kafka.offsets import admin_client
 from lakehouse.kafka.topics import create_topics
 from lakehouse.ledger import Audit, audit
 from lakehouse.losses import RecordsLostError
@@ -21,6 +19,7 @@ from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import spark_positions
 from tests.command import lakehouse
 from tests.integration.spark_lake import Driver, click, send
+from tests.topics import make_anew, remove_records
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -45,20 +44,6 @@ def tenant(stack: "Stack", job: str, *services: str) -> Settings:
 def send_clicks(settings: Settings, first: int, end: int, partition: int = 3) -> None:
     """Clicks whose offsets are the minutes from `first` to `end`, where the partition held none of others."""
     send(settings, [click("ana", minute) for minute in range(first, end)], partition)
-
-
-def remove(settings: Settings, before: int, partition: int = 3) -> None:
-    """As retention does."""
-    cut, admin = TopicPartition(settings.prefixed(TOPIC), partition, before), admin_client(settings)
-    for future in admin.delete_records([cut]).values():
-        future.result(30)
-
-
-def make_anew(settings: Settings) -> None:
-    name, admin = settings.prefixed(TOPIC), admin_client(settings)
-    admin.delete_topics([name], operation_timeout=30)[name].result(30)
-    until(lambda: name not in admin.list_topics(timeout=10).topics, 30, "the topic is gone")
-    create_topics(settings)
 
 
 def rows(settings: Settings, job: str) -> int:
@@ -87,7 +72,7 @@ def test_spark_jumps_over_nothing_until_somebody_accepts_it(stack: "Stack") -> N
         assert driver.terminate()[0] == 0
     assert "has lost nothing" in accept(settings, job)
     send_clicks(settings, 20, 30)
-    remove(settings, 25)
+    remove_records(settings, TOPIC, {3: 25})
     with Driver(settings, job) as driver:
         assert driver.wait() == 1
     said = driver.log.read_text().splitlines()[-1]
@@ -102,7 +87,7 @@ def test_spark_jumps_over_nothing_until_somebody_accepts_it(stack: "Stack") -> N
         assert result.summary.endswith("; 5 known to be lost before they were read")
 
         with driver.frozen():
-            make_anew(settings)
+            make_anew(settings, TOPIC)
             send_clicks(settings, 100, 140)  # more than it has read: its position is one of the new log, too
         assert driver.wait() == 1
     assert f"{TOPIC} was deleted and made anew" in driver.log.read_text()
@@ -144,8 +129,7 @@ def test_flink_jumps_over_nothing_until_somebody_accepts_it(flink: Settings) -> 
     stop(settings, FLINK, "test")
     send_clicks(settings, 20, 30)
     send_clicks(settings, 5, 8, partition=1)
-    remove(settings, 25)
-    remove(settings, 8, partition=1)  # nothing is left of it
+    remove_records(settings, TOPIC, {3: 25, 1: 8})  # nothing is left of the second
     with pytest.raises(RecordsLostError, match=r"\[1\] offsets 5-7 are gone; .*\[3\] offsets 20-24 are gone"):
         start(settings, FLINK, "test")
     assert "offsets 20-24 are gone" in refused(settings)
@@ -157,7 +141,7 @@ def test_flink_jumps_over_nothing_until_somebody_accepts_it(flink: Settings) -> 
     result = audited(settings, job)
     assert (result.findings, result.known_lost) == ((), 8)
 
-    make_anew(settings)
+    make_anew(settings, TOPIC)
     send_clicks(settings, 100, 150)
     until(lambda: "was made anew" in failures(settings), 90, "the sink notices before anybody reconciles")
     assert rows(settings, job) == 32

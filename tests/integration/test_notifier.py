@@ -16,12 +16,14 @@ from pydantic import SecretStr
 from jobs.streaming import notifier
 from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED, OPENED, WITHDRAWN, Alert, CtrAlert, FraudAlert, State
 from lakehouse.drained import lags
+from lakehouse.kafka.consumer import end_offsets
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.settings import Settings
 from tests import waiting
 from tests.conftest import Stack
 from tests.threads import in_thread
+from tests.topics import make_anew, remove_records
 
 pytestmark = pytest.mark.stack
 
@@ -105,6 +107,24 @@ def send(settings: Settings, *alerts: Alert) -> None:
         value = json.dumps({name: getattr(each, name) for name in each.__slots__})
         producer.produce(settings.prefixed(ALERTS), key=each.incident, value=value)
     assert producer.flush(20) == 0
+
+
+def test_alerts_that_kafka_has_lost_are_told_in_the_log_and_those_behind_them_to_people(
+    settings: Settings, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    with in_thread(notifier.run, settings):
+        send(settings, alert("mug", events=30))
+        until(lambda: not any(lag.lag for lag in lags(settings, ["notifier"])) and len(receiver.taken) == 2)
+    (partition,) = (p for p, end in end_offsets(settings, ALERTS).items() if end)
+    send(settings, alert("mug", events=31), alert("mug", events=32))
+    remove_records(settings, ALERTS, {partition: 2})
+    with in_thread(notifier.run, settings):
+        until(lambda: len(receiver.taken) == 4)
+        said = f"nobody is told of what Kafka has lost: shop.alerts[{partition}] offsets 1-1 are gone"
+        assert sum(said in message for message in caplog.messages) == 2, "each receiver's"
+        make_anew(settings, ALERTS)
+        send(settings, alert("mug", events=33))
+        until(lambda: len(receiver.taken) == 6)
 
 
 def test_an_alert_reaches_both_receivers_in_their_shape(settings: Settings, receiver: Receiver) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +14,22 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks.consumer_groups import Member, owners
-from jobs.streaming.region_revenue.main import JOB, TOPIC
+from jobs.catalog import JOBS
+from jobs.held import held_by
+from jobs.streaming.region_revenue.main import JOB, TOPIC, run
 from jobs.streaming.region_revenue.seek import seek
 from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep, require_own, set_back
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import build_consumer, end_offsets
 from lakehouse.kafka.topics import create_topics
+from lakehouse.losses import RecordsLostError
 from lakehouse.produce import send_day
+from lakehouse.runtime.accept import accept_losses
 from lakehouse.settings import Settings
 from tests.conftest import Stack
 from tests.integration.region_revenue import SECONDS, assert_equals_the_reference, kept, wait_until_all_is_kept
 from tests.integration.spark_lake import purchase, send
+from tests.topics import make_anew
 from tests.waiting import until
 
 pytestmark = pytest.mark.stack
@@ -135,6 +141,25 @@ def test_a_start_goes_by_the_offsets_with_the_results_not_by_the_groups(
     assert {position: after[position] for position in before} == before
     assert len(after) == len(before) + 1
     assert_equals_the_reference(settings)
+
+
+def test_a_topic_that_is_made_anew_stops_it_until_that_is_accepted_and_what_it_had_stays(
+    stack: Stack, settings: Settings, log: Path
+) -> None:
+    stack.ensure("minio")
+    send(settings, [purchase("ana", minute, cents=1) for minute in range(9)])
+    with Member(settings, log):
+        wait_until_all_is_kept(settings)
+    make_anew(settings, TOPIC)
+    send(settings, [purchase("ana", minute, cents=100) for minute in range(20, 40)])
+    with pytest.raises(RecordsLostError, match=rf"{TOPIC} was deleted and made anew"):
+        run(settings, threading.Event())
+    assert accept_losses(settings, JOBS[JOB], "test", held_by(settings, JOB))
+    with Member(settings, log):
+        wait_until_all_is_kept(settings)
+    with connect(settings) as connection:
+        found = connection.execute("SELECT purchases, revenue_cents FROM region_revenue_daily").fetchall()
+    assert found == [(9 + 20, 9 * 1 + 20 * 100)]
 
 
 def test_a_former_owner_writes_nothing(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -58,7 +58,6 @@ def recompute(settings: Settings, number: int) -> None:
     require_planned_code(plan)
     names = [*request.targets, *(SILVER[topic] for topic in request.topics)]
     names = with_needs(names) if request.engine is Engine.SPARK else recomputation.with_needs(names)
-    looked_at = datetime.now(UTC)
     pinned = at_rest(settings, names)
     read = {topic: name for topic, name in SILVER.items() if name in names}
     bounds = {t: highest_offsets(settings, name, pinned[name], plan.days[0], plan.days[-1]) for t, name in read.items()}
@@ -68,7 +67,7 @@ def recompute(settings: Settings, number: int) -> None:
     delete_staged(settings, number)  # what a killed attempt left: a table without its first commit can't be made again
     by_engine = _by_spark if request.engine is Engine.SPARK else _by_polars
     with _ends_when_cancelled(settings, number):
-        rows, staged = by_engine(settings, replay, names, Pinned(pinned, looked_at), bounds)
+        rows, staged = by_engine(settings, replay, names, Pinned(pinned), bounds)
     store.advance(
         settings,
         number,
@@ -76,7 +75,6 @@ def recompute(settings: Settings, number: int) -> None:
         State.RECOMPUTED,
         recomputed={
             "pinned": pinned,
-            "looked_at": looked_at.isoformat(),
             "bounds": {topic: {str(p): offset for p, offset in found.items()} for topic, found in bounds.items()},
             "staged": staged,
             "rows": rows,
@@ -86,16 +84,16 @@ def recompute(settings: Settings, number: int) -> None:
 
 
 def _by_spark(
-    settings: Settings, replay: Replay, names: Sequence[str], looked_at: Pinned, bounds: Bounds
+    settings: Settings, replay: Replay, names: Sequence[str], pinned: Pinned, bounds: Bounds
 ) -> tuple[dict[str, int], dict[str, Any]]:
     """The rows of each table, and where they are staged."""
-    days, pinned = replay.plan.days, looked_at.versions
+    days = replay.plan.days
     limited = settings.model_copy(update={"parallelism": settings.replay_parallelism})
     spark = build_session(limited, settings.prefixed(f"replay-{replay.id}"))
     try:
         live, staging = DeltaTables(spark, settings), DeltaTables(spark, settings, staging=prefix(replay.id))
         before = LiveFirst(settings)
-        rebuild = Rebuild(spark, live, staging, days[0], days[-1], pinned, bounds, label_of(replay.id), before)
+        rebuild = Rebuild(spark, live, staging, days[0], days[-1], pinned.versions, bounds, label_of(replay.id), before)
         rows = rebuild.run(names)
         return rows, {name: {"path": staging.path(name), "version": staging.version(name)} for name in names}
     finally:
@@ -103,7 +101,7 @@ def _by_spark(
 
 
 def _by_polars(
-    settings: Settings, replay: Replay, names: Sequence[str], looked_at: Pinned, bounds: Bounds
+    settings: Settings, replay: Replay, names: Sequence[str], pinned: Pinned, bounds: Bounds
 ) -> tuple[dict[str, int], dict[str, Any]]:
     """The same without Spark; marts by DataFusion if that was asked for."""
     staging = Staging(settings, replay.id)
@@ -112,7 +110,7 @@ def _by_polars(
         staging,
         "datafusion" if replay.plan.request.engine is Engine.DATAFUSION else "polars",
         replay.plan.days,
-        looked_at,
+        pinned,
         of_silver,
         label_of(replay.id),
         LiveFirst(settings),

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -16,7 +16,9 @@ from jobs.batch.replay.earlier import (
     require_planned_owner,
     what_was_recomputed,
 )
-from jobs.rust_engines.publish import MARTS, put_day
+from jobs.rust_engines.publications import Place, Said, Stays, SupersededError, newer
+from jobs.rust_engines.publish import MARTS
+from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.delta import open_table, scan_opened
 from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.replay import store
@@ -28,9 +30,6 @@ from lakehouse.runtime.code_in_force import provide
 from lakehouse.settings import Settings
 
 log = logging.getLogger("replay")
-
-Versions = Mapping[date, Mapping[str, int]]
-"""By day and table."""
 
 
 def swap(settings: Settings, number: int) -> None:
@@ -67,11 +66,9 @@ def swap(settings: Settings, number: int) -> None:
         code = provided(settings, replay.plan.code_version) if replay.plan.changes_code else None
         result = apply(settings, number, Kind.SWAP, streamed, silver, parse_offsets(recomputed["bounds"]), code)
     for part in marts:
-        sources = {source: pinned[source] for source in MARTS[part.table].reads}
-        read = dict.fromkeys(part.days, sources)
-        looked_at = datetime.fromisoformat(recomputed["looked_at"])
+        read = dict.fromkeys(part.days, Sources.pin(settings, MARTS[part.table].reads, Pinned(pinned)).said)
         result["versions"][part.table] = pinned[part.table]
-        result["after"][part.table] = publish(settings, replay, part, looked_at, label_of(number), read)
+        result["after"][part.table] = publish(settings, replay, part, label_of(number), read, _newer_or_done)
     store.advance(settings, number, (State.SWAPPING,), State.DONE, outcome=result)
 
 
@@ -80,19 +77,25 @@ def _by_owner(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]
     return tuple(p for p in parts if p.table not in MARTS), tuple(p for p in parts if p.table in MARTS)
 
 
-def publish(settings: Settings, replay: Replay, part: Part, looked_at: datetime, label: str, read: Versions) -> int:
-    """Puts the rows of a mart in place, a commit per day as its publisher makes them; returns the version after them.
-    `read`: by day, the versions that its rows were computed from.
+def _newer_or_done(stands: Said, ours: Said) -> bool:
+    """Killed in between, a swap finds the days that it has published."""
+    return stands.get("scope") == ours["scope"] or newer(stands, ours)
 
-    Killed in between, it does the rest when it is repeated. A day that was published from a later look than `looked_at`
-    stays: it has what the replay has, and what came since.
-    """
+
+def publish(settings: Settings, replay: Replay, part: Part, label: str, read: Mapping[date, Said], stays: Stays) -> int:
+    """Puts the rows of a mart in place, a commit per day as its publisher makes them; returns the version after them.
+    `read`: by day, what its rows were computed from. A day stays as it is where, by `stays`, what was published of it
+    does."""
     rows = scan_opened(settings, part.table, open_staged(settings, part.path, part.version))
     for day in part.days:
-        said = {"scope": label, "engine": replay.plan.request.engine, "read_versions": read[day]}
+        said = {"scope": label, "engine": replay.plan.request.engine, **read[day]}
         of_day = rows.filter(pl.col("event_date") == day).collect()
-        version = put_day(settings, part.table, day, of_day, looked_at, said)
-        log.info("%s of %s: version %d", part.table, day, version)
+        try:
+            version = Place(settings, part.table, day).put(of_day, said, stays)
+        except SupersededError as stands:
+            log.info("%s", stands)
+        else:
+            log.info("%s of %s: version %d", part.table, day, version)
     return int(open_table(settings, part.table).version())
 
 

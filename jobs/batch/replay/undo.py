@@ -1,17 +1,17 @@
 """The step that takes a replay back."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 import polars as pl
 
-from jobs.batch.replay.earlier import highest_offsets, label_of, require, what_was_recomputed
+from jobs.batch.replay.earlier import highest_offsets, label_of, require
 from jobs.batch.replay.swap import apply, provided, publish
 from jobs.rust_engines.publish import MARTS
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import TableError, VersionMissingError, open_table, scan
-from lakehouse.delta.describe import commits
+from lakehouse.delta.describe import published_days
 from lakehouse.replay import store
 from lakehouse.replay.change_set import ChangeSet, Part
 from lakehouse.replay.request import SILVER
@@ -62,10 +62,12 @@ def undo(settings: Settings, number: int) -> None:
     for touched in replay.plan.touched:
         if touched.table in MARTS:
             part = _as_it_was(settings, touched.table, touched.days, before)
-            # A look later than the replay's, by as little as can be: whoever has published since looked later still.
-            looked_at = datetime.fromisoformat(what_was_recomputed(replay)["looked_at"]) + timedelta(milliseconds=1)
-            read = {day: _read_then(settings, part, day) for day in part.days}
-            result[part.table] = publish(settings, replay, part, looked_at, f"undo of {label_of(number)}", read)
+            read = _read_then(settings, part)
+            label = f"undo of {label_of(number)}"
+            # Only what this replay published goes: another's publication is newer.
+            result[part.table] = publish(
+                settings, replay, part, label, read, lambda stands, _: stands.get("scope") != label_of(number)
+            )
     store.advance(settings, number, (State.UNDOING,), State.UNDONE, undone=result)
 
 
@@ -85,13 +87,11 @@ def _as_it_was(settings: Settings, name: str, days: Sequence[date], versions: Ma
     return Part(name, settings.table_path(name, "s3a"), versions[name], tuple(days))
 
 
-def _read_then(settings: Settings, part: Part, day: date) -> dict[str, int]:
-    """The versions from which the rows of a mart's day were computed that it had at the part's version."""
-    for commit in commits(open_table(settings, part.table), until=part.version):
-        if commit.said.get("day") == day.isoformat():
-            read: dict[str, int] = commit.said["read_versions"]
-            return read
-    return {}
+def _read_then(settings: Settings, part: Part) -> dict[date, dict[str, Any]]:
+    """By day, what the rows of a mart were computed from that it had at the part's version."""
+    published = published_days(open_table(settings, part.table), part.version)
+    said = {day: published.get(day, {}) for day in part.days}
+    return {day: {key: said[day].get(key, {}) for key in ("read_versions", "read_tables")} for day in part.days}
 
 
 def _written_since(settings: Settings, replay: Replay) -> Replay | None:

@@ -30,6 +30,7 @@ from lakehouse.delta.write import to_arrow
 from lakehouse.kafka.consumer import ReadError, end_offsets
 from lakehouse.kafka.follower import Follower
 from lakehouse.lambda_layers import TOPICS, HandOver, Offsets, batch_table, newest_hand_over, open_layers, speed_table
+from lakehouse.losses import find_losses, in_words
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -143,6 +144,7 @@ def run(settings: Settings, stopping: threading.Event, until: Offsets | None = N
 def _count(settings: Settings, hand_over: HandOver, stopping: threading.Event, until: Offsets | None) -> bool:
     """Until `stopping` is set or a newer batch run has handed over; or until all before `until` is counted, which is
     told by True."""
+    _verify(settings, hand_over.cut, hand_over)
     layer = SpeedLayer(Seed.take(settings, hand_over), hand_over.cut)
     consumer = Follower(settings, LAMBDA_SPEED)
     try:
@@ -157,6 +159,7 @@ def _count(settings: Settings, hand_over: HandOver, stopping: threading.Event, u
         owed = True
         while not stopping.is_set():
             if owed:
+                _verify(settings, {}, hand_over)  # all is read now, and nothing written
                 write(settings, hand_over, layer)
             if until is not None:
                 return True
@@ -166,6 +169,13 @@ def _count(settings: Settings, hand_over: HandOver, stopping: threading.Event, u
         return False
     finally:
         consumer.close()
+
+
+def _verify(settings: Settings, positions: Offsets, hand_over: HandOver) -> None:
+    """Raises ReadError where Kafka no longer has what comes after the cut."""
+    _, losses = find_losses(settings, TOPICS, positions, hand_over.topics)
+    if losses:
+        raise ReadError(f"{in_words(losses)}, since the batch layer's cut; run it again: lakehouse lambda batch")
 
 
 def _read(settings: Settings, consumer: Consumer, layer: SpeedLayer, stopping: threading.Event) -> bool:

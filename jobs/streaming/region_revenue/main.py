@@ -21,12 +21,23 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from psycopg.errors import IdleInTransactionSessionTimeout
 
 from jobs.streaming.plain import serve
-from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep, require_own
+from jobs.streaming.region_revenue.store import (
+    FencedError,
+    Result,
+    claim,
+    connect,
+    keep,
+    kept_positions,
+    known_topic,
+    require_own,
+)
 from lakehouse.contracts.events import PURCHASES
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.validation import Invalid, validate
-from lakehouse.kafka.consumer import ReadError
+from lakehouse.kafka.consumer import NoSuchTopicError
 from lakehouse.kafka.follower import Follower
+from lakehouse.kafka.topics import topic_ids
+from lakehouse.losses import RecordsLostError, TopicWatch, find_losses
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -44,6 +55,8 @@ COOPERATIVE: Final = "cooperative-sticky"
 ASSIGNORS: Final = (COOPERATIVE, "range")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_PASSING: Final = (psycopg.OperationalError, IdleInTransactionSessionTimeout, KafkaException)
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +76,9 @@ class Membership:
         self._epochs: dict[int, int] = {}
         self._at_hand: dict[int, list[Message]] = {}
         self._looked = monotonic()
+        self._watch = TopicWatch(settings, JOB, TOPIC)
         self._store = connect(settings)
+        require_records(settings, self._store)
         self._consumer = Follower(
             settings,
             JOB,
@@ -83,7 +98,7 @@ class Membership:
 
         Raises:
             FencedError: a partition has another owner, which Kafka has not told us yet, or was sought: join anew.
-            ReadError: records were removed by retention before they were read.
+            RecordsLostError: Kafka no longer has what comes next.
         """
         while not stopping.is_set():
             self._read()
@@ -127,7 +142,9 @@ class Membership:
             if message is None:
                 return
             if error := message.error():
-                _complain(error, message)
+                if error.code() == KafkaError._AUTO_OFFSET_RESET:
+                    require_records(self._settings, self._store)
+                log.warning("kafka: %s", error.str())
             else:
                 self._at_hand.setdefault(cast(int, message.partition()), []).append(message)
 
@@ -135,19 +152,19 @@ class Membership:
         batch, self._at_hand = self._at_hand, {}
         positions = {p: cast(int, messages[-1].offset()) + 1 for p, messages in batch.items()}
         results = [process(message) for messages in batch.values() for message in messages]
+        self._watch.look(at_once=True)  # all is read now, and nothing written
         keep(self._store, TOPIC, results, positions, self._epochs)
         # For those who look at the group's lag. A start goes by what lies with the results.
         name = self._settings.prefixed(TOPIC)
         self._consumer.commit(offsets=[TopicPartition(name, *each) for each in positions.items()])
 
 
-def _complain(error: KafkaError, message: Message) -> None:
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:
-        raise ReadError(
-            f"{TOPIC}[{message.partition()}]: the offset that comes next was removed by retention; to go on without "
-            f"the records in between, set `next_offset` in the table `positions` to one that exists"
-        )
-    log.warning("kafka: %s", error.str())
+def require_records(settings: Settings, store: psycopg.Connection) -> None:
+    """Raises RecordsLostError where Kafka no longer has what comes next."""
+    known = {TOPIC: known_topic(store, TOPIC, topic_ids(settings, [TOPIC])[TOPIC])}
+    _, losses = find_losses(settings, [TOPIC], {TOPIC: kept_positions(store, TOPIC)}, known)
+    if losses:
+        raise RecordsLostError(JOB, losses)
 
 
 def process(message: Message) -> Result:
@@ -173,7 +190,7 @@ def process(message: Message) -> Result:
 
 
 def run(settings: Settings, stopping: threading.Event, assignor: str = COOPERATIVE) -> None:
-    """Process until `stopping` is set, through rebalances and outages. Raises ReadError as `Membership.run`."""
+    """Process until `stopping` is set, through rebalances and outages. Raises RecordsLostError as `Membership.run`."""
     while not stopping.is_set():
         try:
             membership = Membership(settings, assignor)
@@ -183,7 +200,7 @@ def run(settings: Settings, stopping: threading.Event, assignor: str = COOPERATI
                 membership.leave()
         except FencedError as error:
             log.warning("%s; joining the group anew", error)
-        except (ServiceDownError, psycopg.OperationalError, IdleInTransactionSessionTimeout, KafkaException) as error:
+        except (ServiceDownError, NoSuchTopicError, *_PASSING) as error:
             log.warning("%s; trying again in %.0f s", str(error).strip(), PAUSE_SECONDS)
             stopping.wait(PAUSE_SECONDS)
 
@@ -192,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--assignor", choices=ASSIGNORS, default=COOPERATIVE, help="the same for all of the group")
     chosen = parser.parse_args(arguments)
-    return serve(log, partial(run, assignor=chosen.assignor), ReadError)
+    return serve(log, partial(run, assignor=chosen.assignor), RecordsLostError)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,12 @@ CREATE TABLE IF NOT EXISTS positions (
     PRIMARY KEY (topic, partition)
 );
 
+-- The id that Kafka gave the topic in which the positions were taken. One that is made anew has another.
+CREATE TABLE IF NOT EXISTS topics (
+    topic    text PRIMARY KEY,
+    topic_id text NOT NULL
+);
+
 -- One row per record, by its position: to process a record again replaces its row.
 CREATE TABLE IF NOT EXISTS results (
     topic        text NOT NULL,

@@ -97,6 +97,36 @@ def connect(settings: Settings) -> psycopg.Connection:
     return connection
 
 
+def known_topic(connection: psycopg.Connection, topic: str, now: str) -> str:
+    """The id of the topic that the positions are of; `now`, its present id, where none was noted."""
+    connection.execute("INSERT INTO topics VALUES (%s, %s) ON CONFLICT DO NOTHING", (topic, now))
+    row = connection.execute("SELECT topic_id FROM topics WHERE topic = %s", (topic,)).fetchone()
+    assert row is not None  # noqa: S101  it is there now
+    return str(row[0])
+
+
+def kept_positions(connection: psycopg.Connection, topic: str) -> dict[int, int]:
+    """The offset that comes next, of each partition of which something was kept."""
+    rows = connection.execute(
+        "SELECT partition, next_offset FROM positions WHERE topic = %s AND next_offset IS NOT NULL", (topic,)
+    )
+    return dict(rows.fetchall())
+
+
+def begin(connection: psycopg.Connection, topic: str, topic_id: str, positions: Mapping[int, int], owner: str) -> None:
+    """Claims the partitions for `owner`, and lets them go on at `positions` of the topic with this id.
+
+    What was made of a topic of this name that is gone stays, under its name and id: its records' places are others'.
+    """
+    with connection.transaction():
+        before = known_topic(connection, topic, topic_id)
+        for partition, held in claim(connection, topic, positions, owner).items():
+            connection.execute(_MOVE, (positions[partition], topic, partition, held.epoch))
+        if before != topic_id:
+            connection.execute("UPDATE results SET topic = %s WHERE topic = %s", (f"{topic}@{before}", topic))
+            connection.execute("UPDATE topics SET topic_id = %s WHERE topic = %s", (topic_id, topic))
+
+
 def claim(connection: psycopg.Connection, topic: str, partitions: Iterable[int], owner: str) -> dict[int, Claim]:
     """Take over the partitions: whoever had them can write no more.
 

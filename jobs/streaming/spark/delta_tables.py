@@ -21,6 +21,7 @@ from pyspark.sql import functions as sf
 
 from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import table
+from lakehouse.delta.installations import require_own
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.settings import Settings
 
@@ -66,7 +67,10 @@ class Transaction:
 
 
 class DeltaTables:
-    """The tables of one installation; with `staging`, those of this prefix (it may be empty) beside the real ones."""
+    """The tables of one installation; with `staging`, those of this prefix (it may be empty) beside the real ones.
+
+    Whatever writes raises ForeignTablesError where they belong to another installation.
+    """
 
     def __init__(self, spark: SparkSession, settings: Settings, staging: str | None = None) -> None:
         self.spark = spark
@@ -81,6 +85,7 @@ class DeltaTables:
     def create(self, name: str) -> None:
         """Creates the table by its contract unless it exists: reader 1, writer 2, no table features. One that was made
         by an older contract is let have the nulls that this one allows."""
+        require_own(self.settings)
         contract = table(name)
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(name)).addColumns(schema(contract))
         for key, value in PROPERTIES.items():
@@ -156,6 +161,7 @@ class DeltaTables:
     def committing(self, commit: Commit, once: Transaction | None = None) -> Iterator[None]:
         """What a statement within the block that takes no options, such as MERGE, says of itself, and how it is made to
         happen once. By settings of the session, so for one thread: that of a micro-batch, which has its own session."""
+        require_own(self.settings)
         settings = {"spark.databricks.delta.commitInfo.userMetadata": json.dumps(commit.metadata)}
         if once is not None:
             settings["spark.databricks.delta.write.txnAppId"] = once.app_id
@@ -174,6 +180,7 @@ class DeltaTables:
         return json.loads(newest[0]) if newest and newest[0] else {}
 
     def _writer(self, name: str, rows: DataFrame, commit: Commit) -> DataFrameWriter:
+        require_own(self.settings)
         columns = table(name).column_names
         return rows.select(*columns).write.format("delta").option("userMetadata", json.dumps(commit.metadata))
 

@@ -15,6 +15,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from jobs.catalog import JOBS
 from jobs.process import exit_status
 from lakehouse.checkpoints import Positions, current_checkpoint
+from lakehouse.delta.installations import require_own
 from lakehouse.runtime.process import FINISH, FINISHED_STATUS
 from lakehouse.runtime.sources import verify_sources, verify_topics
 from lakehouse.settings import Settings
@@ -52,7 +53,10 @@ def run_query(
     Its Delta transactions are numbered by batch, and batches by the checkpoint. So the id that they are numbered under
     is the query's, which Spark keeps in the checkpoint: the same as long as the checkpoint is, and a new one when
     batches begin at 0 again, whose first commits would be taken for repetitions otherwise.
+
+    Raises ForeignTablesError: the checkpoint is another installation's.
     """
+    require_own(settings)
     started, between = threading.Event(), threading.Lock()
     query_id, done = "", -1
 

@@ -33,17 +33,21 @@ def log_actions(settings: Settings, name: str, version: int) -> list[dict[str, A
     return [json.loads(line) for line in lines]
 
 
+def write_actions(settings: Settings, name: str, version: int, actions: list[dict[str, Any]]) -> None:
+    """Puts `actions` in place of those of a commit."""
+    content = "\n".join(map(json.dumps, actions)).encode()
+    key = f"{log_prefix(settings, name)}{version:020}.json"
+    build_client(settings).put_object(settings.bucket, key, io.BytesIO(content), len(content))
+
+
 def backdate(settings: Settings, name: str, versions: Mapping[int, timedelta]) -> None:
     """Lets commits say that they were made so long before now."""
-    client = build_client(settings)
     for version, ago in versions.items():
-        key = f"{log_prefix(settings, name)}{version:020}.json"
         actions = log_actions(settings, name, version)
         for action in actions:
             if "commitInfo" in action:
                 action["commitInfo"]["timestamp"] = int((datetime.now(UTC) - ago).timestamp() * 1000)
-        content = "\n".join(map(json.dumps, actions)).encode()
-        client.put_object(settings.bucket, key, io.BytesIO(content), len(content))
+        write_actions(settings, name, version, actions)
 
 
 def log_transactions(settings: Settings, name: str) -> list[tuple[str, int]]:

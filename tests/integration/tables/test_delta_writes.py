@@ -9,7 +9,7 @@ from deltalake.exceptions import DeltaError
 
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import TABLES, table
-from lakehouse.delta import Once, append, append_ops, create_table, open_table, replace_days
+from lakehouse.delta import Once, OvertakenError, append, append_ops, create_table, open_table, replace_days
 from lakehouse.delta.describe import commits
 from lakehouse.delta.write import to_arrow
 from lakehouse.settings import Settings
@@ -17,6 +17,7 @@ from tests.integration.tables.lost_answers import LosingProxy
 from tests.lake import stored
 
 MART = "marts.region_daily"
+RESULTS = "ops.quality_results"
 MONDAY, TUESDAY = date(2024, 3, 4), date(2024, 3, 5)
 
 
@@ -107,9 +108,9 @@ def test_a_null_that_the_contract_forbids_is_refused(lake):
 
 def test_the_same_write_again_is_a_no_op(lake):
     once = Once("test/run-1")
-    first = append_ops(lake, "ops.quality_results", [quality_row("run-1")], once)
-    assert append_ops(lake, "ops.quality_results", [quality_row("run-1")], once) == first
-    assert stored(lake, "ops.quality_results").height == 1
+    first = append_ops(lake, RESULTS, [quality_row("run-1")], once)
+    assert append_ops(lake, RESULTS, [quality_row("run-1")], once) == first
+    assert stored(lake, RESULTS).height == 1
 
 
 def test_an_older_write_does_not_undo_a_newer_one(lake):
@@ -119,23 +120,43 @@ def test_an_older_write_does_not_undo_a_newer_one(lake):
 
 
 @pytest.mark.timeout(60)
-def test_a_commit_whose_answer_was_lost_is_not_repeated(lake):
-    create_table(lake, "ops.quality_results")
+@pytest.mark.parametrize("owner", [False, True])
+def test_a_commit_whose_answer_was_lost_is_not_repeated(lake, owner):
+    created = create_table(lake, RESULTS)
+    once = Once.after(created, "owner") if owner else None
     first_commit = "/_delta_log/00000000000000000001.json"
     with LosingProxy((lake.host, lake.minio_port), first_commit) as proxy:
         through = lake.model_copy(update={"minio_port": proxy.port})
-        version = append_ops(through, "ops.quality_results", [quality_row("run-1")])
+        version = append_ops(through, RESULTS, [quality_row("run-1")], once)
     assert proxy.count == 1
     assert version == 1
-    assert stored(lake, "ops.quality_results").height == 1
-    assert open_table(lake, "ops.quality_results").version() == 1
+    assert stored(lake, RESULTS).height == 1
+    assert open_table(lake, RESULTS).version() == 1
+
+
+def test_what_another_owner_has_overtaken_is_not_taken_for_written(lake):
+    """Two processes that both take themselves for the table's owner: the one that comes late is told."""
+    append_ops(lake, RESULTS, [quality_row("run-1")], Once.after(create_table(lake, RESULTS), "owner"))
+    seen_by_both = open_table(lake, RESULTS)
+    append_ops(lake, RESULTS, [quality_row("run-2")], Once.after(seen_by_both, "owner"))
+    with pytest.raises(OvertakenError, match=r"has committed as owner between version 1, .* and version 2"):
+        append_ops(lake, RESULTS, [quality_row("run-3")], Once.after(seen_by_both, "owner"))
+    append_ops(lake, RESULTS, [quality_row("run-3")], Once.after(open_table(lake, RESULTS), "owner"))
+    assert stored(lake, RESULTS)["run_id"].to_list() == ["run-1", "run-2", "run-3"]
+
+
+def test_an_owner_s_write_goes_on_beside_commits_of_others(lake):
+    once = Once.after(create_table(lake, RESULTS), "owner")
+    append_ops(lake, RESULTS, [quality_row("run-1")])
+    append_ops(lake, RESULTS, [quality_row("run-2")], once)
+    assert stored(lake, RESULTS)["run_id"].to_list() == ["run-1", "run-2"]
 
 
 def test_writers_at_the_same_time_lose_no_row_and_double_none(lake):
     runs = [f"run-{n}" for n in range(6)]
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda run: append_ops(lake, "ops.quality_results", [quality_row(run)]), runs))
-    assert stored(lake, "ops.quality_results")["run_id"].to_list() == runs
+        list(pool.map(lambda run: append_ops(lake, RESULTS, [quality_row(run)]), runs))
+    assert stored(lake, RESULTS)["run_id"].to_list() == runs
 
 
 def test_publishers_at_the_same_time_replace_whole_days(lake):

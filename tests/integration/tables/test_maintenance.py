@@ -1,7 +1,8 @@
 """Compaction, vacuum and restore through delta-rs: rows stay as they are, and what can't be undone is refused."""
 
+import io
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -15,12 +16,13 @@ from lakehouse.delta.maintenance import compact, trim_log, vacuum
 from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained.refreshes import outdated
+from lakehouse.object_store import build_client
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
 from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.runtime.wanted import Wanted, migrate, set_wanted
 from lakehouse.semantics import Events
 from lakehouse.settings import Settings
-from tests.integration.tables.log_files import log_actions
+from tests.integration.tables.log_files import log_actions, write_actions
 from tests.lake import expected, fill, stored
 from tests.strategies import click, positioned, purchase
 
@@ -98,17 +100,43 @@ def test_vacuum_keeps_what_a_version_of_the_last_days_holds(lake):
     assert stored(lake, CLICKS, version=6).equals(rows)
 
 
+@pytest.mark.parametrize("trimmed", [False, True], ids=["log", "checkpoint"])
 @pytest.mark.parametrize(("name", "files"), [(CLICKS, 12), (TOTALS, 6)])
-def test_vacuum_removes_what_left_the_table_before_that(lake, name, files):
+def test_vacuum_removes_what_left_the_table_before_that(lake, name, files, trimmed):
     rows = grown(lake, name)
     compact(lake, name)
-    opened = open_table(lake, name)
-    opened.alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 0 seconds"})
+    keep_nothing(lake, name)
+    if trimmed:
+        trim_log(lake, name)
     assert vacuum(lake, name, dry_run=True).files == files
     assert vacuum(lake, name).files == files
     assert stored(lake, name).equals(rows)
     with pytest.raises(RestoreRefusedError, match="files of version 6 are gone"):
         restore(lake, name, version=6)
+
+
+def test_vacuum_keeps_old_files_that_left_the_table_a_short_time_ago(lake):
+    """Each file is older than what is kept; that it left the table lately is known from a checkpoint alone."""
+    rows = grown(lake, CLICKS)
+    compact(lake, CLICKS)
+    keep_nothing(lake, CLICKS)
+    removed_at(lake, CLICKS, 7, datetime.now(UTC) + timedelta(days=1))
+    trim_log(lake, CLICKS)
+    assert vacuum(lake, CLICKS).files == 0
+    assert stored(lake, CLICKS, version=6).equals(rows)
+
+
+def test_vacuum_removes_what_a_killed_writer_left_once_it_is_old(lake):
+    rows = grown(lake, CLICKS)
+    place = lake.table_path(CLICKS).removeprefix(f"s3://{lake.bucket}/") + "/event_date=2024-03-01/part-killed.parquet"
+    client = build_client(lake)
+    client.put_object(lake.bucket, place, io.BytesIO(b"half"), 4)
+    trim_log(lake, CLICKS)
+    assert vacuum(lake, CLICKS).files == 0, "its commit may be under way"
+    keep_nothing(lake, CLICKS)
+    assert vacuum(lake, CLICKS).files == 1
+    assert not list(client.list_objects(lake.bucket, place))
+    assert stored(lake, CLICKS).equals(rows)
 
 
 def test_a_trimmed_log_still_knows_rows_and_transactions(lake):
@@ -203,6 +231,21 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, do, times: int = 1) -> None:
         return found
 
     monkeypatch.setattr("lakehouse.delta.maintenance.open_table", opened_before)
+
+
+def keep_nothing(lake: Settings, name: str) -> None:
+    """Removed files, and those in no version, are kept for no time."""
+    never = {"delta.deletedFileRetentionDuration": "interval 0 seconds"}
+    open_table(lake, name).alter.set_table_properties(never)
+
+
+def removed_at(lake: Settings, name: str, version: int, moment: datetime) -> None:
+    """Lets a commit say when it removed its files."""
+    actions = log_actions(lake, name, version)
+    for action in actions:
+        if "remove" in action:
+            action["remove"]["deletionTimestamp"] = int(moment.timestamp() * 1000)
+    write_actions(lake, name, version, actions)
 
 
 def data_changes(lake: Settings, name: str, version: int) -> set[bool]:

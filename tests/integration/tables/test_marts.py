@@ -1,23 +1,30 @@
 """Daily marts: both engines equal the reference, one commit per day, repeatable, from pinned sources."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
+from minio.deleteobjects import DeleteObject
 
-from jobs.rust_engines import MARTS, EnginesDisagreeError, Pinned, publish_day
+from jobs.rust_engines import MARTS, EnginesDisagreeError, Pinned, SupersededError, publish_day
 from jobs.rust_engines import publish as publishing
 from jobs.rust_engines.publish import estimate_days
 from jobs.rust_engines.sources import Sources
-from lakehouse.contracts.tables import UnknownTableError
-from lakehouse.delta import TableMissingError, VersionMissingError, create_table, open_table
-from lakehouse.delta.describe import commits
+from lakehouse.contracts.tables import BACKFILL, UnknownTableError
+from lakehouse.delta import Once, TableMissingError, VersionMissingError, create_table, open_table, replace_days
+from lakehouse.delta.describe import commits, published_days
+from lakehouse.delta.restore import restore
+from lakehouse.delta.write import to_arrow
 from lakehouse.explain.changes import reason
+from lakehouse.object_store import build_client
 from lakehouse.semantics import Event, Events
 from lakehouse.semantics.windows import DAY
 from quality import run_quality
+from tests.clocks import Tomorrow
 from tests.integration.tables.log_files import backdate
 from tests.lake import expected, fill, stored
 from tests.strategies import MORNING, click, positioned, product, purchase
@@ -129,6 +136,7 @@ def test_the_commit_names_its_day_engine_and_source_versions(lake):
         "day": "2024-03-01",
         "engine": "datafusion",
         "read_versions": published.sources,
+        "read_tables": {name: open_table(lake, name).metadata().id for name in published.sources},
         "read_rows": 1,
         "seconds": round(sum(published.seconds.values()), 6),
     }
@@ -217,24 +225,111 @@ def test_what_is_committed_after_the_check_is_not_published(lake, tmp_path):
     assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
 
 
-def test_an_earlier_check_does_not_displace_what_a_later_look_published(lake, tmp_path):
+def test_an_earlier_check_does_not_displace_what_was_published_from_newer_tables(lake, tmp_path):
     fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
     checked = pinned_by_a_check(lake.model_copy(update={"home": tmp_path}), "silver.clicks", "silver.purchases")
     fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
     publish_day(lake, "region_daily", FIRST)
-    publish_day(lake, "region_daily", FIRST, as_of=checked)
+    with pytest.raises(SupersededError, match=r"version 1, of 2.*Z, holds it from newer tables \(silver\.clicks 2"):
+        publish_day(lake, "region_daily", FIRST, as_of=checked)
     assert stored(lake, "marts.region_daily")["clicks"].to_list() == [2]
+    assert open_table(lake, "marts.region_daily").version() == 1
+
+
+def test_a_clock_that_ran_ahead_keeps_nobody_from_publishing(lake, monkeypatch):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    with monkeypatch.context() as tomorrow:
+        tomorrow.setattr(publishing, "datetime", Tomorrow, raising=False)
+        publish_day(lake, "region_daily", FIRST)
+    fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
+    published = publish_day(lake, "region_daily", FIRST)
+    assert (published.version, published.rows) == (2, 1)
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [2]
+
+
+def test_neither_of_two_sources_that_is_older_keeps_a_publication_out(lake):
+    """Only what is at least as new in all of its sources is newer."""
+    fill(lake, Events.of([click("ana", "10:00"), purchase("ana", "10:00")]), *SOURCES)
+    fill(lake, Events.of([click("bo", "11:00"), purchase("bo", "11:00")]), *SOURCES)
+    newest = {"silver.clicks": 2, "silver.purchases": 2}
+    publish_day(lake, "region_daily", FIRST, as_of=Pinned(newest | {"silver.clicks": 1}))
+    publish_day(lake, "region_daily", FIRST, as_of=Pinned(newest | {"silver.purchases": 1}))
+    assert stored(lake, "marts.region_daily").select("clicks", "purchases").rows() == [(2, 1)]
+    publish_day(lake, "region_daily", FIRST, as_of=Pinned(newest))
+    with pytest.raises(SupersededError):
+        publish_day(lake, "region_daily", FIRST, as_of=Pinned(newest | {"silver.clicks": 1}))
+
+
+def test_what_somebody_asks_for_as_of_a_time_displaces_what_is_newer(lake):
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    older = {"silver.clicks": 1, "silver.purchases": 1}
+    fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
+    publish_day(lake, "region_daily", FIRST)
+    publish_day(lake, "region_daily", FIRST, as_of=Pinned(older, datetime.now(UTC)))
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+    publish_day(lake, "region_daily", FIRST)
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [2]
+
+
+def test_versions_of_a_source_that_was_made_anew_are_not_compared(lake):
+    for _ in range(3):
+        fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    publish_day(lake, "region_daily", FIRST)
+    client = build_client(lake)
+    gone = client.list_objects(lake.bucket, f"{lake.namespace}/silver/clicks/", recursive=True)
+    assert list(client.remove_objects(lake.bucket, [DeleteObject(found.object_name or "") for found in gone])) == []
+    fill(lake, Events.of([click("bo", "11:00")]), "silver.clicks")
+    assert publish_day(lake, "region_daily", FIRST).sources["silver.clicks"] == 1
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+
+
+def test_what_a_restore_took_back_keeps_no_publication_out(lake):
+    for user in ("ana", "bo"):
+        fill(lake, Events.of([click(user, "10:00")]), *SOURCES)
+        publish_day(lake, "region_daily", FIRST)
+    restore(lake, "marts.region_daily", version=0)
+    older = Pinned({"silver.clicks": 1, "silver.purchases": 1})
+    publish_day(lake, "region_daily", FIRST, as_of=older)
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+    restore(lake, "marts.region_daily", version=2)
+    (said,) = published_days(open_table(lake, "marts.region_daily")).values()
+    assert said["read_versions"]["silver.clicks"] == 2
+
+
+def test_days_that_another_release_has_published_are_published_again(lake):
+    """It noted milliseconds where the version of the last publication stands now."""
+    fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
+    mart = "marts.region_daily"
+    once = Once(f"{lake.prefixed(BACKFILL)}/{mart}/{FIRST}", 1_795_981_104_516)
+    replace_days(lake, mart, [FIRST], to_arrow(mart, expected(mart, Events.of([click("ana", "10:00")]))), once)
+    publish_day(lake, "region_daily", FIRST)
+    assert publish_day(lake, "region_daily", FIRST).version == 3
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+
+
+def test_publishers_of_one_day_at_the_same_time_leave_the_newest(lake):
+    for user in "abcd":
+        fill(lake, Events.of([click(user, "10:00")]), *SOURCES)
+    create_table(lake, "marts.region_daily")
+
+    def publish(version: int) -> None:
+        with suppress(SupersededError):
+            publish_day(lake, "region_daily", FIRST, as_of=Pinned({"silver.clicks": version, "silver.purchases": 4}))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(publish, (4, 2, 3, 1)))
+    assert stored(lake, "marts.region_daily")["clicks"].to_list() == [4]
 
 
 def test_a_source_that_was_not_checked_is_not_read(lake):
     fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
     with pytest.raises(ValueError, match=r"no version of silver\.purchases was pinned, only of silver\.clicks"):
-        publish_day(lake, "region_daily", FIRST, as_of=Pinned({"silver.clicks": 1}, datetime.now(UTC)))
+        publish_day(lake, "region_daily", FIRST, as_of=Pinned({"silver.clicks": 1}))
 
 
 def pinned_by_a_check(lake, *names):
     result = run_quality(lake, names)
-    return Pinned({checked.table: checked.version for checked in result.tables}, result.checked_at)
+    return Pinned({checked.table: checked.version for checked in result.tables})
 
 
 def test_engines_that_disagree_publish_nothing(lake, monkeypatch):

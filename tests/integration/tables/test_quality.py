@@ -30,6 +30,7 @@ from lakehouse.settings import Settings
 from quality import QualityFailedError, checked_tables, run_quality
 from quality.data_docs import write_data_docs
 from quality.suites import SCHEMA_RULE, suite
+from tests.clocks import Tomorrow
 from tests.command import lakehouse
 from tests.lake import expected, fill, frame
 from tests.reference_lake import encoded
@@ -199,6 +200,19 @@ def test_a_jump_in_the_share_of_dead_letters_alerts_until_it_is_over(checked):
     begin_checkpoint(checked, SPARK_INGEST, kafka_ends(checked))
     run_quality(checked, [LETTERS])
     assert told(checked)[-1] == (LETTERS, None, WITHDRAWN)
+
+
+def test_a_check_by_a_clock_that_ran_ahead_is_not_the_newest_for_ever(checked, monkeypatch):
+    fill(checked, SHOP, GOLD)
+    add_broken_row(checked, FIRST)
+    with monkeypatch.context() as tomorrow:
+        for module in ("quality.checkpoint", "lakehouse.delta.write"):
+            tomorrow.setattr(f"{module}.datetime", Tomorrow)
+        run_quality(checked, [GOLD], raise_on_failure=False)
+    remove_broken_row(checked)
+    for _ in range(3):
+        run_quality(checked, [GOLD])
+    assert told(checked) == [(GOLD, None, OPENED), (GOLD, None, WITHDRAWN)]
 
 
 def test_how_a_table_was_alerts_nobody_and_withdraws_nothing(checked):

@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 
 import polars as pl
 import pytest
 
+from jobs.rust_engines import MARTS
+from jobs.rust_engines.publications import Place
+from jobs.rust_engines.sources import Sources
 from lakehouse.semantics import Events
 from lakehouse.settings import Settings
 from tests.lake import expected, fill, stored
@@ -176,6 +180,18 @@ def test_marts_of_some_days(shell, lake):
     assert planned.count("region_daily") == 2
     assert f"{days:,} rows to read, about" in planned
     assert stored(lake, "marts.region_daily").equals(expected("marts.region_daily", SHOP))
+
+
+def test_a_day_that_was_published_from_newer_tables_is_not_told_as_published(shell, lake):
+    """As if another had published it while this run computed."""
+    mart, day = "marts.region_daily", date(2024, 3, 1)
+    said = Sources.pin(lake, MARTS[mart].reads).said
+    said["read_versions"]["silver.clicks"] = 9
+    Place(lake, mart, day).put(expected(mart, SHOP, day), said)
+    printed = shell("mart", "run", "region_daily", "--day", "2024-03-01")
+    assert "1 of 1: marts.region_daily of 2024-03-01 was not published: version 1, of 2" in printed
+    assert "holds it from newer tables (silver.clicks 9, not 1), and stays" in printed
+    assert "equal" not in printed
 
 
 def test_quality_of_what_is_written(shell):

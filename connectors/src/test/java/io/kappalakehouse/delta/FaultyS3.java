@@ -8,6 +8,10 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
+import java.time.OffsetDateTime;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -40,6 +44,8 @@ public final class FaultyS3 implements AutoCloseable {
   final List<String> carriedOut = new ArrayList<>();
 
   private static final String BUCKET = "/lake";
+  /** When all objects were. */
+  private static final OffsetDateTime WRITTEN = OffsetDateTime.now(ZoneOffset.UTC).truncatedTo(ChronoUnit.SECONDS);
 
   private final Deque<Fault> faults = new ArrayDeque<>();
   private final HttpServer server;
@@ -165,7 +171,7 @@ public final class FaultyS3 implements AutoCloseable {
         stored.metadata().forEach(exchange.getResponseHeaders()::set);
         exchange.getResponseHeaders().set("Content-Length", String.valueOf(stored.content().length));
         exchange.getResponseHeaders().set("ETag", "\"etag\"");
-        exchange.getResponseHeaders().set("Last-Modified", "Sun, 01 Mar 2026 12:00:00 GMT");
+        exchange.getResponseHeaders().set("Last-Modified", DateTimeFormatter.RFC_1123_DATE_TIME.format(WRITTEN));
         return 200;
       }
       case "GET" -> {
@@ -207,7 +213,7 @@ public final class FaultyS3 implements AutoCloseable {
       count++;
       files.append(
           "<Contents><Key>%s</Key><Size>%d</Size><ETag>\"etag\"</ETag><LastModified>%s</LastModified></Contents>"
-              .formatted(name, object.getValue().content().length, "2026-03-01T12:00:00.000Z"));
+              .formatted(name, object.getValue().content().length, WRITTEN.toInstant()));
     }
     for (String directory : directories) {
       files.append("<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>".formatted(directory));
@@ -220,7 +226,7 @@ public final class FaultyS3 implements AutoCloseable {
     byte[] content = objects.get(exchange.getRequestURI().getPath()).content();
     String range = exchange.getRequestHeaders().getFirst("Range");
     exchange.getResponseHeaders().set("ETag", "\"etag\"");
-    exchange.getResponseHeaders().set("Last-Modified", "Sun, 01 Mar 2026 12:00:00 GMT");
+    exchange.getResponseHeaders().set("Last-Modified", DateTimeFormatter.RFC_1123_DATE_TIME.format(WRITTEN));
     if (range == null) {
       return content;
     }

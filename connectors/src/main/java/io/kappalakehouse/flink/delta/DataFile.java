@@ -52,7 +52,7 @@ final class DataFile {
     this.table = table;
     this.state = state;
     context = Transaction.getWriteContext(table.engine(), state, partition);
-    path = context.getTargetDirectory() + "/part-" + UUID.randomUUID() + ".snappy.parquet";
+    path = context.getTargetDirectory() + "/" + newName();
     Path target = new Path(path);
     upload = target.getFileSystem(table.hadoop()).create(target, false);
     file =
@@ -61,6 +61,11 @@ final class DataFile {
             .withCompressionCodec(CompressionCodecName.SNAPPY)
             .withRowGroupSize(ROW_GROUP_BYTES)
             .build();
+  }
+
+  /** A name that no other file has. */
+  static String newName() {
+    return "part-" + UUID.randomUUID() + ".snappy.parquet";
   }
 
   void write(RowData row) throws IOException {

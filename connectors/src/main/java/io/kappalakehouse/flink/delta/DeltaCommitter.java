@@ -5,13 +5,11 @@ import io.delta.kernel.Transaction;
 import io.delta.kernel.TransactionCommitResult;
 import io.delta.kernel.commit.CommitFailedException;
 import io.delta.kernel.data.Row;
-import io.delta.kernel.defaults.internal.json.JsonUtils;
 import io.delta.kernel.engine.Engine;
 import io.delta.kernel.exceptions.KernelEngineException;
 import io.delta.kernel.exceptions.MaxCommitRetryLimitReachedException;
 import io.delta.kernel.hook.PostCommitHook;
 import io.delta.kernel.hook.PostCommitHook.PostCommitHookType;
-import io.delta.kernel.internal.actions.SingleAction;
 import io.delta.kernel.internal.util.Utils;
 import io.delta.kernel.utils.CloseableIterable;
 import java.io.IOException;
@@ -34,6 +32,7 @@ import org.slf4j.LoggerFactory;
  *   <li>Another writer takes the version: the table is read again, and with it whether an older self, thought dead, has
  *       just written this very checkpoint. So no attempt is rebased without that look.
  *   <li>The store fails for longer than the file system tries: the error ends the job's run, and the restored one commits.
+ *   <li>The commit was pending for so long that vacuum has removed its files: it is refused, see {@link PendingFiles}.
  * </ul>
  *
  * Flink commits checkpoints in order and does not go on after a failure, so a later number is never there before an
@@ -67,6 +66,7 @@ final class DeltaCommitter implements Committer<Commit> {
   /** Whether this call has written it; false: the table had it. */
   boolean commit(Commit commit) throws IOException, InterruptedException {
     Engine engine = table.engine();
+    List<Row> actions = null;
     for (int attempt = 1; ; attempt++) {
       Snapshot snapshot = table.open();
       if (snapshot.getLatestTransactionVersion(engine, commit.appId()).orElse(-1L) >= commit.checkpoint()) {
@@ -78,8 +78,12 @@ final class DeltaCommitter implements Committer<Commit> {
               .withTransactionId(commit.appId(), commit.checkpoint())
               .withMaxRetries(0)
               .build(engine);
+      if (actions == null) {
+        // After the look for our number: what was committed long ago may be compacted, and its files gone.
+        actions = pending(commit, snapshot);
+      }
       try {
-        follow(engine, transaction.commit(engine, rows(commit)));
+        follow(engine, transaction.commit(engine, rows(actions)));
         return true;
       } catch (MaxCommitRetryLimitReachedException failure) {
         boolean conflict = failure.getCause() instanceof CommitFailedException why && why.isConflict();
@@ -94,14 +98,22 @@ final class DeltaCommitter implements Committer<Commit> {
     }
   }
 
-  private IOException refused(Commit commit, RuntimeException why) {
+  private List<Row> pending(Commit commit, Snapshot snapshot) throws IOException {
+    try {
+      return new PendingFiles(table, commit).actions(snapshot);
+    } catch (PendingFiles.FilesGoneException gone) {
+      throw gone;
+    } catch (IOException failure) {
+      throw refused(commit, failure);
+    }
+  }
+
+  private IOException refused(Commit commit, Exception why) {
     return new IOException(
         "checkpoint %d could not be committed to %s".formatted(commit.checkpoint(), table.path()), why);
   }
 
-  private static CloseableIterable<Row> rows(Commit commit) {
-    List<Row> rows =
-        commit.actions().stream().map(action -> JsonUtils.rowFromJson(action, SingleAction.FULL_SCHEMA)).toList();
+  private static CloseableIterable<Row> rows(List<Row> rows) {
     return CloseableIterable.inMemoryIterable(Utils.toCloseableIterator(rows.iterator()));
   }
 

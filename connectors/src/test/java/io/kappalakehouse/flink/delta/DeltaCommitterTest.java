@@ -2,12 +2,16 @@ package io.kappalakehouse.flink.delta;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -101,6 +105,56 @@ class DeltaCommitterTest {
     assertEquals(
         "{\"numRecords\":3,\"minValues\":{\"id\":3},\"maxValues\":{\"id\":5},\"nullCount\":{\"id\":0}}",
         add.get("stats").asText());
+  }
+
+  @Test
+  void aCommitOfFilesThatVacuumHasRemovedIsRefusedWithTheirNames() throws Exception {
+    String kept = Tables.file(table, 1);
+    String removed = Tables.file(table, 2);
+    Files.delete(path.resolve(name(removed)));
+    Commit commit = commit("app", 7, kept, removed);
+    IOException refused = assertThrows(IOException.class, () -> committer.commit(commit));
+    String said = refused.getMessage();
+    assertTrue(said.startsWith("1 of 2 files of checkpoint 7, written from "), said);
+    assertTrue(said.contains("are gone from " + path + ": " + name(removed) + ". What is in no version"), said);
+    assertTrue(said.contains("for 168 h") && said.contains("restore an earlier checkpoint"), said);
+    assertEquals(0, stored.snapshot().getVersion());
+  }
+
+  @Test
+  void aRepeatedCommitDoesNothingThoughItsFilesHaveLeftTheTable() throws Exception {
+    String action = Tables.file(table, 1);
+    committer.commit(commit("app", 7, action));
+    Files.delete(path.resolve(name(action)));
+    assertFalse(new DeltaCommitter(table).commit(commit("app", 7, action)));
+  }
+
+  /** Vacuum may take it in the very moment of the commit; its copy is as good, and new. */
+  @Test
+  void aCommitOfOldFilesNamesCopiesOfThem() throws Exception {
+    String old = writtenAt(System.currentTimeMillis() - Duration.ofDays(30).toMillis(), Tables.file(table, 1, 2));
+    assertTrue(committer.commit(commit("app", 7, old, Tables.file(table, 3))));
+    Files.delete(path.resolve(name(old)));
+    assertEquals(List.of(1L, 2L, 3L), stored.longs("id").stream().sorted().toList());
+  }
+
+  @Test
+  void anOldFileThatIsGoneIsRefusedToo() throws Exception {
+    String old = writtenAt(0, Tables.file(table, 1));
+    Files.delete(path.resolve(name(old)));
+    IOException refused = assertThrows(IOException.class, () -> committer.commit(commit("app", 7, old)));
+    assertTrue(refused.getMessage().contains("written from 1970-01-01T00:00:00Z on"), refused.getMessage());
+  }
+
+  private static String writtenAt(long time, String action) throws IOException {
+    JsonNode tree = new ObjectMapper().readTree(action);
+    ((ObjectNode) tree.get("add")).put("modificationTime", time);
+    return tree.toString();
+  }
+
+  /** The path that an {@code add} action names. */
+  private static String name(String action) throws IOException {
+    return new ObjectMapper().readTree(action).get("add").get("path").asText();
   }
 
   private static Commit commit(String app, long checkpoint, String... actions) {

@@ -83,6 +83,14 @@ class DeltaOnS3Test {
     assertEquals(0, commits());
   }
 
+  @Test
+  void aCommitOfAFileThatIsGoneIsRefused() {
+    s3.objects.keySet().removeIf(key -> key.endsWith(".parquet"));
+    IOException refused = assertThrows(IOException.class, () -> committer.commit(commit));
+    assertTrue(refused.getMessage().contains("files of checkpoint 1, written from"), refused.getMessage());
+    assertEquals(0, commits());
+  }
+
   /** Versions after the one that created the table. */
   private long commits() {
     return s3.objects.keySet().stream().filter(key -> key.startsWith(LOG) && key.endsWith(".json")).count() - 1;

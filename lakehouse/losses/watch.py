@@ -1,0 +1,42 @@
+"""Noticing, while a consumer reads, that its topic has become another."""
+
+from time import monotonic
+from typing import Final
+
+from lakehouse.kafka.topics import topic_ids
+from lakehouse.losses.found import RecordsLostError, find_losses
+from lakehouse.settings import Settings
+
+LOOK_SECONDS: Final = 10.0
+
+
+class TopicWatch:
+    """The topic that `job` reads, as it is when this is made.
+
+    A consumer goes on at its offset in whatever has the topic's name, so it has to ask. An id never comes back: what
+    was read before a look that raises nothing was read of the same topic.
+
+    Raises:
+        ReadError: when it is made, there is no such topic.
+        ServiceDownError: when it is made, Kafka does not answer.
+    """
+
+    def __init__(self, settings: Settings, job: str, topic: str) -> None:
+        self._settings, self._job, self._topic = settings, job, topic
+        self.topic_id = topic_ids(settings, [topic])[topic]
+        self._looked = monotonic()
+
+    def look(self, *, at_once: bool = False) -> None:
+        """Looks whether the topic is the same, if `LOOK_SECONDS` have passed since it last did, or `at_once`.
+
+        Raises:
+            RecordsLostError: it was made anew.
+            ReadError: there is none any more.
+            ServiceDownError: Kafka does not answer.
+        """
+        if not at_once and monotonic() < self._looked + LOOK_SECONDS:
+            return
+        known = {self._topic: self.topic_id}
+        if topic_ids(self._settings, known) != known:
+            raise RecordsLostError(self._job, find_losses(self._settings, known, {}, known)[1])
+        self._looked = monotonic()
