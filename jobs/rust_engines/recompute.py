@@ -15,7 +15,7 @@ from jobs.rust_engines import fraud, revenue
 from jobs.rust_engines.days import first_millisecond, last_millisecond
 from jobs.rust_engines.publish import MARTS, Engine
 from jobs.rust_engines.sources import Pinned, Sources
-from jobs.rust_engines.transactions import first_of_each, typed
+from jobs.rust_engines.transactions import IDENTITY, first_of_each, typed
 from lakehouse.contracts.tables import table
 from lakehouse.delta import scan
 from lakehouse.replay.staging import Staging
@@ -25,7 +25,7 @@ CLICKS: Final = "silver.clicks"
 PURCHASES: Final = "silver.purchases"
 TRANSACTIONS: Final = "silver.transactions"
 _ONE_DAY: Final = timedelta(days=1)
-_ATTRIBUTES: Final = ("category", "brand", "price_cents", "product_valid_from")
+ATTRIBUTES: Final = ("category", "brand", "price_cents", "product_valid_from")
 
 
 class Inputs(Protocol):
@@ -63,7 +63,7 @@ def enriched(events: pl.DataFrame, versions: pl.LazyFrame) -> pl.DataFrame:
         check_sortedness=False,  # each side is sorted as a whole, which Polars can't know of its groups
     )
     valid = pl.col("valid_to").is_null() | (pl.col("event_time") < pl.col("valid_to"))
-    return found.with_columns(pl.when(valid).then(pl.col(name)) for name in _ATTRIBUTES)
+    return found.with_columns(pl.when(valid).then(pl.col(name)) for name in ATTRIBUTES)
 
 
 def _events(name: str) -> Callable[[Inputs, date], pl.DataFrame]:
@@ -141,6 +141,20 @@ def within(rows: pl.LazyFrame, bounds: Mapping[int, int]) -> pl.LazyFrame:
         schema={"partition": pl.Int32, "_limit": pl.Int64},
     )
     return rows.join(limits, "partition").filter(pl.col("offset") <= pl.col("_limit")).drop("_limit")
+
+
+def beyond(rows: pl.LazyFrame, bounds: Mapping[int, int]) -> pl.LazyFrame:
+    """The others: those that `within` leaves out."""
+    limit = pl.col("partition").replace_strict(dict(bounds), default=-1, return_dtype=pl.Int64)
+    return rows.filter(pl.col("offset") > limit)
+
+
+def not_displaced(events: pl.LazyFrame, rivals: pl.LazyFrame) -> pl.LazyFrame:
+    """`events` without those that one of `rivals` is a copy of, from a lower (partition, offset)."""
+    met = events.join(rivals.select(*IDENTITY, rival="partition", rival_offset="offset"), IDENTITY)
+    same = pl.col("rival") == pl.col("partition")
+    lower = (pl.col("rival") < pl.col("partition")) | (same & (pl.col("rival_offset") < pl.col("offset")))
+    return events.join(met.filter(lower), IDENTITY, "anti")
 
 
 @dataclass(frozen=True, slots=True)

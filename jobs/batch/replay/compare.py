@@ -27,7 +27,7 @@ def compare(settings: Settings, number: int) -> None:
     require(replay, State.RECOMPUTED, State.COMPARED)
     if replay.state is State.COMPARED:
         return
-    found = [_diff(settings, replay, name, days) for name, days in _compared(replay)]
+    found = [difference(settings, replay, name, days) for name, days in _compared(replay)]
     # The report first: once the state says that rows were compared, nobody compares them again.
     report.write(settings, replay, found)
     kept = {"tables": [d.to_json() for d in found]}
@@ -57,7 +57,9 @@ def _compared(replay: Replay) -> list[tuple[str, tuple[date, ...]]]:
     return [*silver, *((touched.table, touched.days) for touched in replay.plan.touched)]
 
 
-def _diff(settings: Settings, replay: Replay, name: str, days: Sequence[date]) -> diff.TableDiff:
+def difference(settings: Settings, replay: Replay, name: str, days: Sequence[date]) -> diff.TableDiff:
+    """Of a table, the recomputed rows of `days` against those that are there. What silver has learnt since they were
+    recomputed is no difference: an event's copy from a lower position, a product version."""
     recomputed = what_was_recomputed(replay)
     staged = recomputed["staged"][name]
     after = scan_opened(settings, name, open_staged(settings, staged["path"], staged["version"]))
@@ -65,7 +67,15 @@ def _diff(settings: Settings, replay: Replay, name: str, days: Sequence[date]) -
     stored = open_table(settings, name, None if table(name).insert_only else recomputed["pinned"][name])
     before = scan_opened(settings, name, stored)
     if table(name).insert_only:
-        before = recomputation.within(before, parse_offsets(recomputed["bounds"])[TOPIC_OF[name]])
+        bounds = parse_offsets(recomputed["bounds"])[TOPIC_OF[name]]
+        after = recomputation.not_displaced(after, recomputation.beyond(before, bounds))
+        before = recomputation.within(before, bounds)
     if table(name).partition_by:
         before, after = (frame.filter(pl.col("event_date").is_in(list(days))) for frame in (before, after))
-    return diff.compare(name, int(stored.version()), days, before.collect(), after.collect())
+    rows = after.collect()
+    if table(name).insert_only and "product_id" in rows.columns:
+        versions = open_table(settings, recomputation.VERSIONS)
+        if versions.version() != recomputed["pinned"][recomputation.VERSIONS]:
+            known = scan_opened(settings, recomputation.VERSIONS, versions)
+            rows = recomputation.enriched(rows.drop(recomputation.ATTRIBUTES), known)
+    return diff.compare(name, int(stored.version()), days, before.collect(), rows)

@@ -22,6 +22,11 @@ def label_of(number: int) -> str:
     return f"replay {number}"
 
 
+def name_of(replay: Replay) -> str:
+    """What no other replay is called: a PostgreSQL that was made anew counts from 1 again, and tables remember."""
+    return f"replay-{replay.id}/{replay.requested_at:%Y%m%dT%H%M%S.%f}"
+
+
 def what_was_recomputed(replay: Replay) -> dict[str, Any]:
     """What the step `recompute` has kept. Raises ReplayError: nothing yet."""
     if replay.recomputed is None:

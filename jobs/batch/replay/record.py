@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from jobs.batch.replay.earlier import name_of
 from lakehouse.delta.write import Once, append_ops
 from lakehouse.replay import store
 from lakehouse.replay.staging import delete_staged
@@ -40,6 +41,6 @@ def record(settings: Settings, number: int) -> None:
             }
             for name, after in replay.outcome["after"].items()
         ],
-        Once(settings.prefixed(f"replay-{number}"), 1),
+        Once(settings.prefixed(name_of(replay)), 1),
     )
     delete_staged(settings, number)

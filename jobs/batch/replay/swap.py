@@ -11,6 +11,7 @@ import polars as pl
 from jobs.batch.rebuild import NEEDS
 from jobs.batch.replay.earlier import (
     label_of,
+    name_of,
     require,
     require_planned_code,
     require_planned_owner,
@@ -68,7 +69,7 @@ def swap(settings: Settings, number: int) -> None:
     for part in marts:
         read = dict.fromkeys(part.days, Sources.pin(settings, MARTS[part.table].reads, Pinned(pinned)).said)
         result["versions"][part.table] = pinned[part.table]
-        result["after"][part.table] = publish(settings, replay, part, label_of(number), read, _newer_or_done)
+        result["after"][part.table] = publish(settings, replay, Kind.SWAP, part, read, newer_or_done)
     store.advance(settings, number, (State.SWAPPING,), State.DONE, outcome=result)
 
 
@@ -77,18 +78,19 @@ def _by_owner(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]
     return tuple(p for p in parts if p.table not in MARTS), tuple(p for p in parts if p.table in MARTS)
 
 
-def _newer_or_done(stands: Said, ours: Said) -> bool:
+def newer_or_done(stands: Said, ours: Said) -> bool:
     """Killed in between, a swap finds the days that it has published."""
-    return stands.get("scope") == ours["scope"] or newer(stands, ours)
+    return stands.get("replay") == ours["replay"] or newer(stands, ours)
 
 
-def publish(settings: Settings, replay: Replay, part: Part, label: str, read: Mapping[date, Said], stays: Stays) -> int:
+def publish(settings: Settings, replay: Replay, kind: Kind, part: Part, read: Mapping[date, Said], stays: Stays) -> int:
     """Puts the rows of a mart in place, a commit per day as its publisher makes them; returns the version after them.
     `read`: by day, what its rows were computed from. A day stays as it is where, by `stays`, what was published of it
     does."""
     rows = scan_opened(settings, part.table, open_staged(settings, part.path, part.version))
     for day in part.days:
-        said = {"scope": label, "engine": replay.plan.request.engine, **read[day]}
+        said = {"scope": _of(kind, label_of(replay.id)), "replay": _of(kind, name_of(replay))}
+        said |= {"engine": replay.plan.request.engine, **read[day]}
         of_day = rows.filter(pl.col("event_date") == day).collect()
         try:
             version = Place(settings, part.table, day).put(of_day, said, stays)
@@ -109,10 +111,14 @@ def apply(
     code: Code | None,
 ) -> dict[str, Any]:
     """Hands a change set to the owner of its tables; returns what it says once it has applied it."""
-    label = label_of(number) if kind is Kind.SWAP else f"undo of {label_of(number)}"
-    change = ChangeSet(label, parts, silver, bounds, contracts_of(part.table for part in parts), code)
+    label, contracts = _of(kind, label_of(number)), contracts_of(part.table for part in parts)
+    change = ChangeSet(label, parts, silver, bounds, contracts, code)
     store.hand_over(settings, number, kind, change.to_json())
     return _await(settings, number, kind)
+
+
+def _of(kind: Kind, replay: str) -> str:
+    return replay if kind is Kind.SWAP else f"undo of {replay}"
 
 
 def provided(settings: Settings, version: str) -> Code:

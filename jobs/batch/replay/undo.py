@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from jobs.batch.replay.earlier import highest_offsets, label_of, require
+from jobs.batch.replay.earlier import highest_offsets, name_of, require
 from jobs.batch.replay.swap import apply, provided, publish
 from jobs.rust_engines.publish import MARTS
 from lakehouse.contracts.tables import SPARK_INGEST, table
@@ -63,10 +63,9 @@ def undo(settings: Settings, number: int) -> None:
         if touched.table in MARTS:
             part = _as_it_was(settings, touched.table, touched.days, before)
             read = _read_then(settings, part)
-            label = f"undo of {label_of(number)}"
             # Only what this replay published goes: another's publication is newer.
             result[part.table] = publish(
-                settings, replay, part, label, read, lambda stands, _: stands.get("scope") != label_of(number)
+                settings, replay, Kind.UNDO, part, read, lambda stands, _: stands.get("replay") != name_of(replay)
             )
     store.advance(settings, number, (State.UNDOING,), State.UNDONE, undone=result)
 

@@ -1,13 +1,16 @@
 """Change sets of replays, swapped in by the owner of the tables between its micro-batches.
 
-A table gets the recomputed rows in one commit. What silver has gained since they were computed is then refreshed as
-after a micro-batch. Both read fixed versions and add to nothing: an owner that dies in between does all of it again.
+Silver comes first, where it is repaired. The copies of an event may have come since the replay looked at silver, from a
+lower position or after one that silver had lost: between recomputed rows and younger ones the lowest position wins, as
+ever. The other tables get the recomputed rows, each in one commit. The rows of all events by which silver now differs
+from the one that these were computed from are then refreshed as after a micro-batch. All of it reads fixed versions and
+adds to nothing: an owner that dies in between does it again.
 """
 
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +24,10 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
 
 from jobs.rust_engines import alerts, fraud, transactions
-from jobs.spark_sql import bound
+from jobs.spark_sql import bound, run_sql
 from jobs.streaming.spark import refresh
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
-from jobs.streaming.spark.events import VERSIONS
+from jobs.streaming.spark.events import ATTRIBUTES, ENRICHED, IDENTITY, VERSIONS
 from jobs.streaming.spark.progress import Journal, journal_path, last_batch_ended
 from jobs.streaming.spark.refreshes import PINNED, Refreshes, computed_anew
 from lakehouse.contracts.spark import schema
@@ -40,6 +43,16 @@ from lakehouse.settings import Settings
 
 _RECORD: Final = ("partition", "offset", "record_hash")
 POLL_SECONDS: Final = 2.0
+LOSERS: Final = """
+SELECT /*+ BROADCAST(r) */ s.*
+FROM {rows} s
+LEFT SEMI JOIN {rivals} r
+    ON s.user_id = r.user_id AND s.event_id = r.event_id AND s.event_time = r.event_time
+    AND struct(r.partition, r.offset) < struct(s.partition, s.offset)
+"""
+"""The rows of whose event a rival holds a lower position. Two rows of one side are not compared: what an undo brings
+back may hold an event twice."""
+
 ATTEMPTS: Final = 3
 """How often a change set is tried before it is refused: one that always fails would stop the streams."""
 
@@ -105,13 +118,7 @@ class ChangeSets:
             error = "the contracts of its tables have changed since it was computed: plan the replay again"
             store.settle(self.settings, handed.replay, handed.kind, None, error)
             return True
-        tables = DeltaTables(self.spark, self.settings)
-        repairs_silver = any(table(part.table).insert_only for part in change.parts)
-        if repairs_silver and tables.version(VERSIONS) != change.silver[VERSIONS]:
-            error = "silver is to be repaired, and product versions were learnt since it was computed: replay again"
-            store.settle(self.settings, handed.replay, handed.kind, None, error)
-            return True
-        Application(tables, change, handed).run()
+        Application(DeltaTables(self.spark, self.settings), change, handed).run()
         return True
 
     def _go_on_with(self, code: Code) -> NoReturn:
@@ -144,38 +151,68 @@ class Application:
             "silver": {name: self.tables.version(name) for name in (*PINNED, VERSIONS)},
         }
         store.note(settings, handed.replay, handed.kind, before)
-        gained = {name: self._gained(name).persist() for name in PINNED}
+        self._swap_each(journal, [part for part in change.parts if table(part.table).insert_only])
+        changed = {name: self._changed(name, before["silver"][name]).persist() for name in PINNED}
         try:
-            for part in change.parts:
-                with journal.step(part.table):
-                    version = computed_anew(partial(self._swap, part))
-                    journal.wrote(part.table, version)
-                log.info("%s: %s is version %d", change.label, part.table, version)
+            self._swap_each(journal, [part for part in change.parts if not table(part.table).insert_only])
             with journal.step("refresh"):
-                self._refresh(journal, gained)
+                self._refresh(journal, changed)
         finally:
-            for frame in gained.values():
+            for frame in changed.values():
                 frame.unpersist()
         after = {part.table: self.tables.version(part.table) for part in change.parts}
         store.settle(settings, handed.replay, handed.kind, before | {"after": after})
         journal.end()
 
-    def _refresh(self, journal: Journal, gained: Mapping[str, DataFrame]) -> None:
+    def _swap_each(self, journal: Journal, parts: Iterable[Part]) -> None:
+        for part in parts:
+            with journal.step(part.table):
+                version = computed_anew(partial(self._swap, part))
+                journal.wrote(part.table, version)
+            log.info("%s: %s is version %d", self.change.label, part.table, version)
+
+    def _refresh(self, journal: Journal, changed: Mapping[str, DataFrame]) -> None:
         label = f"refresh after {self.change.label}"
-        paid = pl.DataFrame(gained[transactions.TABLE].select(*fraud.TOUCHED).toArrow())
+        paid = pl.DataFrame(changed[transactions.TABLE].select(*fraud.TOUCHED).toArrow())
         refreshes = Refreshes(self.tables, journal, 0, label, {"scope": label})
-        refreshes.run(gained[refresh.CLICKS], gained[refresh.PURCHASES], paid)
+        refreshes.run(changed[refresh.CLICKS], changed[refresh.PURCHASES], paid)
 
     def _swap(self, part: Part) -> int:
-        contract = table(part.table)
-        rows = self.tables.read(part.table, part.version, part.days or None, part.path)
-        if contract.insert_only:
+        if table(part.table).insert_only:
             # What came after the replay's look at silver is nobody's to remove.
-            limit = bound(self.change.bounds.get(TOPIC_OF[part.table], {}))
-            held = self.tables.read(part.table, self.tables.version(part.table), part.days)
-            rows = rows.where(sf.col("offset") <= limit).unionByName(held.where(sf.col("offset") > limit))
+            recomputed, near, younger = self._sides(part)
+            rows = _but(recomputed, self._losers(near, younger)).unionByName(_but(younger, self._losers(younger, near)))
+            rows = self._with_what_was_learnt(rows)
+        else:
+            rows = self.tables.read(part.table, part.version, part.days or None, part.path)
         commit = Commit(SPARK_INGEST, 0, self._read(part.table), {"scope": self.change.label})
         return self.tables.replace(part.table, rows.coalesce(refresh.FILES_PER_COMMIT), part.days, commit)
+
+    def _with_what_was_learnt(self, events: DataFrame) -> DataFrame:
+        """`events` with the product versions that are valid for them, if more are known than at the replay's look: who
+        learns one corrects silver as it is then, and not what is swapped in later."""
+        versions = self.tables.version(VERSIONS)
+        if versions == self.change.silver[VERSIONS] or "product_id" not in events.columns:
+            return events
+        return run_sql(
+            self.tables.spark,
+            ENRICHED,
+            events=events.drop(*ATTRIBUTES),
+            versions=self.tables.read(VERSIONS, versions),
+        )
+
+    def _sides(self, part: Part) -> tuple[DataFrame, DataFrame, DataFrame]:
+        """Of a part of silver: the recomputed rows; those among them whose events the third has too; and the rows of
+        silver that are younger than the replay's look at it, few beside the first."""
+        limit = bound(self.change.bounds.get(TOPIC_OF[part.table], {}))
+        recomputed = self.tables.read(part.table, part.version, part.days, part.path).where(sf.col("offset") <= limit)
+        held = self.tables.read(part.table, self.tables.version(part.table), part.days)
+        younger = held.where(sf.col("offset") > limit)
+        near = recomputed.join(sf.broadcast(younger.select(*IDENTITY)), list(IDENTITY), "left_semi")
+        return recomputed, near, younger
+
+    def _losers(self, rows: DataFrame, rivals: DataFrame) -> DataFrame:
+        return run_sql(self.tables.spark, LOSERS, rows=rows, rivals=rivals)
 
     def _read(self, name: str) -> dict[str, int]:
         """Which silver the swapped rows were computed from, by the sources that the table's commits name.
@@ -187,17 +224,31 @@ class Application:
         named: Mapping[str, Any] = versions_read(open_table(self.tables.settings, name))
         return {source: version for source, version in self.change.silver.items() if source in named}
 
-    def _gained(self, name: str) -> DataFrame:
-        """Silver's rows that the version has not which the change set was computed from: of the files that came since,
-        as those may hold rows that were only moved."""
-        settings, then = self.tables.settings, self.change.silver[name]
-        files = {*open_table(settings, name).file_uris()} - {*open_table(settings, name, then).file_uris()}
-        if not files:
-            return self.tables.read(name, then).limit(0)
+    def _changed(self, name: str, before: int) -> DataFrame:
+        """The events of a silver table whose rows the recomputed ones may not show: those by which it differs from the
+        version that these were computed from, and, repaired, from the version `before`; and those that were
+        recomputed and have lost. With an event that is gone go the rows that it was in."""
+        then, now = self.change.silver[name], self.tables.version(name)
+        changed = [self._only_in(name, *versions) for versions in {(now, then), (then, now), (before, now)}]
+        repaired = [self._losers(*self._sides(part)[1:]) for part in self.change.parts if part.table == name]
+        columns = changed[0].columns
+        return refresh.union([*changed, *(lost.select(columns) for lost in repaired)])
+
+    def _only_in(self, name: str, version: int, other: int) -> DataFrame:
+        """Rows that the `other` version has not: of the files that only this one has, as those may hold rows that were
+        only moved."""
+        settings = self.tables.settings
+        files = {*open_table(settings, name, version).file_uris()} - {*open_table(settings, name, other).file_uris()}
         contract = table(name)
         columns = StructType([f for f in schema(contract).fields if f.name not in contract.partition_by])
+        if not files:
+            return self.tables.read(name, other).limit(0).select(columns.names)
         paths = [uri.replace("s3://", "s3a://", 1) for uri in sorted(files)]
         rows = self.tables.spark.read.schema(columns).parquet(*paths)
         dates = [row[0] for row in rows.select(sf.to_date("event_time")).distinct().collect()]
-        known = self.tables.read(name, then, dates).select(*_RECORD)
+        known = self.tables.read(name, other, dates).select(*_RECORD)
         return rows.join(known, list(_RECORD), "left_anti")
+
+
+def _but(rows: DataFrame, losers: DataFrame) -> DataFrame:
+    return rows.join(sf.broadcast(losers.select(*_RECORD)), list(_RECORD), "left_anti")

@@ -57,7 +57,7 @@ JOIN {incoming} i ON s.user_id = i.user_id AND s.event_id = i.event_id AND s.eve
 """Silver's rows of the incoming identities: the day joined with the broadcast batch. The other way round, as an
 anti-join of the batch, it would shuffle the day."""
 
-_ATTRIBUTES: Final = ("category", "brand", "price_cents", "product_valid_from")
+ATTRIBUTES: Final = ("category", "brand", "price_cents", "product_valid_from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class SilverEvents:
         stale = {row["event_date"] for row in outdated.collect()}
         if not stale:
             return None
-        rows = self._enrich(self._current(stale).drop(*_ATTRIBUTES))
+        rows = self._enrich(self._current(stale).drop(*ATTRIBUTES))
         return self._replace(None, rows, stale, "late_product_version")
 
     def _current(self, dates: Collection[date] | None) -> DataFrame:

@@ -5,11 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import polars as pl
 import pytest
 from minio.deleteobjects import DeleteObject
 
+from jobs.batch.replay.swap import newer_or_done, publish
 from jobs.rust_engines import MARTS, EnginesDisagreeError, Pinned, SupersededError, publish_day
 from jobs.rust_engines import publish as publishing
 from jobs.rust_engines.publish import estimate_days
@@ -21,6 +24,9 @@ from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
 from lakehouse.explain.changes import reason
 from lakehouse.object_store import build_client
+from lakehouse.replay.change_set import Part
+from lakehouse.replay.staging import Staging
+from lakehouse.replay.store import Kind, Replay
 from lakehouse.semantics import Event, Events
 from lakehouse.semantics.windows import DAY
 from quality import run_quality
@@ -305,6 +311,25 @@ def test_days_that_another_release_has_published_are_published_again(lake):
     publish_day(lake, "region_daily", FIRST)
     assert publish_day(lake, "region_daily", FIRST).version == 3
     assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
+
+
+def test_a_replay_is_told_from_one_that_another_postgresql_gave_its_number(lake):
+    """A swap that was killed finds its own days; one that counted from 1 again is another."""
+    mart, events = "marts.region_daily", Events.of([click("ana", "10:00")])
+    fill(lake, events, *SOURCES)
+    staging = Staging(lake, 1)
+    staging.create(mart)
+    staging.append(mart, expected(mart, events))
+    part = Part(mart, staging.path(mart), staging.version(mart), (FIRST,))
+    read = {FIRST: Sources.pin(lake, MARTS[mart].reads).said}
+
+    def swap(requested_at: datetime) -> int:
+        plan = SimpleNamespace(request=SimpleNamespace(engine="polars"))
+        replay = cast(Replay, SimpleNamespace(id=1, requested_at=requested_at, plan=plan))
+        return publish(lake, replay, Kind.SWAP, part, read, newer_or_done)
+
+    now = datetime.now(UTC)
+    assert [swap(now), swap(now), swap(now + timedelta(days=1))] == [1, 1, 2]
 
 
 def test_publishers_of_one_day_at_the_same_time_leave_the_newest(lake):
