@@ -19,11 +19,10 @@ def newest_checkpoint(settings: Settings, job: str) -> str | None:
 
     client = build_client(settings)
     root = f"s3://{settings.bucket}/"
-    prefix = settings.checkpoint_path(job, "s3").removeprefix(root) + "/"
     try:
         complete = [
             (found.last_modified, found.object_name)
-            for found in client.list_objects(settings.bucket, prefix, recursive=True)
+            for found in client.list_objects(settings.bucket, _prefix(settings, job), recursive=True)
             if found.object_name and found.object_name.endswith(_METADATA) and found.last_modified
         ]
     except HTTPError as error:
@@ -32,3 +31,31 @@ def newest_checkpoint(settings: Settings, job: str) -> str | None:
         return None
     _, name = max(complete)
     return f"{root}{name}".removesuffix(_METADATA)
+
+
+def delete_checkpoints(settings: Settings, job: str) -> int:
+    """All of a job that is stopped: its next start is one from new state. How many objects they were.
+
+    Raises:
+        ServiceDownError: the object storage does not answer.
+        OSError: an object could not be removed.
+    """
+    from minio.deleteobjects import DeleteObject
+    from urllib3.exceptions import HTTPError
+
+    from lakehouse.object_store import build_client
+    from lakehouse.services import ServiceDownError
+
+    client = build_client(settings)
+    try:
+        found = list(client.list_objects(settings.bucket, _prefix(settings, job), recursive=True))
+        errors = client.remove_objects(settings.bucket, (DeleteObject(o.object_name) for o in found if o.object_name))
+        for error in errors:
+            raise OSError(f"cannot remove {error.name}: {error.message}")
+    except HTTPError as error:
+        raise ServiceDownError("minio", settings.s3_endpoint) from error
+    return len(found)
+
+
+def _prefix(settings: Settings, job: str) -> str:
+    return settings.checkpoint_path(job, "s3").removeprefix(f"s3://{settings.bucket}/") + "/"

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lakehouse.runtime.checkpoints import delete_checkpoints
 from lakehouse.runtime.flink import FlinkAdapter
 from lakehouse.runtime.process import ProcessAdapter
 from lakehouse.runtime.protocol import Adapter, JobStatus, State
@@ -83,6 +84,35 @@ def stop(settings: Settings, job: JobSpec, by: str, *, savepoint: bool = False) 
     set_wanted(settings, job.name, Wanted.STOPPED, by)
     with job_lock(settings, job.name):
         return adapter(settings, job).stop(job, savepoint=savepoint)
+
+
+def finish(settings: Settings, job: JobSpec, by: str) -> None:
+    """Want `job`, a Spark stream, stopped, and stop it between two batches, so that nothing is half done.
+
+    Raises StopFailedError where its batch takes too long: it stops when that is done.
+    """
+    migrate(settings)
+    set_wanted(settings, job.name, Wanted.STOPPED, by)
+    with job_lock(settings, job.name):
+        driver = ProcessAdapter(settings)
+        driver.finish(job)
+        driver.stop(job)  # the supervisor forgets to restart it
+
+
+def begin_anew(settings: Settings, job: JobSpec, by: str) -> str:
+    """Want `job`, one of Flink's, running, from new state: it reads its topics from their beginnings, and what it
+    writes is of a new generation. Returns the handle of the new run.
+
+    What its checkpoints held is lost. Killed in between, it is started by whoever reconciles, from whatever is left.
+    Raises what the adapter's `stop` and `submit` raise.
+    """
+    migrate(settings)
+    with job_lock(settings, job.name):
+        driver = FlinkAdapter(settings)
+        driver.stop(job)
+        delete_checkpoints(settings, job.name)
+        set_wanted(settings, job.name, Wanted.RUNNING, by)
+        return driver.submit(job)
 
 
 def cancel(settings: Settings, job: JobSpec, by: str) -> None:

@@ -25,11 +25,11 @@ from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.live_generations import JOB as LIVE_DASHBOARD
 from lakehouse.redis_values import PRODUCT_METRICS, LiveValues, parse_value
+from lakehouse.runtime.checkpoints import delete_checkpoints
 from lakehouse.runtime.reconcile import stop
 from lakehouse.runtime.wanted import Wanted, migrate, set_wanted, wanted_state
 from lakehouse.settings import Settings
 from quality import checked_tables
-from tests.checkpoints import delete_checkpoints
 from tests.e2e.conftest import SHOP_DAYS
 from tests.lake import assert_rebuilt
 from tests.waiting import until

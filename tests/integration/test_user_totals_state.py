@@ -23,11 +23,11 @@ from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
+from lakehouse.runtime.checkpoints import delete_checkpoints
 from lakehouse.semantics.log import read_events
 from lakehouse.semantics.reference import METRICS
 from lakehouse.settings import ROOT, Settings
 from lakehouse.spark_checkpoints import spark_positions
-from tests.checkpoints import delete_checkpoints
 from tests.integration.spark_lake import Driver, purchase, send
 from tests.integration.tables.log_files import log_transactions
 
