@@ -70,7 +70,7 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(stack: "Stack", seed: int) -> Runs:
-    settings = stack.ensure("kafka", "minio").model_copy(update={"namespace": "stream"})
+    settings = stack.ensure("kafka", "minio", "postgres").model_copy(update={"namespace": "stream"})
     create_topics(settings)
     send(settings, [version("mug", -600, 100), profile("kim", 0, "A"), profile("kim", 60, "B")])
     send(settings, [KEPT, purchase("kim", 3), click("kim", 45, "mug", "impression")])
