@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "audit": ("cli.audit", "Follow every Kafka record into the tables: lost, doubled, altered?"),
     "explain": ("cli.explain", "Show the Kafka records behind a row, and what last changed it."),
     "parity": ("cli.parity", "Recompute random gold rows by the reference."),
+    "rejudge": ("cli.rejudge", "Judge records anew by today's rule of validity."),
     "replay": ("cli.replay", "Recompute what events touched; compare, swap in, undo."),
     "installation": ("cli.installation", "Show whose the tables of the bucket are; take them over."),
     "lambda": ("cli.architectures", "Run Lambda's layers beside Kappa, and compare the two."),

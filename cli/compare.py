@@ -94,7 +94,8 @@ def _show(result: Comparison) -> None:
         console.print(
             f"{said.rule}: {said.agreed:,} said and true, {said.not_true:,} said and not true, "
             f"{said.late:,} true and not said since one before them came late, {said.forgotten:,} since they came late "
-            f"themselves, their state gone; {said.alerted:,} alerts, {said.alerts_differ:,} unlike the decisions",
+            f"themselves, their state gone; {said.alerted:,} alerts, {said.alerts_differ:,} unlike the decisions"
+            + (f"; {said.anew:,} not compared, as they count a transaction that was judged anew" if said.anew else ""),
             style=None if said.right else "red",
         )
     console.print(f"Compared in {result.seconds:.1f} s; appended to ops.comparisons as {result.run_id}")

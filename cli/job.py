@@ -16,6 +16,7 @@ from jobs.catalog import JOBS
 from jobs.held import held_by
 from jobs.streaming.region_revenue import main as region_revenue
 from jobs.streaming.region_revenue.seek import seek as seek_back
+from lakehouse.drained.positions import LIVE_DASHBOARD
 from lakehouse.losses import in_words
 from lakehouse.runtime import reconcile
 from lakehouse.runtime import upgrade as upgrading
@@ -51,10 +52,24 @@ def status(name: Name, output: Output = Format.TABLE) -> None:
     raise typer.Exit(0 if seen.healthy else 1)
 
 
-@app.command(epilog="Example: lakehouse job start spark_lakehouse")
-def start(name: Name) -> None:
+@app.command(epilog="Examples: lakehouse job start spark_lakehouse | lakehouse job start live_dashboard --new-state")
+def start(
+    name: Name,
+    new_state: Annotated[
+        bool,
+        typer.Option(
+            "--new-state",
+            help="live_dashboard: stop it, forget its state, and let it count anew all that Kafka still has.",
+        ),
+    ] = False,
+) -> None:
     """Want a job running and start it: a Flink job from its newest checkpoint."""
     job = _job(name)
+    if new_state:
+        if job.name != LIVE_DASHBOARD:
+            raise typer.BadParameter(f"what {name} has written is not replaced by what it would write again")
+        typer.echo(f"{job.name}: now {reconcile.begin_anew(load_settings(), job, getpass.getuser())}, from new state")
+        return
     action = reconcile.start(load_settings(), job, getpass.getuser())
     typer.echo(f"{job.name}: {action.step} ({action.reason})")
 

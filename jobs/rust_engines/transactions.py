@@ -6,6 +6,7 @@ finds its transactions known and adds nothing. Insertions and corrections are co
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -13,11 +14,12 @@ from deltalake import DeltaTable
 
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import table
-from lakehouse.delta import Once, append, open_table, replace_days, scan_opened
+from lakehouse.delta import Once, append, open_table, replace_days, scan, scan_opened
 from lakehouse.delta.write import to_arrow
 from lakehouse.settings import Settings
 
 TABLE: Final = "silver.transactions"
+_BRONZE: Final = "bronze.transactions"
 IDENTITY: Final = ("user_id", "event_id", "event_time")
 _POSITION: Final = ("partition", "offset")
 
@@ -59,6 +61,23 @@ class SilverTransactions:
         won = incoming.join(lost, IDENTITY, "semi")
         content = pl.concat([held.join(lost, IDENTITY, "anti"), typed(TABLE, won)])
         said = {**self.metadata, "correction": "lower_position", "dates": sorted(day.isoformat() for day in days)}
+        return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(opened), said)
+
+    def settle(self, judged: pl.DataFrame) -> int:
+        """Makes silver's rows of the transactions of `judged` (identity and date) those that bronze has of them now, if
+        any: for records that were judged anew. A repetition writes the same rows.
+
+        Raises what `lakehouse.delta.replace_days` raises.
+        """
+        days, opened = judged["event_date"].unique().to_list(), open_table(self.settings, TABLE)
+        keys = judged.lazy().select(IDENTITY).unique()
+        # No event arrives a day before its own time.
+        since = pl.col("arrival_date") >= min(days) - timedelta(days=1)
+        records = scan(self.settings, _BRONZE).filter(since).join(keys, IDENTITY, "semi").collect()
+        held = scan_opened(self.settings, TABLE, opened).filter(pl.col("event_date").is_in(days))
+        kept = held.join(keys, IDENTITY, "anti").collect()
+        content = pl.concat([kept, typed(TABLE, first_of_each(records))])
+        said = {**self.metadata, "correction": "judged_anew", "dates": sorted(day.isoformat() for day in days)}
         return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(opened), said)
 
     def _held(self, opened: DeltaTable, incoming: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import polars as pl
@@ -11,12 +12,15 @@ from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.reference import Reference
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.arrow import polars_schema
+from lakehouse.contracts.events import TRANSACTIONS
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, table
 from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.topics import ALERTS
+from lakehouse.rejudge.trail import touched
 from lakehouse.semantics.reference.fraud import decisions_as_they_came, fraud_decisions
+from lakehouse.semantics.scopes import FRAUD_REACH_MS
 from lakehouse.settings import Settings
 
 DECISIONS: Final = f"silver.{FRAUD_ONLINE}"
@@ -27,19 +31,29 @@ FRAUD_RULES: Final = {FRAUD_FLAGGED: "flagged", FRAUD_BLOCKED: "blocked"}
 
 _KEY: Final = table(DECISIONS).key
 _SAID: Final = ("transactions_10m", "transactions_1h", "trigger_time", "flagged", "blocked")
+_REACH: Final = timedelta(milliseconds=FRAUD_REACH_MS)
+_NONE: Final = pl.DataFrame(schema={name: polars_schema(table(DECISIONS))[name] for name in _KEY})
 
 
 def compare_decisions(settings: Settings, reference: Reference) -> TableComparison:
     """One decision for each de-duplicated transaction, and the right one for what had come until then.
 
     Of a decision that says that state was missing, and of a user whose transactions lie in several partitions, the
-    decision itself is not compared: that it is there is.
+    decision itself is not compared: that it is there is. Of a transaction that was judged anew since, what was said
+    stays said: whether there is a decision is not compared, nor what it did to those of its user after it.
     """
-    pinned = PinnedTable(settings, DECISIONS)
-    return compare_frames(DECISIONS, pinned.version, *decided_frames(reference, pinned.frame()), _KEY)
+    pinned, anew = PinnedTable(settings, DECISIONS), judged_anew(settings)
+    return compare_frames(DECISIONS, pinned.version, *decided_frames(reference, pinned.frame(), anew), _KEY)
 
 
-def decided_frames(reference: Reference, actual: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def judged_anew(settings: Settings) -> pl.DataFrame:
+    """The keys of transactions that another rule of validity has taken away or brought. Raises ServiceDownError."""
+    return touched(settings, TRANSACTIONS.topic).select(_KEY).unique()
+
+
+def decided_frames(
+    reference: Reference, actual: pl.DataFrame, anew: pl.DataFrame = _NONE
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What must have been decided, and what was; the decision null in both where it can't be compared."""
     schema = {name: polars_schema(table(DECISIONS))[name] for name in (*_KEY, *_SAID)}
     rows = [
@@ -57,9 +71,19 @@ def decided_frames(reference: Reference, actual: pl.DataFrame) -> tuple[pl.DataF
     ]
     decided = _frame(rows, schema)
     keys = _frame([(t.user_id, t.event_id, t.event_time) for t in reference.log.events.transactions], schema, _KEY)
-    comparable = decided.select(_KEY).join(actual.filter("state_complete"), on=_KEY, how="semi").with_columns(sure=True)
-    expected = keys.join(decided, on=_KEY, how="left")
+    never_said, no_event = (anew.join(rows, on=_KEY, how="anti") for rows in (actual, keys))
+    actual = actual.join(no_event, on=_KEY, how="anti")
+    comparable = decided.select(_KEY).join(actual.filter("state_complete"), on=_KEY, how="semi")
+    comparable = comparable.join(_counting(comparable, anew), on=_KEY, how="anti").with_columns(sure=True)
+    expected = keys.join(never_said, on=_KEY, how="anti").join(decided, on=_KEY, how="left")
     return _masked(expected, comparable, schema), _masked(actual, comparable, schema)
+
+
+def _counting(decided: pl.DataFrame, anew: pl.DataFrame) -> pl.DataFrame:
+    """The keys of those that may count one of the transactions `anew`."""
+    both = decided.select(_KEY).join(anew.select("user_id", counted="event_time"), on="user_id")
+    reached = pl.col("event_time").is_between("counted", pl.col("counted") + _REACH)
+    return both.filter(reached).select(_KEY).unique()
 
 
 def _frame(
@@ -118,6 +142,8 @@ class Said:
     """Alerts about it, one that was sent again counted once."""
     alerts_differ: int
     """Alerts without such a decision, and such decisions without an alert."""
+    anew: int = 0
+    """Decisions that are not compared, since they count a transaction that was judged anew."""
 
     @property
     def right(self) -> bool:
@@ -127,11 +153,14 @@ class Said:
 def said_against_true(settings: Settings, reference: Reference) -> tuple[Said, ...]:
     """Of each rule, from `silver.fraud_online` and ``shop.alerts``."""
     decided = PinnedTable(settings, DECISIONS).frame()
-    return said_of_frames(reference, decided, read_alerts(settings))
+    return said_of_frames(reference, decided, read_alerts(settings), judged_anew(settings))
 
 
-def said_of_frames(reference: Reference, decided: pl.DataFrame, alerts: Iterable[Alert]) -> tuple[Said, ...]:
+def said_of_frames(
+    reference: Reference, decided: pl.DataFrame, alerts: Iterable[Alert], anew: pl.DataFrame = _NONE
+) -> tuple[Said, ...]:
     """See `said_against_true`."""
+    decided = decided.join(anew, on=_KEY, how="anti")
     schema = {name: polars_schema(table(DECISIONS))[name] for name in (*_KEY, "flagged", "blocked")}
     rows = ([row[name] for name in schema] for row in fraud_decisions(reference.log.events))
     both = decided.join(_frame(rows, schema).rename({c: f"true_{c}" for c in FRAUD_RULES.values()}), on=_KEY)
@@ -139,13 +168,20 @@ def said_of_frames(reference: Reference, decided: pl.DataFrame, alerts: Iterable
     for alert in alerts:
         if isinstance(alert, FraudAlert):
             sent[alert.rule].add((alert.user_id, alert.event_id, alert.event_time))
-    return tuple(_said(both, sent[rule], rule, column) for rule, column in FRAUD_RULES.items())
+    gone = set(_as_sent(anew))
+    counting = both.join(_counting(both, anew), on=_KEY, how="semi")
+    return tuple(_said(both, counting, sent[rule] - gone, rule, column) for rule, column in FRAUD_RULES.items())
 
 
-def _said(both: pl.DataFrame, sent: set[tuple[str, str, int]], rule: str, column: str) -> Said:
+def _as_sent(decided: pl.DataFrame) -> Iterable[tuple[str, str, int]]:
+    return decided.select("user_id", "event_id", pl.col("event_time").dt.epoch("ms")).iter_rows()
+
+
+def _said(both: pl.DataFrame, counting: pl.DataFrame, sent: set[tuple[str, str, int]], rule: str, column: str) -> Said:
     was_said, is_true = pl.col(column), pl.col(f"true_{column}")
+    decided = both.filter(was_said)
+    both = both.join(counting, on=_KEY, how="anti")
     missed = both.filter(~was_said & is_true)
-    decided = both.filter(was_said).select("user_id", "event_id", pl.col("event_time").dt.epoch("ms"))
     return Said(
         rule,
         agreed=both.filter(was_said & is_true).height,
@@ -153,5 +189,6 @@ def _said(both: pl.DataFrame, sent: set[tuple[str, str, int]], rule: str, column
         late=missed.filter("state_complete").height,
         forgotten=missed.filter(~pl.col("state_complete")).height,
         alerted=len(sent),
-        alerts_differ=len(sent.symmetric_difference(decided.iter_rows())),
+        alerts_differ=len(sent.symmetric_difference(_as_sent(decided))),
+        anew=counting.height,
     )

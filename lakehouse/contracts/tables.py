@@ -522,6 +522,28 @@ _DECLARED: Final = (
         insert_only=True,
     ),
     TableContract(
+        "ops.rejudged",
+        "rejudge",
+        (
+            Column("run_id", Type.STRING),
+            Column("recorded_at", Type.TIMESTAMP),
+            Column("recorded_by", Type.STRING),
+            Column("step", Type.STRING),
+            Column("topic", Type.STRING, nullable=True),
+            Column("partition", Type.INTEGER, nullable=True),
+            Column("offset", Type.LONG, nullable=True),
+            Column("arrival", Type.TIMESTAMP, nullable=True),
+            Column("reason_before", Type.STRING, nullable=True),
+            Column("field_before", Type.STRING, nullable=True),
+            Column("reason", Type.STRING, nullable=True),
+            Column("field", Type.STRING, nullable=True),
+            Column("event", Type.STRING, nullable=True),
+            Column("record_hash", Type.LONG, nullable=True),
+        ),
+        ("run_id", "step", "topic", "partition", "offset"),
+        insert_only=True,
+    ),
+    TableContract(
         "ops.replays",
         "replay",
         (

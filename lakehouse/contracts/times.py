@@ -58,8 +58,13 @@ def parse_time(text: str) -> int | None:
 
 def format_time(epoch_ms: int) -> str:
     """The shortest wire form of a time within years 0001 to 9999, in UTC: ``2026-07-01T10:00:00.250Z``."""
-    moment = _EPOCH + timedelta(milliseconds=epoch_ms)
+    moment = utc(epoch_ms)
     return moment.isoformat(timespec="milliseconds" if epoch_ms % 1000 else "seconds").replace("+00:00", "Z")
+
+
+def utc(epoch_ms: int) -> datetime:
+    """The time in UTC; exact, as a float of seconds is not in far years."""
+    return _EPOCH + timedelta(milliseconds=epoch_ms)
 
 
 def milliseconds(moment: date) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.losses import Loss, RecordsLostError
 from lakehouse.runtime.flink import FlinkAdapter
@@ -86,6 +87,35 @@ def stop(settings: Settings, job: JobSpec, by: str, *, savepoint: bool = False) 
     set_wanted(settings, job.name, Wanted.STOPPED, by)
     with job_lock(settings, job.name):
         return adapter(settings, job).stop(job, savepoint=savepoint)
+
+
+def finish(settings: Settings, job: JobSpec, by: str) -> None:
+    """Want `job`, a Spark stream, stopped, and stop it between two batches, so that nothing is half done.
+
+    Raises StopFailedError where its batch takes too long: it stops when that is done.
+    """
+    migrate(settings)
+    set_wanted(settings, job.name, Wanted.STOPPED, by)
+    with job_lock(settings, job.name):
+        driver = ProcessAdapter(settings)
+        driver.finish(job)
+        driver.stop(job)  # the supervisor forgets to restart it
+
+
+def begin_anew(settings: Settings, job: JobSpec, by: str) -> str:
+    """Want `job`, one of Flink's, running, from new state: it reads its topics from their beginnings, and what it
+    writes is of a new generation. Returns the handle of the new run.
+
+    Its checkpoints stay, and count no more. Killed in between, it is started by whoever reconciles.
+    Raises what the adapter's `stop` and `submit` raise.
+    """
+    migrate(settings)
+    with job_lock(settings, job.name):
+        driver = FlinkAdapter(settings)
+        driver.stop(job)
+        begin_checkpoint(settings, job.name, None)
+        set_wanted(settings, job.name, Wanted.RUNNING, by)
+        return driver.submit(job)
 
 
 def cancel(settings: Settings, job: JobSpec, by: str) -> None:

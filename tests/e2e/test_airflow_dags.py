@@ -16,6 +16,7 @@ from jobs.catalog import JOBS
 from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
 from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert, parse_alerts
+from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.contracts.tables import BACKFILL
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.describe import commits, extent
@@ -29,7 +30,6 @@ from lakehouse.runtime.reconcile import stop
 from lakehouse.runtime.wanted import Wanted, migrate, set_wanted, wanted_state
 from lakehouse.settings import Settings
 from quality import checked_tables
-from tests.checkpoints import delete_checkpoints
 from tests.e2e.conftest import SHOP_DAYS
 from tests.lake import assert_rebuilt
 from tests.waiting import until
@@ -189,7 +189,7 @@ def test_the_live_values_of_a_superseded_generation_are_deleted(airflow: Airflow
     row |= {"seq": 1, "events": 1, "fingerprint": "1"}
     values.replace([parse_value(json.dumps(row).encode())], {})
     migrate(settings)
-    delete_checkpoints(settings, LIVE_DASHBOARD)
+    begin_checkpoint(settings, LIVE_DASHBOARD, None)
     before = wanted_state(settings, LIVE_DASHBOARD).generation
 
     def products() -> set[str]:

@@ -14,7 +14,7 @@ from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.checkpoints import newest_checkpoint
 from lakehouse.runtime.flink import FlinkAdapter
 from lakehouse.runtime.protocol import State
-from lakehouse.runtime.reconcile import Step, due, reconcile, start, stop, view
+from lakehouse.runtime.reconcile import Step, begin_anew, due, reconcile, start, stop, view
 from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.runtime.wanted import JobBusyError, Wanted, job_lock, set_wanted, wanted_state
@@ -181,3 +181,16 @@ def test_a_flink_job_stopped_with_a_savepoint_stays_stopped_and_goes_on_from_it(
     start(flink, DASHBOARD, "test")
 
     until(lambda: adapter.status(DASHBOARD).restored == savepoint, 60)
+
+
+def test_a_flink_job_that_begins_anew_forgets_its_state_in_a_new_generation(flink: Settings) -> None:
+    adapter = FlinkAdapter(flink)
+    start(flink, DASHBOARD, "test")
+    generation = wanted_state(flink, DASHBOARD.name).generation
+
+    handle = begin_anew(flink, DASHBOARD, "test")
+
+    until(lambda: adapter.status(DASHBOARD).state is State.RUNNING, 60)
+    found = adapter.status(DASHBOARD)
+    assert (found.handle, found.restored) == (handle, None)
+    assert wanted_state(flink, DASHBOARD.name).generation == generation + 1

@@ -14,6 +14,7 @@ import pytest
 from infra.faults.journal import Journal, seconds
 from jobs.streaming.spark.set_aside import QUARANTINE
 from jobs.streaming.spark.stateful.user_totals import JOB, TABLE
+from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.compare import TableComparison, compare
 from lakehouse.compare.reference import to_frame
 from lakehouse.contracts.events import MAX_CENTS, PURCHASES
@@ -27,7 +28,6 @@ from lakehouse.semantics.log import read_events
 from lakehouse.semantics.reference import METRICS
 from lakehouse.settings import ROOT, Settings
 from lakehouse.spark_checkpoints import spark_positions
-from tests.checkpoints import delete_checkpoints
 from tests.integration.spark_lake import Driver, purchase, send
 from tests.integration.tables.log_files import log_transactions
 
@@ -84,7 +84,7 @@ def runs(stack: "Stack", seed: int) -> Runs:
     killed = journal.lines(batch)
     (restored,) = compare(settings, [TABLE]).tables
     ids = [log_transactions(settings, TABLE)]
-    assert delete_checkpoints(settings, JOB)
+    begin_checkpoint(settings, JOB, None)
     with Driver(settings, JOB) as driver:
         drain(settings, driver)
         (anew,) = compare(settings, [TABLE]).tables

@@ -48,6 +48,38 @@ def compared(transactions: list[Transaction], actual: pl.DataFrame) -> TableComp
     return compare_frames("silver.fraud_online", 1, *decided_frames(reference(*transactions), actual), DECISIONS.key)
 
 
+def keys(*transactions: Transaction) -> pl.DataFrame:
+    return to_frame(DECISIONS, decided_rows(list(transactions))).select(DECISIONS.key)
+
+
+def test_what_was_said_of_a_transaction_that_is_none_any_more_stays_said() -> None:
+    """It was the eleventh's reason to be blocked, and the sixth's to be flagged."""
+    gone, *rest = transactions = burst(11)
+    decided, alerts = said(transactions), [alert(FRAUD_FLAGGED, t) for t in transactions[5:]]
+    alerts.append(alert(FRAUD_BLOCKED, transactions[-1]))
+    assert not compare_frames("", 1, *decided_frames(reference(*rest), decided), DECISIONS.key).equal
+    frames = decided_frames(reference(*rest), decided, keys(gone))
+    found = compare_frames("", 1, *frames, DECISIONS.key)
+    assert (found.equal, found.rows_compared) == (True, 10)
+    told = said_of_frames(reference(*rest), decided, alerts, keys(gone))
+    assert all(rule.right and rule.anew == 10 for rule in told)
+    later = transaction("ana", "13:00", event_id="later")
+    decided = pl.concat([decided, said([later])])
+    found = compare_frames("", 1, *decided_frames(reference(*rest, later), decided, keys(gone)), DECISIONS.key)
+    wrong = decided.with_columns(transactions_1h=pl.lit(7, pl.Int64))
+    different = compare_frames("", 1, *decided_frames(reference(*rest, later), wrong, keys(gone)), DECISIONS.key)
+    assert (found.different, different.different) == (0, 1)
+
+
+def test_a_transaction_that_was_none_has_no_decision_and_needs_none() -> None:
+    *before, brought = transactions = burst(6)
+    decided = said(before)
+    frames = decided_frames(reference(*transactions), decided)
+    assert compare_frames("", 1, *frames, DECISIONS.key).missing == 1
+    frames = decided_frames(reference(*transactions), decided, keys(brought))
+    assert compare_frames("", 1, *frames, DECISIONS.key).equal
+
+
 def test_what_was_said_by_what_had_come_is_right() -> None:
     transactions = [
         *burst(5),

@@ -1,8 +1,8 @@
 """`silver.clicks` and `silver.purchases`: each event once, with the product version valid at its time."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Final
 
 from pyspark.sql import DataFrame
@@ -73,20 +73,22 @@ class Inserted:
 
 @dataclass(frozen=True, slots=True)
 class SilverEvents:
-    """Brings one topic's events of a batch into silver. `versions` pins ``silver.products``."""
+    """Brings one topic's events of a batch into silver. `versions` pins ``silver.products``; `details`: what commits
+    say beside their batch."""
 
     tables: DeltaTables
     contract: EventContract
     versions: int
     job: str
     batch_id: int
+    details: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return f"silver.{self.contract.table}"
 
     def _commit(self, **details: object) -> Commit:
-        return Commit(self.job, self.batch_id, {VERSIONS: self.versions}, details)
+        return Commit(self.job, self.batch_id, {VERSIONS: self.versions}, {**self.details, **details})
 
     def _enrich(self, events: DataFrame) -> DataFrame:
         return run_sql(self.tables.spark, ENRICHED, events=events, versions=self.tables.read(VERSIONS, self.versions))
@@ -140,6 +142,23 @@ class SilverEvents:
         kept = self._current(stale).join(keys, list(IDENTITY), "left_anti")
         new = self._enrich(incoming.join(keys, list(IDENTITY), "left_semi"))
         return self._replace(kept, new, stale, "lower_position")
+
+    def settle(self, judged: DataFrame) -> int:
+        """Makes silver's rows of the events of `judged` (identity and date) those that bronze has of them now, if any.
+
+        For records that were judged anew: one is gone or has come, and if it is the first of its event, another stands
+        for it, or no longer does. A repetition writes the same rows.
+        """
+        dates = {row[0] for row in judged.select("event_date").distinct().collect()}
+        keys = sf.broadcast(judged.select(*IDENTITY).distinct())
+        bronze = f"bronze.{self.contract.table}"
+        # No event arrives a day before its own time.
+        since = sf.col("arrival_date") >= sf.lit(min(dates) - timedelta(days=1))
+        records = self.tables.read(bronze, self.tables.version(bronze)).where(since)
+        dated = records.join(keys, list(IDENTITY), "left_semi").withColumn("event_date", sf.to_date("event_time"))
+        first = run_sql(self.tables.spark, FIRST_OF_EACH, events=dated).drop("copy", "value", "arrival_date")
+        kept = self._current(dates).join(keys, list(IDENTITY), "left_anti")
+        return self._replace(kept, self._enrich(first), dates, "judged_anew")
 
     def reenrich(self, products: DataFrame) -> int | None:
         """Corrects what a product version of the batch, learnt late, is valid for.

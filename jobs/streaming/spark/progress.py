@@ -43,6 +43,11 @@ def last_batch_ended(settings: Settings) -> bool:
     return bool(lines) and json.loads(lines[-1])["event"] == "end"
 
 
+def half_done(settings: Settings) -> bool:
+    """Whether the newest batch was cut off, so that rows are owed that only its repetition can make."""
+    return journal_path(settings).exists() and not last_batch_ended(settings)
+
+
 class Journal:
     """Appends to the journal of one batch. Steps may run in several threads."""
 

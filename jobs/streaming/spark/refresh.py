@@ -38,7 +38,7 @@ class Cycle:
     """One pass over the refreshed tables.
 
     `versions` pins the tables read. `clicks` and `purchases` are the events whose rows are to be refreshed. `details`:
-    what the commits say beside their batch.
+    what the commits say beside their batch. `gone`: clicks among them that silver no longer has, if there may be any.
     """
 
     tables: DeltaTables
@@ -49,6 +49,7 @@ class Cycle:
     batch_id: int
     changed_by: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    gone: DataFrame | None = None
 
     def touched_purchases(self) -> pl.DataFrame:
         """What Polars needs to know of the purchases."""
@@ -153,7 +154,11 @@ def _swap(cycle: Cycle, name: str, kept: DataFrame, rows: DataFrame, dates: Coll
 
 
 def refresh_sessions(cycle: Cycle) -> dict[str, int]:
-    """Replaces every session that the cycle's clicks touch, and its parts."""
+    """Replaces every session that the cycle's clicks touch, and its parts.
+
+    Where clicks are gone a session may fall apart, which its interval doesn't tell: then all that may be touched are
+    cut anew from the clicks that are left of them.
+    """
     gap = timedelta(minutes=sessions.GAP_MINUTES)
     extent = only(cycle.clicks.agg(sf.min("event_time").alias("first"), sf.max("event_time").alias("last")))
     if extent["first"] is None:
@@ -169,6 +174,13 @@ def refresh_sessions(cycle: Cycle) -> dict[str, int]:
         .select("user_id", "session_start", "session_end")
         .join(sf.broadcast(points.select("user_id").distinct()), "user_id", "left_semi")
     )
+    replaced, cut = known.limit(0), set[date]()
+    if cycle.gone is not None:
+        replaced = known.persist()
+        cut = _days_of(replaced)
+        left = cycle.sql(sessions.INSIDE, clicks=cycle.read(CLICKS, cut), sessions=replaced)
+        still = cycle.clicks.join(sf.broadcast(cycle.gone), list(sessions.IDENTITY), "left_anti")
+        points, known = union([still.select(*points.columns), left.select(*points.columns)]), replaced.limit(0)
     islands = cycle.sql(sessions.ISLANDS, points=points, known=known).persist()
     parts = None
     try:
@@ -179,10 +191,9 @@ def refresh_sessions(cycle: Cycle) -> dict[str, int]:
                 sf.max("island_end").alias("last"),
             )
         )
-        dates = set(bounds["dates"])
-        clicks = cycle.read(CLICKS, days(bounds["first"], bounds["last"])).where(
-            sf.col("event_time").between(sf.lit(bounds["first"]), sf.lit(bounds["last"]))
-        )
+        first, last = bounds["first"] or extent["first"], bounds["last"] or extent["last"]  # of clicks all gone: none
+        dates = {*(bounds["dates"] or ()), *cut}
+        clicks = cycle.read(CLICKS, days(first, last)).where(sf.col("event_time").between(sf.lit(first), sf.lit(last)))
         parts = cycle.sql(sessions.PART_ROWS, clicks=clicks, islands=islands).persist()
         rows = {sessions.PARTS: parts, sessions.SESSIONS: cycle.sql(sessions.SESSION_ROWS, parts=parts)}
         written = {}
@@ -190,11 +201,12 @@ def refresh_sessions(cycle: Cycle) -> dict[str, int]:
         # leaves the old sessions, from which the repeated batch finds the same dates again.
         for name in (sessions.PARTS, sessions.SESSIONS):
             current = cycle.tables.read(name, cycle.tables.version(name), dates)
-            kept = cycle.sql(sessions.OUTSIDE, rows=current, islands=islands)
+            kept = cycle.sql(sessions.OUTSIDE, rows=current, islands=islands, sessions=replaced)
             written[name] = _swap(cycle, name, kept, rows[name], dates, cycle.commit(CLICKS))
         return written
     finally:
         islands.unpersist()
+        replaced.unpersist()
         if parts is not None:
             parts.unpersist()
 
@@ -203,7 +215,7 @@ def refresh_purchase_clicks(cycle: Cycle) -> int | None:
     """Replaces the attribution of every purchase that the cycle's purchases and clicks touch."""
     name = purchase_clicks.TABLE
     touched = cycle.sql(purchase_clicks.TOUCHED, purchases=cycle.purchases, clicks=cycle.clicks).persist()
-    affected = None
+    affected = keys = None
     try:
         span = only(
             touched.agg(
@@ -220,8 +232,10 @@ def refresh_purchase_clicks(cycle: Cycle) -> int | None:
             sf.col("event_time").between(sf.lit(span["first"]), sf.lit(span["last"]))
         )
         affected = cycle.sql(purchase_clicks.AFFECTED, purchases=purchases, touched=touched).persist()
+        # A purchase of the cycle that silver no longer has is among the rows to replace, and not among the new ones.
+        keys = cycle.sql(purchase_clicks.KEYS, affected=affected, purchases=cycle.purchases).persist()
         extent = only(
-            affected.agg(
+            keys.agg(
                 sf.collect_set("event_date").alias("dates"),
                 sf.min("event_time").alias("first"),
                 sf.max("event_time").alias("last"),
@@ -235,12 +249,19 @@ def refresh_purchase_clicks(cycle: Cycle) -> int | None:
         )
         rows = cycle.sql(purchase_clicks.ROWS, clicks=clicks, affected=affected)
         current = cycle.tables.read(name, cycle.tables.version(name), extent["dates"])
-        kept = current.join(sf.broadcast(affected.select(*purchase_clicks.KEY)), list(purchase_clicks.KEY), "left_anti")
+        kept = current.join(sf.broadcast(keys), list(purchase_clicks.KEY), "left_anti")
         return _swap(cycle, name, kept, rows, extent["dates"], cycle.commit(CLICKS, PURCHASES))
     finally:
         touched.unpersist()
-        if affected is not None:
-            affected.unpersist()
+        for frame in (affected, keys):
+            if frame is not None:
+                frame.unpersist()
+
+
+def _days_of(known: DataFrame) -> set[date]:
+    """The dates that these sessions reach over."""
+    spans = known.select(sf.to_date("session_start"), sf.to_date("session_end")).distinct().collect()
+    return {first + timedelta(days=n) for first, last in spans for n in range((last - first).days + 1)}
 
 
 def _with_eves(dates: Collection[date]) -> set[date]:

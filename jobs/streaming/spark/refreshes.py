@@ -40,8 +40,9 @@ class Refreshes:
     changed_by: str
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    def run(self, clicks: DataFrame, purchases: DataFrame, paid: pl.DataFrame) -> None:
-        """Refreshes what the clicks, purchases and transactions (`paid`, columns `fraud.TOUCHED`) affect."""
+    def run(self, clicks: DataFrame, purchases: DataFrame, paid: pl.DataFrame, gone: DataFrame | None = None) -> None:
+        """Refreshes what the clicks, purchases and transactions (`paid`, columns `fraud.TOUCHED`) affect. `gone`: those
+        of the clicks that silver no longer has, if there may be any."""
         cycle = refresh.Cycle(
             self.tables,
             {name: self.tables.version(name) for name in PINNED},
@@ -51,6 +52,7 @@ class Refreshes:
             self.batch_id,
             self.changed_by,
             self.details,
+            gone,
         )
 
         def refresh_sessions() -> None:

@@ -1,7 +1,9 @@
 """`silver.products` and `silver.profiles`: one row per version (SCD2)."""
 
+from dataclasses import replace
 from typing import Final
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from jobs.spark_sql import run_sql
@@ -38,15 +40,20 @@ def refresh_versions(tables: DeltaTables, batch: MicroBatch, contract: EventCont
     """
     if not batch.counts[contract.topic]:
         return None
+    return replace_versions(tables, contract, batch.events(contract), Commit(job, batch.batch_id))
+
+
+def replace_versions(tables: DeltaTables, contract: EventContract, changed: DataFrame, commit: Commit) -> int:
+    """The same for the keys in `changed`; `commit`: what it says of itself, beside the version of bronze."""
     bronze, silver = f"bronze.{contract.table}", f"silver.{contract.table}"
     source = tables.version(bronze)
-    keys = batch.events(contract).select(contract.key).distinct().persist()
+    keys = changed.select(contract.key).distinct().persist()
     try:
         changes = tables.read(bronze, source).join(sf.broadcast(keys), contract.key, "left_semi")
         rows = run_sql(tables.spark, ROWS, changes=changes, key=sf.col(contract.key))
         kept = tables.read(silver, tables.version(silver)).join(sf.broadcast(keys), contract.key, "left_anti")
         columns = table(silver).column_names
         content = kept.select(*columns).union(rows.select(*columns)).coalesce(1)
-        return tables.replace(silver, content, (), Commit(job, batch.batch_id, {bronze: source}))
+        return tables.replace(silver, content, (), replace(commit, read_versions={bronze: source}))
     finally:
         keys.unpersist()

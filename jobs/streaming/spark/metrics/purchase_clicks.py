@@ -25,6 +25,12 @@ LEFT SEMI JOIN {touched} t
     ON p.user_id = t.user_id AND p.product_id = t.product_id AND p.event_time BETWEEN t.earliest AND t.latest
 """
 
+KEYS: Final = """
+SELECT user_id, event_id, event_time, event_date FROM {affected}
+UNION ALL
+SELECT user_id, event_id, event_time, to_date(event_time) FROM {purchases}
+"""
+
 ROWS: Final = """
 WITH latest AS (
     SELECT /*+ BROADCAST(p) */

@@ -10,6 +10,7 @@ from typing import Final
 SESSIONS: Final = "silver.sessions"
 PARTS: Final = "silver.session_parts"
 GAP_MINUTES: Final = 30
+IDENTITY: Final = ("user_id", "event_id", "event_time")
 
 ISLANDS: Final = """
 WITH intervals AS (
@@ -90,10 +91,22 @@ FROM {parts}
 GROUP BY user_id, session_start, event_date
 """
 
+INSIDE: Final = """
+SELECT /*+ BROADCAST(s) */ c.user_id, c.event_time
+FROM {clicks} c
+LEFT SEMI JOIN {sessions} s ON c.user_id = s.user_id AND c.event_time BETWEEN s.session_start AND s.session_end
+"""
+"""The clicks that sessions are made of."""
+
 OUTSIDE: Final = """
 SELECT /*+ BROADCAST(i) */ r.*
 FROM {rows} r
-LEFT ANTI JOIN {islands} i
+LEFT ANTI JOIN (
+    SELECT user_id, island_start, island_end FROM {islands}
+    UNION ALL
+    SELECT user_id, session_start, session_end FROM {sessions}
+) i
     ON r.user_id = i.user_id AND r.session_start BETWEEN i.island_start AND i.island_end
 """
-"""Rows of either table that stay: those not absorbed by an island, by whatever start they had in it."""
+"""Rows of either table that stay: those not absorbed by an island, by whatever start they had in it, and of none of the
+``{sessions}`` that are cut anew."""
