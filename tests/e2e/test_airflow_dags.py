@@ -15,15 +15,14 @@ from jobs.batch.rebuild import NEEDS
 from jobs.catalog import JOBS
 from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
-from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert, parse_alerts
+from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert
 from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.contracts.tables import BACKFILL
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.maintenance import compact
 from lakehouse.delta.write import to_arrow
-from lakehouse.kafka.consumer import read_partitions
-from lakehouse.kafka.topics import ALERTS
+from lakehouse.kafka.alerts import read_alerts
 from lakehouse.live_generations import JOB as LIVE_DASHBOARD
 from lakehouse.redis_values import PRODUCT_METRICS, LiveValues, parse_value
 from lakehouse.runtime.reconcile import stop
@@ -81,7 +80,7 @@ def told(settings: Settings, name: str) -> list[tuple[str | None, str]]:
     """Day and state of the alerts that the checks of a table have sent."""
     return [
         (alert.day, alert.state)
-        for alert in parse_alerts(record.value for record in read_partitions(settings, ALERTS))
+        for alert in read_alerts(settings)
         if isinstance(alert, TableAlert) and (alert.rule, alert.table) == (QUALITY_FAILED, name)
     ]
 
