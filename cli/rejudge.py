@@ -71,11 +71,13 @@ def _apply(settings: Settings, census: Census, live: bool, as_json: bool) -> Non
     with working("waiting for spark_lakehouse to end its batch", errors) as say:
         if reconcile.view(settings, stream).wanted.wanted is Wanted.RUNNING:
             reconcile.finish(settings, stream, f"{_MARK}{by}")
-        outcome = judge_anew(settings, by, census, say)
-        # Who stopped it stands with the wish: so one that goes on for one that was killed starts it too.
-        if wanted_state(settings, stream.name).changed_by.startswith(_MARK):
-            say("starting spark_lakehouse")
-            reconcile.start(settings, stream, by)
+        try:
+            outcome = judge_anew(settings, by, census, say)
+        finally:
+            # Who stopped it stands with the wish: so a call that goes on for one that was killed starts it too.
+            if wanted_state(settings, stream.name).changed_by.startswith(_MARK):
+                say("starting spark_lakehouse")
+                reconcile.start(settings, stream, by)
         counted_live = {CLICKS.topic, PURCHASES.topic} & set(outcome.events)
         if live and counted_live and wanted_state(settings, dashboard.name).wanted is Wanted.RUNNING:
             say("live_dashboard begins anew")

@@ -2,8 +2,9 @@
 
 A log never changes below its end, so a stretch that was judged is judged for good: a later comparison reads
 Kafka from where the last one ended. The files hold what the reference made of Kafka, nothing that the pipeline
-wrote. They are void when the topic was created anew (its id is part of the path), when the rules changed (a
-digest of contracts and semantics is), and when the log ends before them.
+wrote. They are void when the topic was created anew (its id is part of the path), and when the log ends before them.
+When the rules changed (a digest of contracts and semantics is part of the path too), the records in them are judged
+anew: Kafka may have forgotten these.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from lakehouse.contracts.events import EVENTS, EventContract, Kind
-from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.consumer import Record, read_partitions
 from lakehouse.kafka.topics import topic_ids
 from lakehouse.semantics.events import EVENT_TYPES, Event
 from lakehouse.semantics.log import DeadLetter, KafkaRecord, parse
@@ -31,6 +32,8 @@ CHUNK_RECORDS: Final = 50_000
 PROCESSES: Final = 2
 FEW_RECORDS: Final = 100_000
 """Up to so many are read in this process, a topic at a time: starting others takes longer."""
+
+_RAW: Final = ["offset", "arrival", "key", "value"]
 
 Offsets = Mapping[str, Mapping[int, int]]
 """End offsets (exclusive) by topic, without namespace, and partition."""
@@ -154,15 +157,18 @@ def read_segments(settings: Settings, ends: Offsets, progress: Callable[[int], N
     """
     report = progress or (lambda _records: None)
     root = cache_directory(settings) / rules_digest()
+    # An id is Base64, which has slashes: here it names a directory.
+    directories = {topic: f"{topic}/{found.replace('/', '_')}" for topic, found in topic_ids(settings, ends).items()}
+    for found in _under_other_rules(root, directories):
+        judge_again(*found)
+        report(found[1].end - found[1].start)
     _remove_siblings(root)
     known: list[Segment] = []
     owed: list[Segment] = []
-    for topic, topic_id in topic_ids(settings, ends).items():
-        # An id is Base64, which has slashes: here it names a directory.
-        topic_id = topic_id.replace("/", "_")
-        _remove_siblings(root / topic / topic_id)
+    for topic, of_topic_id in directories.items():
+        _remove_siblings(root / of_topic_id)
         for partition, end in ends[topic].items():
-            directory = root / topic / topic_id / str(partition)
+            directory = root / of_topic_id / str(partition)
             segments = _chain(topic, partition, end, directory)
             known += segments
             reached = segments[-1].end if segments else 0
@@ -181,6 +187,25 @@ def read_segments(settings: Settings, ends: Offsets, progress: Callable[[int], N
                 future.result()
                 report(futures[future].end - futures[future].start)
     return known + owed
+
+
+def _under_other_rules(root: Path, directories: Mapping[str, str]) -> Iterator[tuple[Path, Segment]]:
+    """Files of present topics that were judged by other rules, each with what it is to become."""
+    for topic, directory in directories.items():
+        for other in root.parent.glob("*"):
+            for path in sorted((other / directory).glob("*/*.arrow")) if other != root else ():
+                first, end = (int(offset) for offset in path.stem.split("-"))
+                again = root / path.relative_to(other)
+                if not again.exists():
+                    yield path, Segment(topic, int(path.parent.name), first, end, again)
+
+
+def judge_again(judged: Path, segment: Segment) -> None:
+    """Judges the records of a file, by their raw bytes, and writes them as `segment`."""
+    with pa.OSFile(str(judged)) as file, pa.ipc.open_file(file) as batches:
+        raw = (batches.get_batch(n).select(_RAW) for n in range(batches.num_record_batches))
+        rows = (row for batch in raw for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        write_segment(segment.topic, (Record(segment.topic, segment.partition, *row) for row in rows), segment.path)
 
 
 def _read(settings: Settings, topic: str, segments: list[Segment]) -> None:
@@ -220,7 +245,7 @@ def _chain(topic: str, partition: int, end: int, directory: Path) -> list[Segmen
 
 
 def _remove_siblings(current: Path) -> None:
-    """Files made under other rules are of no use any more."""
+    """Files of a topic that is no more, or of other rules, are of no use any more."""
     if current.parent.is_dir():
         for directory in current.parent.iterdir():
             if directory != current:

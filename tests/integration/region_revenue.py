@@ -21,7 +21,7 @@ SECONDS = 120
 
 def kept(connection: psycopg.Connection) -> dict[int, int]:
     """The offset that comes next, of each partition of which something was kept."""
-    rows = connection.execute("SELECT partition, next_offset FROM positions WHERE next_offset IS NOT NULL")
+    rows = connection.execute("SELECT partition, next_offset FROM positions WHERE next_offset > 0")
     return dict(rows.fetchall())
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from jobs.batch import rejudge as judging
 from jobs.catalog import JOBS
+from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.compare import COMPARED, LIVE, Comparison, compare
 from lakehouse.compare.segments import cache_directory
 from lakehouse.contracts import validation
@@ -32,7 +33,6 @@ from lakehouse.ledger import audit
 from lakehouse.rejudge import moves, trail
 from lakehouse.rejudge.judged import TOPICS, take_census
 from lakehouse.settings import ROOT, Settings
-from lakehouse.spark_checkpoints import begin_checkpoint
 from tests.integration.spark_lake import Driver
 from tests.reference_lake import encoded, fill_said, fill_tables
 from tests.strategies import at, click, impression, product, profile, purchase, transaction

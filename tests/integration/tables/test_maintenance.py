@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.contracts.tables import SPARK_INGEST
-from lakehouse.delta import Once, TableMissingError, VersionMissingError, append, open_table
+from lakehouse.delta import Once, TableMissingError, VersionMissingError, append, create_table, open_table
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.errors import RestoreRefusedError
 from lakehouse.delta.maintenance import compact, trim_log, vacuum
@@ -137,6 +137,14 @@ def test_vacuum_removes_what_a_killed_writer_left_once_it_is_old(lake):
     assert vacuum(lake, CLICKS).files == 1
     assert not list(client.list_objects(lake.bucket, place))
     assert stored(lake, CLICKS).equals(rows)
+
+
+def test_vacuum_leaves_a_table_whose_name_begins_alike(lake):
+    create_table(lake, "bronze.clicks")
+    keep_nothing(lake, "bronze.clicks")
+    place = lake.table_path("bronze.clicks__flink").removeprefix(f"s3://{lake.bucket}/") + "/part-theirs.parquet"
+    build_client(lake).put_object(lake.bucket, place, io.BytesIO(b"rows"), 4)
+    assert vacuum(lake, "bronze.clicks", dry_run=True).files == 0
 
 
 def test_a_trimmed_log_still_knows_rows_and_transactions(lake):
