@@ -1,5 +1,7 @@
 """Events that flow while something is killed, and the means to kill it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -10,6 +12,9 @@ from infra.faults.flow import Flow
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.render import records
 from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.topics import create_topics
+from lakehouse.runtime.reconcile import start, stop
+from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import Settings
 from tests.waiting import until
@@ -18,6 +23,19 @@ CLICKS, PURCHASES, TRANSACTIONS = 9_900, 100, 400
 PATIENCE_SECONDS = 900
 """For what takes seconds while nobody else uses the machine."""
 BACK_WITHIN_SECONDS = 10
+
+
+@contextmanager
+def running(settings: Settings, *jobs: JobSpec) -> Iterator[None]:
+    """The jobs, on topics that may have no record yet."""
+    create_topics(settings)
+    for job in jobs:
+        start(settings, job, "test")
+    try:
+        yield
+    finally:
+        for job in jobs:
+            stop(settings, job, "test")
 
 
 def flowing(settings: Settings, day: date, seed: int) -> Flow:

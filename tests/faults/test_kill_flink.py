@@ -12,10 +12,10 @@ from lakehouse.compare import LIVE, compare
 from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
 from lakehouse.flink_rest import latest_checkpoints
-from lakehouse.runtime.reconcile import Step, reconcile, start, stop
+from lakehouse.runtime.reconcile import Step, reconcile
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
-from tests.faults.killing import PATIENCE_SECONDS, Kill, back, flowing, kill
+from tests.faults.killing import PATIENCE_SECONDS, Kill, back, flowing, kill, running
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -30,11 +30,8 @@ BACK_BY_RECONCILING_SECONDS = 120
 @pytest.fixture(scope="module")
 def settings(stack: "Stack") -> Iterator[Settings]:
     settings = stack.ensure("kafka", "minio", "postgres", "valkey", "flink")
-    for job in (DASHBOARD, WRITER):
-        start(settings, job, "test")
-    yield settings
-    for job in (DASHBOARD, WRITER):
-        stop(settings, job, "test")
+    with running(settings, DASHBOARD, WRITER):
+        yield settings
 
 
 def completed(settings: Settings) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from lakehouse.compare import COMPARED, compare
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.drained import wait_until_drained
 from lakehouse.ledger import audit
-from lakehouse.runtime.reconcile import start, stop
 from lakehouse.runtime.supervisor import job_program
-from tests.faults.killing import PATIENCE_SECONDS, back, flowing, kill
+from tests.faults.killing import PATIENCE_SECONDS, back, flowing, kill, running
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -30,8 +29,7 @@ DAY = date(2026, 3, 2)
 def test_spark_driver_killed_between_a_batch_s_start_and_its_commit(stack: "Stack", seed: int) -> None:
     settings = stack.ensure("kafka", "minio", "postgres")
     journal = Journal(settings)
-    start(settings, JOBS[SPARK_INGEST], "test")
-    try:
+    with running(settings, JOBS[SPARK_INGEST]):
         with flowing(settings, DAY, seed) as flow:
             batch = until(lambda: journal.open_batch("silver"), PATIENCE_SECONDS, "a batch with silver committed")
             killed = kill(settings, job_program(SPARK_INGEST))
@@ -40,8 +38,6 @@ def test_spark_driver_killed_between_a_batch_s_start_and_its_commit(stack: "Stac
         ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False)
         comparison = compare(settings, TABLES, ends)
         audited = audit(settings, ends, live=False)
-    finally:
-        stop(settings, JOBS[SPARK_INGEST], "test")
 
     assert [t for t in comparison.tables if not t.equal] == []
     assert comparison.accounting.balanced

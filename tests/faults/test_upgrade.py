@@ -29,7 +29,7 @@ from lakehouse.runtime.reconcile import start, stop, view
 from lakehouse.runtime.upgrade import UpgradeError, upgrade
 from lakehouse.settings import ROOT, Settings
 from lakehouse.spark_checkpoints import last_spark_batch
-from tests.faults.killing import PATIENCE_SECONDS, flowing
+from tests.faults.killing import PATIENCE_SECONDS, flowing, running
 from tests.faults.test_kill_spark import TABLES
 from tests.waiting import until
 
@@ -48,11 +48,8 @@ SPARK, FLINK = JOBS[SPARK_INGEST], JOBS[INGEST_TRANSACTIONS]
 @pytest.fixture(scope="module")
 def settings(stack: "Stack") -> Iterator[Settings]:
     settings = stack.ensure("kafka", "minio", "postgres", "flink")
-    for job in (FLINK, SPARK):
-        start(settings, job, "test")
-    yield settings
-    for job in (FLINK, SPARK):
-        stop(settings, job, "test")
+    with running(settings, FLINK, SPARK):
+        yield settings
 
 
 def test_flink_goes_on_from_a_savepoint_and_spark_with_a_new_checkpoint_at_the_offsets_where_its_batch_ended(
@@ -153,7 +150,7 @@ def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_
     planned = store.newest_first(settings)[0]
     assert not planned.plan.changes_code
     rule = checkout.root / RULE
-    rule.write_text(rule.read_text().replace('pl.sum("amount_cents")', '(2 * pl.sum("amount_cents"))'))
+    rule.write_text(rule.read_text().replace('checked_sum("amount_cents")', '(2 * checked_sum("amount_cents"))'))
     changed = checkout.commit("count revenue twice")
     refused = checkout.refused("replay", "run", str(planned.id))
     assert f"planned with code {checkout.first}, and {changed} is installed: cancel it, and plan it again" in refused

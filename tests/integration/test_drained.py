@@ -233,7 +233,7 @@ def test_the_lag_command_says_why_and_how_long(tenant: Settings) -> None:
     shown = lakehouse(tenant, "lag", "live_dashboard", "--rate", "100")
     assert shown.returncode == 0, shown.stderr
     assert "live_dashboard on shop.clicks: 3,001 records; done in 30 s" in shown.stdout
-    assert f"partition {hot}: 100% of what came last has the key an\\u0000a" in shown.stdout
+    assert f"partition {hot}: 100% of what came last has the key 'an\\u0000a': " in shown.stdout
     assert "on shop.purchases: 1 record; done in" in shown.stdout
     assert "it has never said how far it is" in shown.stdout, shown.stdout
     parsed = json.loads(lakehouse(tenant, "lag", "live_dashboard", "--measure", "1", "--format", "json").stdout)

@@ -17,6 +17,7 @@ from jobs.rust_engines import MARTS, EnginesDisagreeError, Pinned, SupersededErr
 from jobs.rust_engines import publish as publishing
 from jobs.rust_engines.publish import estimate_days
 from jobs.rust_engines.sources import Sources
+from lakehouse.contracts.events import MAX_CENTS
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError
 from lakehouse.delta import Once, TableMissingError, VersionMissingError, create_table, open_table, replace_days
 from lakehouse.delta.describe import commits, published_days
@@ -62,7 +63,7 @@ def shop(seed: int, size: int = 400) -> Events:
     for _ in range(size):
         user, moment, region = draw.choice("abcdefgh"), MORNING + draw.randrange(3 * DAY), draw.choice(regions)
         if draw.random() < 0.2:
-            cents = draw.choice([0, 1, 999_999_999_999])
+            cents = draw.choice([0, 1, MAX_CENTS])
             events.append(purchase(user, moment, draw.choice(products), cents=cents, region=region))
         else:
             action = draw.choice(["impression", "click"])
