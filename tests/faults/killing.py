@@ -9,6 +9,9 @@ from time import time
 
 from infra.faults import processes
 from infra.faults.flow import Flow
+from jobs.catalog import JOBS
+from lakehouse.compare import COMPARED
+from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.render import records
 from lakehouse.generator.traffic import ShopDay
@@ -23,6 +26,10 @@ CLICKS, PURCHASES, TRANSACTIONS = 9_900, 100, 400
 PATIENCE_SECONDS = 900
 """For what takes seconds while nobody else uses the machine."""
 BACK_WITHIN_SECONDS = 10
+WITHOUT_EVENTS = {"bronze.products", "bronze.profiles", "silver.products", "silver.profiles"}
+"""Nothing is sent to the changelogs here, and a comparison of no rows proves nothing."""
+TABLES = [n for n in COMPARED if n in JOBS[SPARK_INGEST].writes and n not in WITHOUT_EVENTS]
+"""What the stream makes of the events that flow."""
 
 
 @contextmanager

@@ -29,8 +29,7 @@ from lakehouse.runtime.reconcile import start, stop, view
 from lakehouse.runtime.upgrade import UpgradeError, upgrade
 from lakehouse.settings import ROOT, Settings
 from lakehouse.spark_checkpoints import last_spark_batch
-from tests.faults.killing import PATIENCE_SECONDS, flowing, running
-from tests.faults.test_kill_spark import TABLES
+from tests.faults.killing import PATIENCE_SECONDS, TABLES, flowing, running
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -43,50 +42,6 @@ REPLAYED = DAY + timedelta(days=3)
 REVENUE = ["gold.region_revenue_5m", "gold.region_revenue_daily"]
 RULE = Path("jobs/rust_engines/revenue.py")
 SPARK, FLINK = JOBS[SPARK_INGEST], JOBS[INGEST_TRANSACTIONS]
-
-
-@pytest.fixture(scope="module")
-def settings(stack: "Stack") -> Iterator[Settings]:
-    settings = stack.ensure("kafka", "minio", "postgres", "flink")
-    with running(settings, FLINK, SPARK):
-        yield settings
-
-
-def test_flink_goes_on_from_a_savepoint_and_spark_with_a_new_checkpoint_at_the_offsets_where_its_batch_ended(
-    settings: Settings, seed: int
-) -> None:
-    journal, before = Journal(settings), current_checkpoint(settings, SPARK.name)
-    with flowing(settings, DAY, seed) as flow:
-        until(lambda: journal.open_batch("silver"), PATIENCE_SECONDS, "a batch with silver committed")
-        stop(settings, SPARK, "test")
-        with pytest.raises(UpgradeError, match="half done"):
-            upgrade(settings, SPARK, "test", new_checkpoint=True)
-        start(settings, SPARK, "test")
-        half_done = last_spark_batch(settings, SPARK.name)
-        until(lambda: last_spark_batch(settings, SPARK.name) != half_done, PATIENCE_SECONDS, "the batch is done")
-
-        old = view(settings, SPARK).actual.handle
-        upgraded = upgrade(settings, SPARK, "test", new_checkpoint=True)
-        assert upgraded.handle != old
-        savepoint = upgrade(settings, FLINK, "test").goes_on_from
-        flow.hurry()
-        until(lambda: last_spark_batch(settings, SPARK.name), PATIENCE_SECONDS, "a batch of the new checkpoint")
-    ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False)
-    comparison = compare(settings, TABLES, ends)
-    audited = audit(settings, ends, live=False)
-
-    assert latest_checkpoints(settings, FLINK.name)["restored"]["external_path"] == savepoint
-    assert current_checkpoint(settings, SPARK.name).number == before.number + 1
-    assert [t for t in comparison.tables if not t.equal] == []
-    assert comparison.accounting.balanced
-    assert not audited.findings
-
-
-def test_a_job_that_keeps_what_it_has_seen_in_its_checkpoint_gets_no_new_one(settings: Settings) -> None:
-    running = view(settings, FLINK).actual.handle
-    with pytest.raises(UpgradeError, match=f"{FLINK.name} keeps in its checkpoint"):
-        upgrade(settings, FLINK, "test", new_checkpoint=True)
-    assert view(settings, FLINK).actual.handle == running
 
 
 class Checkout:
@@ -125,6 +80,56 @@ class Checkout:
         subprocess.run(["git", *words], cwd=self.root, check=True)
 
 
+@pytest.fixture(scope="module")
+def settings(stack: "Stack") -> Iterator[Settings]:
+    settings = stack.ensure("kafka", "minio", "postgres", "flink")
+    with running(settings, FLINK, SPARK):
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    return Checkout(tmp_path_factory.mktemp("upgrade") / "checkout")
+
+
+def test_flink_goes_on_from_a_savepoint_and_spark_with_a_new_checkpoint_at_the_offsets_where_its_batch_ended(
+    settings: Settings, checkout: Checkout, seed: int
+) -> None:
+    journal, before = Journal(settings), current_checkpoint(settings, SPARK.name)
+    with flowing(settings, DAY, seed) as flow:
+        until(lambda: journal.open_batch("silver"), PATIENCE_SECONDS, "a batch with silver committed")
+        stop(settings, SPARK, "test")
+        with pytest.raises(UpgradeError, match="half done"):
+            upgrade(settings, SPARK, "test", new_checkpoint=True)
+        start(settings, SPARK, "test")
+        half_done = last_spark_batch(settings, SPARK.name)
+        until(lambda: last_spark_batch(settings, SPARK.name) != half_done, PATIENCE_SECONDS, "the batch is done")
+
+        old = view(settings, SPARK).actual.handle
+        checkout.lakehouse("job", "upgrade", SPARK.name, "--new-checkpoint")
+        assert view(settings, SPARK).actual.handle != old
+        assert code_in_force.running(settings, SPARK.name) == checkout.first
+        savepoint = upgrade(settings, FLINK, "test").goes_on_from
+        flow.hurry()
+        until(lambda: last_spark_batch(settings, SPARK.name), PATIENCE_SECONDS, "a batch of the new checkpoint")
+    ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False)
+    comparison = compare(settings, TABLES, ends)
+    audited = audit(settings, ends, live=False)
+
+    assert latest_checkpoints(settings, FLINK.name)["restored"]["external_path"] == savepoint
+    assert current_checkpoint(settings, SPARK.name).number == before.number + 1
+    assert [t for t in comparison.tables if not t.equal] == []
+    assert comparison.accounting.balanced
+    assert not audited.findings
+
+
+def test_a_job_that_keeps_what_it_has_seen_in_its_checkpoint_gets_no_new_one(settings: Settings) -> None:
+    running = view(settings, FLINK).actual.handle
+    with pytest.raises(UpgradeError, match=f"{FLINK.name} keeps in its checkpoint"):
+        upgrade(settings, FLINK, "test", new_checkpoint=True)
+    assert view(settings, FLINK).actual.handle == running
+
+
 def revenue(settings: Settings) -> list[int]:
     """Of each of the tables, on the day that is replayed."""
     tables = [scan(settings, name, dates=(REPLAYED, REPLAYED)) for name in REVENUE]
@@ -136,10 +141,8 @@ def doubled(cents: list[int]) -> list[int]:
 
 
 def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_rows_and_code_back(
-    settings: Settings, seed: int, tmp_path: Path
+    settings: Settings, checkout: Checkout, seed: int
 ) -> None:
-    checkout = Checkout(tmp_path / "checkout")
-    checkout.lakehouse("job", "upgrade", SPARK.name)
     send_day(settings, ShopDay(REPLAYED, 0, 60, seed))
     wait_until_drained(settings, PATIENCE_SECONDS, live=False)
     right = revenue(settings)

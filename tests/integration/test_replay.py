@@ -38,7 +38,6 @@ from lakehouse.replay import diff, report, store
 from lakehouse.replay.offsets import Source, missing_from_bronze
 from lakehouse.replay.plan import Plan
 from lakehouse.replay.request import MARTS, Clock, Engine, Request, RequestError
-from lakehouse.replay.steps import STEPS
 from lakehouse.replay.store import Replay, ReplayError, State
 from lakehouse.replay.words import describe
 from lakehouse.runtime.code_in_force import code_version
@@ -202,6 +201,10 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         recorded = scan(tenant, "ops.replays").collect()
         assert sorted(recorded["table"]) == sorted({PURCHASES, *replay.plan.request.targets})
         assert not _staged(tenant, replay.id)
+        for mart in MARTS:
+            for day in (DAY, NEXT):  # a session of the day may be one with the next day's first
+                publish_day(tenant, mart, day)
+        right = {name: rows_of_day(tenant, name) for name in (REGIONS, MART)}
 
         carry_out(tenant, "undo", replay.id)
         driver.drain()
@@ -213,19 +216,7 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         assert untouched["revenue_cents"].equals(untouched["revenue_cents_before"])
         assert store.get(tenant, replay.id).state is State.UNDONE
 
-        again = store.plan_replay(tenant, day_request(), "test")
-        store.approve(tenant, again.id, "test")
-        for step in STEPS:
-            carry_out(tenant, step.name, again.id)
-        driver.drain()
-        comparison = compare(tenant, TABLES)
-        assert [t for t in comparison.tables if not t.equal] == []
-        assert scan(tenant, PURCHASES, dates=(DAY, DAY)).collect().height > lost
-
-        for mart in MARTS:
-            for day in (DAY, NEXT):  # a session of the day may be one with the next day's first
-                publish_day(tenant, mart, day)
-        right = {name: rows_of_day(tenant, name) for name in (REGIONS, MART)}
+        # Repaired once more, now with the marts and without Spark.
         damage(tenant, REGIONS, lambda rows: rows.with_columns(revenue_cents=pl.col("revenue_cents") + 1))
         damage(tenant, MART, lambda rows: rows[1:])
         by_polars = store.plan_replay(tenant, day_request(DAY, NEXT, Engine.POLARS), "test")
@@ -239,8 +230,9 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         kill(publishing)
         carry_out(tenant, "swap", by_polars.id)
         carry_out(tenant, "record", by_polars.id)
-        assert differing(store.get(tenant, by_polars.id)) == {REGIONS, MART}
+        assert {PURCHASES, REGIONS, MART} <= differing(store.get(tenant, by_polars.id))
         assert all(rows_of_day(tenant, name).equals(rows) for name, rows in right.items())
+        assert scan(tenant, PURCHASES, dates=(DAY, DAY)).collect().height > lost
 
 
 def test_a_cancelled_replay_ends_its_process_and_leaves_the_tables(tenant: Settings) -> None:
