@@ -6,13 +6,15 @@ HERE := JAVA_HOME=$(LAKEHOUSE_CACHE)/java-home PYTHONPATH=$(CURDIR)
 CORES := $(shell nproc)
 # Processes that share the tests out, each with a stack of its own: up to 6 GB, and a core that others don't wait for.
 TEST_STACKS ?= $(shell awk '/MemTotal/ { n = int($$2 / 7e6); n = n > $(CORES) ? $(CORES) : n; print (n < 1 ? 1 : (n > 3 ? 3 : n)) }' /proc/meminfo)
+# So many of the dearest files have their turn in a run, drawn by its seed.
+TURNS ?= 2
 PYTEST := $(HERE) $(BIN)/python -m pytest $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
 QUICK := tests/unit tests/properties
 UV := $(LAKEHOUSE_CACHE)/tools/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-tests demo test test-quick screenshots lint check-java format lock up down
+.PHONY: help install install-tests demo test test-all test-quick screenshots lint check-java format lock up down
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -26,8 +28,11 @@ install-tests:
 demo: install ## Run the whole lakehouse on real and generated events, and check the result.
 	@bin/lakehouse demo
 
-test: install-tests test-quick check-java ## Install what is needed and run all tests; SEED=n repeats a run's, PYTEST_ARGS is passed on.
-	$(PYTEST) -n $(TEST_STACKS) --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(QUICK)) tests
+test: install-tests test-quick check-java ## Install what is needed and test everything, the dearest files in turns; SEED=n repeats a run's, PYTEST_ARGS is passed on.
+	$(PYTEST) --turns $(TURNS) -n $(TEST_STACKS) --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(QUICK)) tests
+
+test-all: ## The same with every file, whose turn it is or not.
+	@$(MAKE) test TURNS=99
 
 test-quick: install lint ## What needs no services, for whoever is editing: style, types, units, properties.
 	$(PYTEST) -n $(CORES) --dist worksteal $(QUICK)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import hypothesis
 import psutil
@@ -22,10 +23,22 @@ from infra.local import leftovers
 from infra.local.isolated import isolated_environment
 from infra.local.services import declared
 from infra.local.stack import LocalStack
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import ROOT, Settings, load_settings
 
 HOME_PREFIX = "lakehouse-test-"
 STACK = pytest.StashKey["Stack"]()
+
+IN_TURNS: Final = (
+    "tests/faults/test_failed_schedules.py",
+    "tests/faults/test_upgrade.py",
+    "tests/integration/test_lambda.py",
+    "tests/integration/test_migration.py",
+    "tests/integration/test_spark_failing_store.py",
+    "tests/integration/test_tables_under_stream.py",
+    "tests/integration/test_user_totals_state.py",
+)
+"""Files that take a core for minutes each, and of whose kind something is in every run: with `--turns`, so many of them
+run, drawn by the run's seed."""
 
 # A busy machine is no reason to fail: examples may take as long as they need.
 hypothesis.settings.register_profile(
@@ -39,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--writing-seconds", type=int, default=60, help="How long the writers of one table write at the same time."
     )
+    parser.addoption("--turns", type=int, default=len(IN_TURNS), help="How many of the dearest files run, by the seed.")
     parser.addoption("--screenshots", type=Path, default=None, help="Where the pictures that the docs show are remade.")
 
 
@@ -59,6 +73,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _WITH_AIRFLOW = "e2e/"
+
+
+def in_turn(config: pytest.Config) -> list[str]:
+    """Those of `IN_TURNS` that this run has."""
+    return random.Random(config.option.seed).sample(IN_TURNS, min(config.option.turns, len(IN_TURNS)))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    name = collection_path.relative_to(ROOT).as_posix()
+    return True if name in IN_TURNS and name not in in_turn(config) else None
 
 
 @pytest.hookimpl(trylast=True)
@@ -97,8 +121,9 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         stack.stop("airflow")
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    seed = f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
+    return [seed, f"in turn: {', '.join(in_turn(config)) or 'none'}"]
 
 
 @pytest.hookimpl(trylast=True)

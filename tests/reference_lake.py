@@ -65,17 +65,22 @@ def fill_tables(settings: Settings, stream: Iterable[Event], broken: Iterable[Ou
     with Sender(settings) as sender:
         sender.send([*map(encoded, stream), *broken])
     reference = Reference.read(settings, kafka_ends(settings))
+    write_tables(settings, reference)
+    return reference
+
+
+def write_tables(settings: Settings, reference: Reference, said: Row | None = None, marts: bool = True) -> None:
+    """Bronze, silver, gold and `marts` as the reference has them. `said`: what the commits of silver and gold say."""
     for name in BRONZE:
         for partition in reference.partitions:
             append(settings, name, to_arrow(name, reference.stored(name, partition)), Once.new("test"))
     for name in METRICS:
         rows = reference.frame(name).with_columns(pl.lit("test").alias(c) for c in table(name).not_compared)
-        if table(name).layer == "marts":
+        if table(name).layer != "marts":
+            read = {"silver_version": versions(settings)} if name == "gold.alerts" or said else {}
+            append(settings, name, to_arrow(name, rows), Once.new("test"), read | (said or {}))
+        elif marts:
             publish(settings, name, rows)
-        else:
-            said = {"silver_version": versions(settings)} if name == "gold.alerts" else None
-            append(settings, name, to_arrow(name, rows), Once.new("test"), said)
-    return reference
 
 
 def publish(settings: Settings, name: str, rows: pl.DataFrame) -> None:

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from jobs.catalog import JOBS
 from lakehouse.airflow_api import AirflowClient
+from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.compare import SAID
+from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import create_table
-from lakehouse.drained import wait_until_drained
+from lakehouse.drained import kafka_ends
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.produce import send_day
-from lakehouse.runtime.reconcile import start, stop
 from lakehouse.settings import Settings
 from tests.parsed_airflow import parsed_airflow
+from tests.reference_lake import write_tables
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -39,17 +40,15 @@ def airflow_stack(stack: "Stack") -> Settings:
 
 @pytest.fixture(scope="session")
 def shop_days(stack: "Stack", seed: int) -> Settings:
-    """`SHOP_DAYS` in silver and gold, from a stream that has ended: what tests add to a table, nobody reads."""
+    """`SHOP_DAYS` in silver and gold, as from a stream that has ended: what tests add to a table, nobody reads."""
     settings = stack.ensure("kafka", "minio", "postgres")
     for day, clicks in zip(SHOP_DAYS, (2_000, 300, 300), strict=True):
         send_day(settings, ShopDay(day, clicks=clicks, purchases=clicks // 40, seed=seed), judged=False)
-    start(settings, JOBS[SPARK_INGEST], "test")
-    for name in ("bronze.transactions", *SAID):  # as they are before anybody said anything
+    ends = kafka_ends(settings)
+    write_tables(settings, Reference.read(settings, ends), {"job": SPARK_INGEST, "batch_id": 0}, marts=False)
+    for name in SAID:  # as they are before anybody said anything
         create_table(settings, name)
-    try:
-        wait_until_drained(settings, 900, live=False)
-    finally:
-        stop(settings, JOBS[SPARK_INGEST], "test")
+    begin_checkpoint(settings, SPARK_INGEST, ends)
     return settings
 
 

@@ -12,21 +12,15 @@ import polars as pl
 import pytest
 
 from jobs.batch.rebuild import NEEDS
-from jobs.catalog import JOBS
 from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
 from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert
-from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.contracts.tables import BACKFILL
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.maintenance import compact
 from lakehouse.delta.write import to_arrow
 from lakehouse.kafka.alerts import read_alerts
-from lakehouse.live_generations import JOB as LIVE_DASHBOARD
-from lakehouse.redis_values import PRODUCT_METRICS, LiveValues, parse_value
-from lakehouse.runtime.reconcile import stop
-from lakehouse.runtime.wanted import Wanted, migrate, set_wanted, wanted_state
 from lakehouse.settings import Settings
 from quality import checked_tables
 from tests.e2e.conftest import SHOP_DAYS
@@ -34,7 +28,7 @@ from tests.lake import assert_rebuilt
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.conftest import Stack
+    pass
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
@@ -140,10 +134,10 @@ def test_a_day_is_built_from_the_tables_as_of_a_time_and_a_time_that_cannot_be_r
     (published,) = commits(open_table(shop_days, FUNNEL), 1)
     assert (published.said["read_versions"], published.said["as_of"]) == (versions, then.isoformat())
 
-    for as_of in (datetime.now(UTC) + timedelta(days=1), then - timedelta(days=30)):
-        run = airflow.trigger(BACKFILL, {"day": DAY.isoformat(), "as_of": as_of.isoformat()})
-        with pytest.raises(DagRunFailedError, match=r"check_silver_sessions \(failed\)"):
-            airflow.wait(run, PATIENCE_SECONDS)
+    before_history = (then - timedelta(days=30)).isoformat()
+    run = airflow.trigger(BACKFILL, {"day": DAY.isoformat(), "as_of": before_history})
+    with pytest.raises(DagRunFailedError, match=r"check_silver_sessions \(failed\)"):
+        airflow.wait(run, PATIENCE_SECONDS)
     with pytest.raises(httpx.HTTPStatusError, match="as_of"):
         airflow.trigger(BACKFILL, {"as_of": "yesterday"})
     assert commits(open_table(shop_days, FUNNEL), 1) == [published]
@@ -178,39 +172,6 @@ def test_a_broken_row_blocks_its_mart_and_fails_the_quality_run_until_it_is_gone
 
     assert json.loads((docs / f"{METRICS}.json").read_text())["success"]
     assert (None, WITHDRAWN) in told(shop_days, METRICS)
-
-
-def test_the_live_values_of_a_superseded_generation_are_deleted(airflow: AirflowClient, stack: "Stack") -> None:
-    settings = stack.ensure("kafka", "minio", "postgres", "valkey", "flink")
-    values, live = LiveValues(settings), (LIVE_DASHBOARD, "dashboard_writer")
-    row = {"table": PRODUCT_METRICS, "product_id": "gone", "window_start": 0, "window_end": 300_000, "ctr": None}
-    row |= dict.fromkeys(("generation", "impressions", "clicks", "conversions", "revenue_cents"), 0)
-    row |= {"seq": 1, "events": 1, "fingerprint": "1"}
-    values.replace([parse_value(json.dumps(row).encode())], {})
-    migrate(settings)
-    begin_checkpoint(settings, LIVE_DASHBOARD, None)
-    before = wanted_state(settings, LIVE_DASHBOARD).generation
-
-    def products() -> set[str]:
-        return {row["product_id"] for row in values.rows(PRODUCT_METRICS)}
-
-    try:
-        for job in live:
-            set_wanted(settings, job, Wanted.RUNNING, "test")
-        airflow.unpause("streaming_jobs")
-        run = airflow.trigger("streaming_jobs")
-        airflow.wait(run, PATIENCE_SECONDS)
-        # This run's task may have given up before all had arrived; the next minute's looks again.
-        until(lambda: values.cleared_below() > before, PATIENCE_SECONDS, "a run has cleared Redis", every=1)
-        until(lambda: products() or None, PATIENCE_SECONDS, "values of the new generation", every=1)
-        assert "gone" not in products()
-    finally:
-        airflow.pause("streaming_jobs")
-        for job in live:
-            stop(settings, JOBS[job], "test")
-        values.close()
-
-    assert airflow.task_states(run)["superseded_values"] in {"success", "skipped"}
 
 
 def test_maintenance_leaves_nothing_to_compact_in_the_tables_asked_for(

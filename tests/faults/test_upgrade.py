@@ -187,6 +187,3 @@ def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_
     send_day(settings, ShopDay(REPLAYED, 0, 60, seed + 2))
     ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False)
     assert [t for t in compare(settings, REVENUE, ends).tables if not t.equal] == []
-
-    upgrade(settings, SPARK, "test")
-    assert code_in_force.in_force(settings, SPARK.name) is None

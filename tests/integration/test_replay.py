@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -62,10 +62,12 @@ TABLES = [name for name in COMPARED if name in JOBS[SPARK_INGEST].writes]
 Rows = Callable[[pl.DataFrame], pl.DataFrame]
 
 
-def day_request(first: date = DAY, last: date = DAY, engine: Engine = Engine.SPARK) -> Request:
+def day_request(
+    first: date = DAY, last: date = DAY, engine: Engine = Engine.SPARK, targets: Sequence[str] = ()
+) -> Request:
     start = datetime(first.year, first.month, first.day, tzinfo=UTC)
     end = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
-    return Request.checked(start, end, datetime.now(UTC), engine=engine)
+    return Request.checked(start, end, datetime.now(UTC), targets=targets, engine=engine)
 
 
 def damage(settings: Settings, name: str, change: Rows) -> None:
@@ -201,10 +203,7 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         recorded = scan(tenant, "ops.replays").collect()
         assert sorted(recorded["table"]) == sorted({PURCHASES, *replay.plan.request.targets})
         assert not _staged(tenant, replay.id)
-        for mart in MARTS:
-            for day in (DAY, NEXT):  # a session of the day may be one with the next day's first
-                publish_day(tenant, mart, day)
-        right = {name: rows_of_day(tenant, name) for name in (REGIONS, MART)}
+        right = rows_of_day(tenant, REGIONS)
 
         carry_out(tenant, "undo", replay.id)
         driver.drain()
@@ -216,23 +215,15 @@ def test_a_replay_killed_at_each_step_repairs_what_was_damaged_and_undo_brings_i
         assert untouched["revenue_cents"].equals(untouched["revenue_cents_before"])
         assert store.get(tenant, replay.id).state is State.UNDONE
 
-        # Repaired once more, now with the marts and without Spark.
+        # Repaired once more, without Spark.
         damage(tenant, REGIONS, lambda rows: rows.with_columns(revenue_cents=pl.col("revenue_cents") + 1))
-        damage(tenant, MART, lambda rows: rows[1:])
-        by_polars = store.plan_replay(tenant, day_request(DAY, NEXT, Engine.POLARS), "test")
-        store.approve(tenant, by_polars.id, "test")
-        carry_out(tenant, "recompute", by_polars.id)
-        carry_out(tenant, "diff", by_polars.id)
-        first = next(iter(MARTS))
-        published = open_table(tenant, first).version()
-        publishing = begin(tenant, "swap", by_polars.id)
-        until(lambda: open_table(tenant, first).version() > published, 300, "no mart published", every=0.01)
-        kill(publishing)
-        carry_out(tenant, "swap", by_polars.id)
-        carry_out(tenant, "record", by_polars.id)
-        assert {PURCHASES, REGIONS, MART} <= differing(store.get(tenant, by_polars.id))
-        assert all(rows_of_day(tenant, name).equals(rows) for name, rows in right.items())
+        by_polars = approve_and_run(tenant, day_request(engine=Engine.POLARS, targets=[REGIONS]))
+        assert {PURCHASES, REGIONS} <= differing(by_polars)
+        assert rows_of_day(tenant, REGIONS).equals(right)
         assert scan(tenant, PURCHASES, dates=(DAY, DAY)).collect().height > lost
+    for mart in MARTS:
+        for day in (DAY, NEXT):  # a session of the day may be one with the next day's first
+            publish_day(tenant, mart, day)
 
 
 def test_a_cancelled_replay_ends_its_process_and_leaves_the_tables(tenant: Settings) -> None:
@@ -249,12 +240,22 @@ def test_a_cancelled_replay_ends_its_process_and_leaves_the_tables(tenant: Setti
         store.approve(tenant, replay.id, "test")
 
 
-def test_marts_are_replayed_by_datafusion_and_an_undo_leaves_what_was_published_since(tenant: Settings) -> None:
+def test_marts_are_replayed_through_a_kill_and_an_undo_leaves_what_was_published_since(tenant: Settings) -> None:
     right = rows_of_day(tenant, MART)
     damage(tenant, MART, lambda rows: rows[1:])
     damaged = rows_of_day(tenant, MART)
-    replay = approve_and_run(tenant, day_request(engine=Engine.DATAFUSION))
-    assert differing(replay) == {MART}
+    replay = store.plan_replay(tenant, day_request(engine=Engine.DATAFUSION), "test")
+    store.approve(tenant, replay.id, "test")
+    carry_out(tenant, "recompute", replay.id)
+    carry_out(tenant, "diff", replay.id)
+    first = next(iter(MARTS))
+    before = open_table(tenant, first).version()
+    publishing = begin(tenant, "swap", replay.id)
+    until(lambda: open_table(tenant, first).version() > before, 300, "no mart published", every=0.01)
+    kill(publishing)
+    carry_out(tenant, "swap", replay.id)
+    carry_out(tenant, "record", replay.id)
+    assert differing(store.get(tenant, replay.id)) == {MART}
     assert rows_of_day(tenant, MART).equals(right)
     publish_day(tenant, "marts.product_daily", DAY)
     published = open_table(tenant, "marts.product_daily").version()
