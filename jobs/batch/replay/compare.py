@@ -24,8 +24,8 @@ log = logging.getLogger("replay")
 def compare(settings: Settings, number: int) -> None:
     """Compares the recomputed rows with those that were there at the same silver, and writes the report."""
     replay = store.get(settings, number)
-    require(replay, State.RECOMPUTED, State.COMPARED)
-    if replay.state is State.COMPARED:
+    require(replay, State.RECOMPUTED, State.COMPARED, State.SWAPPING, State.DONE)
+    if replay.state is not State.RECOMPUTED:
         return
     found = [difference(settings, replay, name, days) for name, days in _compared(replay)]
     # The report first: once the state says that rows were compared, nobody compares them again.

@@ -50,8 +50,8 @@ def recompute(settings: Settings, number: int) -> None:
         TableError, ServiceDownError: a table or a service is not there.
     """
     replay = store.get(settings, number)
-    require(replay, State.APPROVED, State.RECOMPUTED)
-    if replay.state is State.RECOMPUTED:
+    require(replay, State.APPROVED, State.RECOMPUTED, State.COMPARED, State.SWAPPING, State.DONE)
+    if replay.state is not State.APPROVED:
         return
     began = time.monotonic()
     plan, request = replay.plan, replay.plan.request
