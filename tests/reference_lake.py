@@ -10,6 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 from lakehouse.compare.reference import Reference
 from lakehouse.compare.run import BRONZE
 from lakehouse.compare.said import DECISIONS, FRAUD_RULES, SENT
+from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, append, open_table, scan, table_exists
@@ -21,6 +22,7 @@ from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValue, LiveValues
 from lakehouse.semantics import Event
 from lakehouse.semantics.reference import METRICS, Row
+from lakehouse.semantics.scopes import SCOPES
 from lakehouse.semantics.windows import HOUR, floor, utc_date
 from lakehouse.settings import Settings
 from tests.lake import decided, frame
@@ -77,10 +79,23 @@ def write_tables(settings: Settings, reference: Reference, said: Row | None = No
     for name in METRICS:
         rows = reference.frame(name).with_columns(pl.lit("test").alias(c) for c in table(name).not_compared)
         if table(name).layer != "marts":
-            read = {"silver_version": versions(settings)} if name == "gold.alerts" or said else {}
-            append(settings, name, to_arrow(name, rows), Once.new("test"), read | (said or {}))
+            read = versions(settings) if name == "gold.alerts" else events_read(settings, name) if said else {}
+            append(
+                settings,
+                name,
+                to_arrow(name, rows),
+                Once.new("test"),
+                ({"silver_version": read} if read else {}) | (said or {}),
+            )
         elif marts:
             publish(settings, name, rows)
+
+
+def events_read(settings: Settings, name: str) -> dict[str, int]:
+    """Of silver's events, the versions that a table was computed from; nothing of one that holds events itself."""
+    topics = () if table(name).insert_only else SCOPES[name].affected
+    silver = [f"silver.{EVENTS[topic].table}" for topic in topics if not EVENTS[topic].changelog]
+    return {source: int(open_table(settings, source).version()) for source in silver}
 
 
 def publish(settings: Settings, name: str, rows: pl.DataFrame) -> None:
