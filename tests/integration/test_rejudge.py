@@ -189,8 +189,8 @@ def test_what_stands_aside_is_named_and_its_rollups_with_it(runs: Runs) -> None:
     aside = {t.table: t.aside_named for t in runs.beside.tables if t.aside}
     assert aside.pop("gold.region_revenue_sliding_10m")
     assert aside == {
-        WINDOWS: (f"product_id='gold', window_start={time('10:50')}",),
-        "gold.region_revenue_5m": (f"region='north', window_start={time('10:50')}",),
+        WINDOWS: (f"product_id='gold', window_start={time('10:50').isoformat()}",),
+        "gold.region_revenue_5m": (f"region='north', window_start={time('10:50').isoformat()}",),
         "gold.region_revenue_daily": ("region='north', event_date=2024-03-01",),
     }
 
