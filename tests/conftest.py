@@ -31,8 +31,6 @@ STACK = pytest.StashKey["Stack"]()
 IN_TURNS: Final = (
     "tests/faults/test_failed_schedules.py",
     "tests/faults/test_upgrade.py",
-    "tests/integration/test_lambda.py",
-    "tests/integration/test_migration.py",
     "tests/integration/test_spark_failing_store.py",
     "tests/integration/test_tables_under_stream.py",
     "tests/integration/test_user_totals_state.py",
@@ -50,7 +48,7 @@ hypothesis.settings.load_profile("lakehouse")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="Seed of all generated data; drawn if not given.")
     parser.addoption(
-        "--writing-seconds", type=int, default=60, help="How long the writers of one table write at the same time."
+        "--writing-seconds", type=int, default=20, help="How long the writers of one table write at the same time."
     )
     parser.addoption("--turns", type=int, default=len(IN_TURNS), help="How many of the dearest files run, by the seed.")
     parser.addoption("--screenshots", type=Path, default=None, help="Where the pictures that the docs show are remade.")
