@@ -17,12 +17,12 @@ public class ProductWindow {
   public long events;
   public String fingerprint;
 
-  static ProductWindow of(String productId, long windowStart, WindowCounts counts) {
+  static ProductWindow of(String productId, long windowStart, WindowCounts counts, long since) {
     ProductWindow row = new ProductWindow();
     row.productId = productId;
     row.windowStart = windowStart;
     row.windowEnd = windowStart + WindowCounts.SIZE_MS;
-    row.seq = counts.seq;
+    row.seq = since + counts.seq;
     row.impressions = counts.impressions;
     row.clicks = counts.clicks;
     row.conversions = counts.conversions;

@@ -17,6 +17,10 @@ import org.apache.flink.util.OutputTag;
  * interleave, and after a restore they interleave anew. An alert that left before its checkpoint was complete could then
  * stay open for ever: the second time, the window may never open, and so never be withdrawn. So alerts leave
  * {@link AfterCheckpoint}.
+ *
+ * <p>How many changes a window takes depends on that order too: copies of an event that come from the lowest position
+ * upwards are one change, the other way round they are several. So a window's sequence begins above all that was sent
+ * before the restored checkpoint was complete: what was sent after it, in another order, is replaced.
  */
 class ProductWindowOperator
     extends WriteBackOperator<Tuple2<String, Long>, ProductChange, WindowCounts, ProductWindow> {
@@ -25,8 +29,14 @@ class ProductWindowOperator
 
   private static final long serialVersionUID = 1L;
 
+  /** So many changes of one window may come between two restores that no checkpoint lies between. */
+  private static final int CHANGES_BITS = 26;
+
   private transient ValueState<WindowCounts> counts;
   private transient AfterCheckpoint<Alert> turns;
+
+  /** What sequences begin at. */
+  private transient long since;
 
   @Override
   public void initializeState(StateInitializationContext context) throws Exception {
@@ -34,6 +44,7 @@ class ProductWindowOperator
     counts =
         context.getKeyedStateStore().getState(new ValueStateDescriptor<>("counts", Types.POJO(WindowCounts.class)));
     turns = AfterCheckpoint.initializeState(context, "undelivered-alerts", ALERTS, output);
+    since = context.getRestoredCheckpointId().orElse(0) << CHANGES_BITS;
   }
 
   @Override
@@ -77,6 +88,6 @@ class ProductWindowOperator
 
   @Override
   protected void emit(Tuple2<String, Long> key, WindowCounts value) {
-    output.collect(new StreamRecord<>(ProductWindow.of(key.f0, key.f1, value)));
+    output.collect(new StreamRecord<>(ProductWindow.of(key.f0, key.f1, value, since)));
   }
 }

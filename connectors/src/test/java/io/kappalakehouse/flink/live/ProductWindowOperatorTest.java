@@ -27,7 +27,7 @@ class ProductWindowOperatorTest {
 
   @BeforeEach
   void open() throws Exception {
-    harness = harness(null);
+    harness = harness(null, 0);
   }
 
   @AfterEach
@@ -95,12 +95,34 @@ class ProductWindowOperatorTest {
     assertNull(harness.extractOutputValues().get(0).revenueCents);
     harness.close();
 
-    harness = harness(snapshot);
+    harness = harness(snapshot, 1);
     for (int i = 0; i < 4; i++) {
       purchase("gold", HUGE, -1);
     }
     flush();
     assertEquals(HUGE, harness.extractOutputValues().get(0).revenueCents);
+  }
+
+  @Test
+  void whatIsSentAfterARestoreIsNewerThoughFewerChangesLeadToIt() throws Exception {
+    harness.prepareSnapshotPreBarrier(7);
+    OperatorSubtaskState snapshot = harness.snapshot(7, 0);
+    purchase("gold", 1, 1);
+    purchase("gold", 1, -1);
+    purchase("gold", 2, 1);
+    flush();
+    long before = harness.extractOutputValues().get(0).seq;
+    harness.close();
+
+    // The copy that counts comes first now, and another event after it.
+    harness = harness(snapshot, 7);
+    purchase("gold", 2, 1);
+    purchase("gold", 3, 1);
+    flush();
+    ProductWindow window = harness.extractOutputValues().get(0);
+    assertEquals(5, window.revenueCents);
+    assertTrue(window.seq > before);
+    assertTrue(ProductWindow.of("gold", START, new WindowCounts(), 100_000_000L << 26).seq < 1L << 53);
   }
 
   @Test
@@ -162,7 +184,7 @@ class ProductWindowOperatorTest {
     send(LiveEvent.IMPRESSION, 40, 1); // would withdraw, but no checkpoint holds it
     harness.close();
 
-    harness = harness(snapshot);
+    harness = harness(snapshot, 1);
     flush();
     assertEquals(List.of("opened 41"), alerts());
 
@@ -215,7 +237,7 @@ class ProductWindowOperatorTest {
   }
 
   private static KeyedOneInputStreamOperatorTestHarness<Tuple2<String, Long>, ProductChange, ProductWindow> harness(
-      OperatorSubtaskState snapshot) throws Exception {
+      OperatorSubtaskState snapshot, long checkpoint) throws Exception {
     KeyedOneInputStreamOperatorTestHarness<Tuple2<String, Long>, ProductChange, ProductWindow> harness =
         new KeyedOneInputStreamOperatorTestHarness<>(
             new ProductWindowOperator(),
@@ -223,6 +245,7 @@ class ProductWindowOperatorTest {
             Types.TUPLE(Types.STRING, Types.LONG));
     harness.setup(Types.POJO(ProductWindow.class).createSerializer(harness.getExecutionConfig().getSerializerConfig()));
     if (snapshot != null) {
+      harness.setRestoredCheckpointId(checkpoint);
       harness.initializeState(snapshot);
     }
     harness.open();
