@@ -87,13 +87,8 @@ def settings(stack: "Stack") -> Iterator[Settings]:
         yield settings
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return Checkout(tmp_path_factory.mktemp("upgrade") / "checkout")
-
-
 def test_flink_goes_on_from_a_savepoint_and_spark_with_a_new_checkpoint_at_the_offsets_where_its_batch_ended(
-    settings: Settings, checkout: Checkout, seed: int
+    settings: Settings, seed: int
 ) -> None:
     journal, before = Journal(settings), current_checkpoint(settings, SPARK.name)
     with flowing(settings, DAY, seed) as flow:
@@ -106,9 +101,8 @@ def test_flink_goes_on_from_a_savepoint_and_spark_with_a_new_checkpoint_at_the_o
         until(lambda: last_spark_batch(settings, SPARK.name) != half_done, PATIENCE_SECONDS, "the batch is done")
 
         old = view(settings, SPARK).actual.handle
-        checkout.lakehouse("job", "upgrade", SPARK.name, "--new-checkpoint")
-        assert view(settings, SPARK).actual.handle != old
-        assert code_in_force.running(settings, SPARK.name) == checkout.first
+        upgraded = upgrade(settings, SPARK, "test", new_checkpoint=True)
+        assert upgraded.handle != old
         savepoint = upgrade(settings, FLINK, "test").goes_on_from
         flow.hurry()
         until(lambda: last_spark_batch(settings, SPARK.name), PATIENCE_SECONDS, "a batch of the new checkpoint")
@@ -141,8 +135,10 @@ def doubled(cents: list[int]) -> list[int]:
 
 
 def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_rows_and_code_back(
-    settings: Settings, checkout: Checkout, seed: int
+    settings: Settings, seed: int, tmp_path: Path
 ) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    checkout.lakehouse("job", "upgrade", SPARK.name)
     send_day(settings, ShopDay(REPLAYED, 0, 60, seed))
     wait_until_drained(settings, PATIENCE_SECONDS, live=False)
     right = revenue(settings)
