@@ -124,7 +124,7 @@ def plan(
     count = max(1, round(random.randint(*_FAULTS) * seconds / SECONDS))
     free_at: dict[str, float] = {}
     faults = []
-    for at in sorted(round(random.uniform(2.0, seconds), 1) for _ in range(count)):
+    for at in sorted(min(round(random.uniform(2.0, seconds), 1), seconds) for _ in range(count)):
         kind = random.choice(ordered)
         fault = Fault(at, kind, random.choice(targets(kind, airflow)), _lasting(random, kind))
         if at >= free_at.get(fault.target, 0.0):

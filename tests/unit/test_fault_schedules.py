@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra.faults.schedule import Kind, Schedule, one_by_one, plan, targets
@@ -21,6 +21,7 @@ def test_the_same_seed_is_the_same_schedule(seed: int, seconds: float, kinds: se
 
 
 @given(seeds, lengths, some_kinds, st.booleans())
+@example(207_208_783_504_262, 69.875, {Kind.FREEZE}, False)
 def test_faults_are_of_the_kinds_asked_for_and_hit_what_these_can_hit(
     seed: int, seconds: float, kinds: set[Kind], airflow: bool
 ) -> None:
