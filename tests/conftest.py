@@ -31,7 +31,9 @@ STACK = pytest.StashKey["Stack"]()
 IN_TURNS: Final = (
     "tests/faults/test_failed_schedules.py",
     "tests/faults/test_upgrade.py",
+    "tests/integration/test_replay.py",
     "tests/integration/test_spark_failing_store.py",
+    "tests/integration/test_spark_stream.py",
     "tests/integration/test_tables_under_stream.py",
     "tests/integration/test_user_totals_state.py",
 )
