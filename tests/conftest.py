@@ -18,6 +18,7 @@ import hypothesis
 import psutil
 import pytest
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from infra.local import leftovers
 from infra.local.isolated import isolated_environment
@@ -56,7 +57,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", type=Path, default=None, help="Where the pictures that the docs show are remade.")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """The run has one seed, which is printed: an option that was drawn is not among the arguments that workers get."""
+    node.workerinput["seed"] = node.config.option.seed
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        config.option.seed = config.workerinput["seed"]
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(2**31)
     # A run that is told to end (by `timeout`, by a CI) still takes its stack down; one that was killed can't.
