@@ -132,7 +132,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     seed = f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
-    return [seed, f"in turn: {', '.join(in_turn(config)) or 'none'}"]
+    turns = f"in turn: {', '.join(in_turn(config)) or 'none'}"
+    return [seed, turns] if config.option.turns < len(IN_TURNS) else [seed]
 
 
 @pytest.hookimpl(trylast=True)
