@@ -7,10 +7,10 @@ import typer
 from rich.table import Table
 
 from cli.output import console, print_table, styled, working
-from lakehouse.contracts.tables import TABLES
+from lakehouse.contracts.tables import TABLES, checked_tables
 from lakehouse.delta import table_exists
 from lakehouse.settings import load_settings
-from quality import TableQuality, checked_tables, run_quality
+from quality import TableQuality, run_quality
 from quality.result import as_line
 
 app = typer.Typer()

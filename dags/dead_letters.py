@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, CronTriggerTimetable, task
 
 from dags.assets import table_asset, topic_asset
+from lakehouse.contracts.tables import DEAD_LETTERS
 
 with DAG(
     "dead_letters",
@@ -29,22 +30,22 @@ By hand: `lakehouse dead-letters list`. Once the cause is mended, `lakehouse dea
 ):
 
     @task(
-        inlets=[table_asset("bronze.dead_letters")],
+        inlets=[table_asset(DEAD_LETTERS)],
         outlets=[table_asset("ops.quality_results"), topic_asset("shop.alerts")],
     )
     def look() -> str:
         from airflow.sdk.exceptions import AirflowFailException
 
-        from lakehouse.dead_letters import TABLE, jumps
+        from lakehouse.dead_letters import jumps
         from lakehouse.settings import load_settings
         from quality import QualityFailedError, last_failed, run_quality
 
         settings = load_settings()
         jumped = jumps(settings)
-        if not jumped and not last_failed(settings, TABLE):
+        if not jumped and not last_failed(settings, DEAD_LETTERS):
             return "no topic's share of dead letters has jumped"
         try:
-            run_quality(settings, [TABLE])
+            run_quality(settings, [DEAD_LETTERS])
         except QualityFailedError as error:
             raise AirflowFailException("; ".join(map(str, jumped)) or str(error)) from error
         return "the share of dead letters is as before again"

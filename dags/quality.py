@@ -6,12 +6,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from dags.assets import table_asset, topic_asset
 from infra.airflow.quality import QualityOperator
-from lakehouse.contracts.tables import TABLES
-
-CHECKED = [
-    "bronze.dead_letters",
-    *(table.name for table in TABLES.values() if table.layer in ("silver", "gold") and not table.variant_of),
-]
+from lakehouse.contracts.tables import checked_tables
 
 KEPT = [table_asset("ops.quality_results"), table_asset("quarantine.rows"), topic_asset("shop.alerts")]
 """What a check writes."""
@@ -40,5 +35,5 @@ the page with every expectation and what it observed (also in the menu, *Data Do
 The DAG `backfill_marts` runs the suites of the tables that it reads as gates before it publishes anything.
 """,
 ):
-    for name in CHECKED:
+    for name in checked_tables():
         QualityOperator(table=name, inlets=[table_asset(name)], outlets=KEPT)

@@ -13,13 +13,11 @@ from typing import Final
 import polars as pl
 
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import DEAD_LETTERS, table
 from lakehouse.delta import TableMissingError, scan
 from lakehouse.drained.positions import lags
 from lakehouse.kafka.sender import Outgoing
 from lakehouse.settings import Settings
-
-TABLE: Final = "bronze.dead_letters"
 
 RECENT: Final = 200
 """So many offsets of each partition, the last that its ingester has read, are held against those before them."""
@@ -70,7 +68,7 @@ def jumps(settings: Settings) -> list[Jump]:
     """
     ingested = {topic: table(f"bronze.{event.table}").owner for topic, event in EVENTS.items()}
     try:
-        letters = scan(settings, TABLE)
+        letters = scan(settings, DEAD_LETTERS)
     except TableMissingError:
         return []
     found = []
@@ -129,7 +127,7 @@ def count_letters(settings: Settings, topics: Iterable[str] = ()) -> pl.DataFram
     Raises TableMissingError, ServiceDownError.
     """
     wanted = list(topics)
-    letters = scan(settings, TABLE)
+    letters = scan(settings, DEAD_LETTERS)
     chosen = letters.filter(pl.col("topic").is_in(wanted)) if wanted else letters
     counted = chosen.group_by("topic", "reason", "field").agg(
         records=pl.len(), first=pl.col("arrival").min(), last=pl.col("arrival").max()
@@ -142,7 +140,11 @@ def outgoing(settings: Settings, selection: Selection, batch: int = 10_000) -> I
 
     Raises TableMissingError, ServiceDownError.
     """
-    chosen = selection.of(scan(settings, TABLE)).sort("arrival", "partition", "offset").select("topic", "key", "value")
+    chosen = (
+        selection.of(scan(settings, DEAD_LETTERS))
+        .sort("arrival", "partition", "offset")
+        .select("topic", "key", "value")
+    )
     rows = chosen.collect()
     for start in range(0, rows.height, batch):
         yield list(rows[start : start + batch].iter_rows())

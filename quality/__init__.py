@@ -1,7 +1,7 @@
 """Expectations of the tables: generated from contracts, extended by hand, checked by `run_quality`."""
 
 from quality.alert import last_failed
-from quality.checkpoint import checked_tables, run_quality
+from quality.checkpoint import run_quality
 from quality.result import QualityFailedError, QualityResult, TableQuality
 
-__all__ = ["QualityFailedError", "QualityResult", "TableQuality", "checked_tables", "last_failed", "run_quality"]
+__all__ = ["QualityFailedError", "QualityResult", "TableQuality", "last_failed", "run_quality"]

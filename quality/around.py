@@ -9,7 +9,7 @@ from typing import Final
 from jobs.catalog import JOBS
 from lakehouse import dead_letters
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import TableContract
+from lakehouse.contracts.tables import DEAD_LETTERS, TableContract
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import rows_by_day
 from lakehouse.drained import consumers
@@ -74,7 +74,7 @@ class Around:
         yield self._freshness[job.name]
 
     def _letters(self, contract: TableContract) -> Iterator[Observed]:
-        if contract.name != dead_letters.TABLE:
+        if contract.name != DEAD_LETTERS:
             return
         try:
             jumped = dead_letters.jumps(self.settings)

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
-from lakehouse import dead_letters
-from lakehouse.contracts.tables import TABLES, table
+from lakehouse.contracts.tables import checked_tables, table
 from lakehouse.delta.write import append_ops, time_of_next
 from lakehouse.kafka.alerts import send_alerts
 from lakehouse.kafka.sender import DeliveryError
@@ -24,12 +23,6 @@ from quality.result import QualityFailedError, QualityResult, TableQuality, as_t
 from quality.suites import validate
 
 log = logging.getLogger(__name__)
-
-
-def checked_tables() -> list[str]:
-    """The tables that have a suite: the dead letters, silver and gold."""
-    layers = [t.name for t in TABLES.values() if t.layer in ("silver", "gold") and not t.variant_of]
-    return [dead_letters.TABLE, *layers]
 
 
 def run_quality(

@@ -24,7 +24,7 @@ from jobs.streaming.spark.progress import Journal, journal_path
 from jobs.streaming.spark.query import AppId, run_query, serve
 from jobs.streaming.spark.refreshes import together
 from lakehouse.contracts.events import CLICKS, PURCHASES, EventContract
-from lakehouse.contracts.tables import LAMBDA_METRICS
+from lakehouse.contracts.tables import DEAD_LETTERS, LAMBDA_METRICS
 from lakehouse.delta import create_table
 from lakehouse.settings import Settings
 
@@ -32,11 +32,11 @@ KAPPA: Final = "kappa"
 INGEST: Final = "ingest"
 TOPICS: Final = (CLICKS, PURCHASES)
 TABLES: Final = {
-    INGEST: ("bronze.clicks", "bronze.purchases", ingest.DEAD_LETTERS),
+    INGEST: ("bronze.clicks", "bronze.purchases", DEAD_LETTERS),
     KAPPA: (
         "bronze.clicks",
         "bronze.purchases",
-        ingest.DEAD_LETTERS,
+        DEAD_LETTERS,
         "bronze.products",
         events.VERSIONS,
         refresh.CLICKS,
@@ -77,7 +77,7 @@ class Stream:
         together(
             journal,
             *((f"bronze.{c.table}", lambda c=c: ingest.append_events(tables, batch, c, commit, once)) for c in TOPICS),
-            (ingest.DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, commit, once)),
+            (DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, commit, once)),
         )
 
     def _derive(self, tables: DeltaTables, batch: MicroBatch, journal: Journal) -> None:

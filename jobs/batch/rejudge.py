@@ -29,10 +29,10 @@ from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.progress import Journal, half_done, journal_path
 from jobs.streaming.spark.refreshes import Refreshes
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
-from lakehouse.contracts.tables import SPARK_INGEST, TABLES
+from lakehouse.contracts.tables import DEAD_LETTERS, SPARK_INGEST, TABLES
 from lakehouse.delta import TableMissingError, create_table, scan
 from lakehouse.rejudge import trail
-from lakehouse.rejudge.judged import DEAD_LETTERS, TOPICS, Census, misjudged
+from lakehouse.rejudge.judged import TOPICS, Census, misjudged
 from lakehouse.rejudge.moves import JOB, move
 from lakehouse.replay.affected import Affected
 from lakehouse.runtime.owners import owners_stopped

@@ -10,7 +10,7 @@ import polars as pl
 from lakehouse.compare.segments import Offsets, Segment, events_of, read_segments
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import TABLES, TableContract, Type, ingested, table
+from lakehouse.contracts.tables import DEAD_LETTERS, TABLES, TableContract, Type, ingested, table
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.losses import KnownLoss, known_losses
 from lakehouse.semantics.events import EVENT_TYPES
@@ -71,7 +71,7 @@ class Reference:
     def stored(self, name: str, partition: int) -> pl.DataFrame:
         """What a bronze table must hold of a Kafka partition: the valid records of its topic, or, for
         `bronze.dead_letters`, the invalid ones of all `INGESTED` topics."""
-        if name == "bronze.dead_letters":
+        if name == DEAD_LETTERS:
             frames = [_dead_letters(s) for s in self.segments if s.partition == partition and s.topic in INGESTED]
         else:
             topic = ingested(name).topic

@@ -20,14 +20,14 @@ from lakehouse.compare.said import DECISIONS, SENT, Said, compare_decisions, com
 from lakehouse.compare.segments import Offsets
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import TABLES, table
+from lakehouse.contracts.tables import DEAD_LETTERS, TABLES, table
 from lakehouse.delta.write import append_ops, time_of_next
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.semantics.reference import METRICS
 from lakehouse.settings import Settings
 
-BRONZE: Final = (*(f"bronze.{EVENTS[topic].table}" for topic in INGESTED), "bronze.dead_letters")
+BRONZE: Final = (*(f"bronze.{EVENTS[topic].table}" for topic in INGESTED), DEAD_LETTERS)
 LIVE: Final = (REDIS_PRODUCTS, REDIS_SESSIONS, ALERTS)
 SAID: Final = (DECISIONS, SENT)
 """What was said at the time."""

@@ -105,6 +105,8 @@ _REVENUE_CENTS: Final = Column("revenue_cents", Type.LONG, nullable=True, money_
 _REVENUE: Final = (Column("purchases", Type.LONG), _REVENUE_CENTS)
 _POSITION_KEY: Final = ("topic", "partition", "offset")
 
+DEAD_LETTERS: Final = "bronze.dead_letters"
+
 SPARK_INGEST: Final = "spark_lakehouse"
 """The one Spark driver: ingest, silver and gold of the shop."""
 BACKFILL: Final = "backfill_marts"
@@ -173,7 +175,7 @@ _DECLARED: Final = (
     _bronze(TRANSACTIONS, INGEST_TRANSACTIONS),
     replace(_bronze(CLICKS, INGEST_CLICKS), name="bronze.clicks__flink", variant_of="bronze.clicks"),
     TableContract(
-        "bronze.dead_letters",
+        DEAD_LETTERS,
         "each ingester",
         (
             *_POSITION,
@@ -629,6 +631,12 @@ def table(name: str) -> TableContract:
         return TABLES[name]
     except KeyError:
         raise UnknownTableError(name) from None
+
+
+def checked_tables() -> list[str]:
+    """The tables that have a suite of expectations: the dead letters, silver and gold."""
+    layers = [t.name for t in TABLES.values() if t.layer in ("silver", "gold") and not t.variant_of]
+    return [DEAD_LETTERS, *layers]
 
 
 def ingested(name: str) -> EventContract:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import TABLES
+from lakehouse.contracts.tables import DEAD_LETTERS, TABLES
 from lakehouse.delta import append_ops
 from lakehouse.drained.positions import LIVE_DASHBOARD
 from lakehouse.kafka.consumer import offset_range
@@ -19,7 +19,7 @@ from lakehouse.ledger.findings import Account, Book, Finding, Kind, Sum
 from lakehouse.ledger.logs import Log, logs_before, spans_lost
 from lakehouse.ledger.ranges import KAFKA, Range, Span, read_ranges, recorded_ranges, spans
 from lakehouse.ledger.records import Trail
-from lakehouse.ledger.routes import DEAD_LETTERS, ROUTES, VARIANTS, Route
+from lakehouse.ledger.routes import ROUTES, VARIANTS, Route
 from lakehouse.ledger.rows import audit_rows, live_rows
 from lakehouse.ledger.tables import Tables
 from lakehouse.losses import KnownLoss, known_losses

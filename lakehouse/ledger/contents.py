@@ -14,11 +14,10 @@ from deltalake import DeltaTable
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EventContract, Kind
 from lakehouse.contracts.identity import record_hash
-from lakehouse.contracts.tables import ingested, table
+from lakehouse.contracts.tables import DEAD_LETTERS, ingested, table
 from lakehouse.contracts.times import milliseconds
 from lakehouse.contracts.validation import Invalid, Valid, validate, validate_value
 from lakehouse.delta import TableMissingError, VersionMissingError, open_table, scan
-from lakehouse.ledger.routes import DEAD_LETTERS
 from lakehouse.ledger.tables import POSITION
 from lakehouse.settings import Settings
 

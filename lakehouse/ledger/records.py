@@ -16,14 +16,14 @@ import polars as pl
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import Kind as FieldKind
 from lakehouse.contracts.identity import record_hash
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import DEAD_LETTERS, table
 from lakehouse.contracts.validation import Valid, validate
 from lakehouse.delta import VersionMissingError
 from lakehouse.ledger.differences import differences
 from lakehouse.ledger.findings import LOG_SHIFT, OFFSET_BITS, Book, Kind, Sum
 from lakehouse.ledger.logs import Log
 from lakehouse.ledger.ranges import Range, read_records
-from lakehouse.ledger.routes import DEAD_LETTERS, Route
+from lakehouse.ledger.routes import Route
 from lakehouse.ledger.tables import POSITION, Tables
 from lakehouse.settings import Settings
 

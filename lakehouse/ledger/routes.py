@@ -6,8 +6,6 @@ from typing import Final
 from lakehouse.contracts.events import EVENTS, EventContract
 from lakehouse.contracts.tables import TABLES
 
-DEAD_LETTERS: Final = "bronze.dead_letters"
-
 
 @dataclass(frozen=True, slots=True)
 class Route:

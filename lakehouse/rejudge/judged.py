@@ -12,13 +12,12 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from lakehouse.contracts.events import EVENTS, Kind
-from lakehouse.contracts.tables import TABLES
+from lakehouse.contracts.tables import DEAD_LETTERS, TABLES
 from lakehouse.contracts.times import milliseconds
 from lakehouse.contracts.validation import Invalid, Valid, Wire, validate
 from lakehouse.delta import TableMissingError, open_table, scan_opened
 from lakehouse.settings import Settings
 
-DEAD_LETTERS: Final = "bronze.dead_letters"
 TOPICS: Final = tuple(topic for topic, event in EVENTS.items() if f"bronze.{event.table}" in TABLES)
 """Whose records somebody brings in."""
 _CHUNK: Final = 50_000

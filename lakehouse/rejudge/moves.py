@@ -16,10 +16,10 @@ from deltalake.table import TableMerger
 
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EVENTS, Kind
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import DEAD_LETTERS, table
 from lakehouse.contracts.times import utc
 from lakehouse.delta.write import Once, commit_once, to_arrow
-from lakehouse.rejudge.judged import DEAD_LETTERS, Misjudged
+from lakehouse.rejudge.judged import Misjudged
 from lakehouse.settings import Settings
 
 JOB: Final = "rejudge"

@@ -12,6 +12,7 @@ import polars as pl
 from confluent_kafka import TopicPartition
 
 from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.tables import DEAD_LETTERS
 from lakehouse.delta import TableMissingError, scan
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.offsets import EARLIEST, LATEST, LOOKBACK, list_offsets, offsets_at, partition_counts
@@ -20,7 +21,6 @@ from lakehouse.settings import Settings
 
 EARLY: Final = timedelta(minutes=5)
 """How far an event's own time may lie after its arrival."""
-_DEAD_LETTERS: Final = "bronze.dead_letters"
 
 
 class Source(StrEnum):
@@ -104,7 +104,7 @@ def missing_from_bronze(
         for p, found in offsets.items()
         if p in bounds
     }
-    names = (f"bronze.{EVENTS[topic].table}", _DEAD_LETTERS)
+    names = (f"bronze.{EVENTS[topic].table}", DEAD_LETTERS)
     rows = pl.concat([_positions(settings, name, topic, since, ranges) for name in names])
     missing = {}
     for p, (first, end) in ranges.items():

@@ -15,14 +15,13 @@ from jobs.batch.rebuild import NEEDS
 from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
 from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert
-from lakehouse.contracts.tables import BACKFILL
+from lakehouse.contracts.tables import BACKFILL, checked_tables
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.maintenance import compact
 from lakehouse.delta.write import to_arrow
 from lakehouse.kafka.alerts import read_alerts
 from lakehouse.settings import Settings
-from quality import checked_tables
 from tests.e2e.conftest import SHOP_DAYS
 from tests.lake import assert_rebuilt
 from tests.waiting import until

@@ -7,10 +7,8 @@ from jobs.streaming.flink import session
 from jobs.streaming.flink.start import Start, parse_start
 from lakehouse.contracts.events import EventContract
 from lakehouse.contracts.flink import sink_name
-from lakehouse.contracts.tables import TableContract, payload, table
+from lakehouse.contracts.tables import DEAD_LETTERS, TableContract, payload, table
 from lakehouse.settings import Settings, load_settings
-
-DEAD_LETTERS: Final = "bronze.dead_letters"
 
 JUDGED: Final = """
 CREATE TEMPORARY VIEW judged AS

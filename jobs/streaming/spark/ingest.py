@@ -6,8 +6,8 @@ from pyspark.sql import functions as sf
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
 from jobs.streaming.spark.micro_batch import MicroBatch
 from lakehouse.contracts.events import EventContract
+from lakehouse.contracts.tables import DEAD_LETTERS
 
-DEAD_LETTERS = "bronze.dead_letters"
 RECORD = ("topic", "partition", "offset", "arrival")
 
 

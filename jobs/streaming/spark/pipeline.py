@@ -20,7 +20,7 @@ from jobs.streaming.spark.micro_batch import INGESTED, MicroBatch, judge, learn
 from jobs.streaming.spark.progress import Journal, journal_path
 from jobs.streaming.spark.refreshes import CORRECTED, Refreshes, together
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.tables import DEAD_LETTERS, SPARK_INGEST
 from lakehouse.settings import Settings
 
 
@@ -81,7 +81,7 @@ class BatchRun:
                     (f"bronze.{c.table}", lambda c=c: ingest.append_events(tables, batch, c, commit, once))
                     for c in INGESTED
                 ),
-                (ingest.DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, commit, once)),
+                (DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, commit, once)),
             )
         with self.journal.step("versions"):
             together(

@@ -15,7 +15,7 @@ import pytest
 from jobs.catalog import JOBS
 from lakehouse.alerts import OPENED, WITHDRAWN, TableAlert, parse_alert
 from lakehouse.checkpoints import begin_checkpoint
-from lakehouse.contracts.tables import SPARK_INGEST, UnknownTableError, table
+from lakehouse.contracts.tables import SPARK_INGEST, UnknownTableError, checked_tables, table
 from lakehouse.contracts.validation import Valid, validate
 from lakehouse.delta import Once, TableMissingError, append, open_table, scan, table_exists
 from lakehouse.delta.write import to_arrow
@@ -27,7 +27,7 @@ from lakehouse.semantics import Event, Events
 from lakehouse.semantics.windows import MINUTE, utc_date
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
-from quality import QualityFailedError, checked_tables, run_quality
+from quality import QualityFailedError, run_quality
 from quality.data_docs import write_data_docs
 from quality.suites import SCHEMA_RULE, suite
 from tests.clocks import Tomorrow

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 
 from lakehouse.contracts.events import MAX_CENTS
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import checked_tables, table
 from lakehouse.semantics import Event, Events
 from lakehouse.semantics.log import assemble
 from lakehouse.semantics.windows import HOUR, MINUTE
-from quality import checked_tables
 from quality.by_hand import BY_HAND
 from quality.counting import rules_of
 from quality.rules import Severity
