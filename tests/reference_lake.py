@@ -79,16 +79,20 @@ def write_tables(settings: Settings, reference: Reference, said: Row | None = No
     for name in METRICS:
         rows = reference.frame(name).with_columns(pl.lit("test").alias(c) for c in table(name).not_compared)
         if table(name).layer != "marts":
-            read = versions(settings) if name == "gold.alerts" else events_read(settings, name) if said else {}
-            append(
-                settings,
-                name,
-                to_arrow(name, rows),
-                Once.new("test"),
-                ({"silver_version": read} if read else {}) | (said or {}),
-            )
+            append(settings, name, to_arrow(name, rows), Once.new("test"), _read(settings, name, said) | (said or {}))
         elif marts:
             publish(settings, name, rows)
+
+
+def _read(settings: Settings, name: str, said: Row | None) -> Row:
+    """What a commit tells of the versions that it read: the alerts' always, others' with what else they say."""
+    if name == "gold.alerts":
+        read = versions(settings)
+    elif said:
+        read = events_read(settings, name)
+    else:
+        read = {}
+    return {"silver_version": read} if read else {}
 
 
 def events_read(settings: Settings, name: str) -> dict[str, int]:

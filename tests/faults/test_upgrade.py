@@ -118,10 +118,10 @@ def test_flink_goes_on_from_a_savepoint_and_spark_with_a_new_checkpoint_at_the_o
 
 
 def test_a_job_that_keeps_what_it_has_seen_in_its_checkpoint_gets_no_new_one(settings: Settings) -> None:
-    running = view(settings, FLINK).actual.handle
+    before = view(settings, FLINK).actual.handle
     with pytest.raises(UpgradeError, match=f"{FLINK.name} keeps in its checkpoint"):
         upgrade(settings, FLINK, "test", new_checkpoint=True)
-    assert view(settings, FLINK).actual.handle == running
+    assert view(settings, FLINK).actual.handle == before
 
 
 def revenue(settings: Settings) -> list[int]:
