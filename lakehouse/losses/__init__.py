@@ -3,7 +3,7 @@ partition and offset, and written down once somebody has said that the job shall
 
 from lakehouse.losses.found import Loss, RecordsLostError, beginnings, find_losses, in_words
 from lakehouse.losses.recorded import KnownLoss, known_losses, record_losses
-from lakehouse.losses.watch import TopicWatch
+from lakehouse.losses.watch import TopicWatch, require_same
 
 __all__ = [
     "KnownLoss",
@@ -15,4 +15,5 @@ __all__ = [
     "in_words",
     "known_losses",
     "record_losses",
+    "require_same",
 ]

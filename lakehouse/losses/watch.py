@@ -1,5 +1,6 @@
 """Noticing, while a consumer reads, that its topic has become another."""
 
+from collections.abc import Mapping
 from time import monotonic
 from typing import Final
 
@@ -10,11 +11,24 @@ from lakehouse.settings import Settings
 LOOK_SECONDS: Final = 10.0
 
 
+def require_same(settings: Settings, job: str, ids: Mapping[str, str]) -> None:
+    """That each topic of `ids`, which `job` reads, has the id that it has there.
+
+    An id never comes back: what was read before a call that returns was read of these topics.
+
+    Raises:
+        RecordsLostError: one was made anew.
+        ReadError: there is one no more.
+        ServiceDownError: Kafka does not answer.
+    """
+    if topic_ids(settings, ids) != ids:
+        raise RecordsLostError(job, find_losses(settings, ids, {}, ids)[1])
+
+
 class TopicWatch:
     """The topic that `job` reads, as it is when this is made.
 
-    A consumer goes on at its offset in whatever has the topic's name, so it has to ask. An id never comes back: what
-    was read before a look that raises nothing was read of the same topic.
+    A consumer goes on at its offset in whatever has the topic's name, so it has to ask.
 
     Raises:
         ReadError: when it is made, there is no such topic.
@@ -27,16 +41,9 @@ class TopicWatch:
         self._looked = monotonic()
 
     def look(self, *, at_once: bool = False) -> None:
-        """Looks whether the topic is the same, if `LOOK_SECONDS` have passed since it last did, or `at_once`.
-
-        Raises:
-            RecordsLostError: it was made anew.
-            ReadError: there is none any more.
-            ServiceDownError: Kafka does not answer.
-        """
+        """Looks whether the topic is the same, if `LOOK_SECONDS` have passed since it last did, or `at_once`. Raises as
+        `require_same`."""
         if not at_once and monotonic() < self._looked + LOOK_SECONDS:
             return
-        known = {self._topic: self.topic_id}
-        if topic_ids(self._settings, known) != known:
-            raise RecordsLostError(self._job, find_losses(self._settings, known, {}, known)[1])
+        require_same(self._settings, self._job, {self._topic: self.topic_id})
         self._looked = monotonic()

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lakehouse.checkpoints import begin_checkpoint, current_checkpoint, keep_checkpoint
-from lakehouse.losses import Loss, beginnings, find_losses, record_losses
+from lakehouse.kafka.topics import topic_ids
+from lakehouse.losses import Loss, beginnings, record_losses
 from lakehouse.runtime.reconcile import adapter
 from lakehouse.runtime.sources import Held, losses_of, positions_of, topics_of
 from lakehouse.runtime.spec import Engine, JobSpec
@@ -31,23 +32,26 @@ def accept_losses(settings: Settings, job: JobSpec, by: str, held: Held | None =
         if held is None:
             _move_checkpoint(settings, job, losses)
         else:
-            begins, (now, _) = beginnings(settings, topics_of(job)), find_losses(settings, topics_of(job), {}, {})
-            anew = {each.topic for each in losses if each.made_anew}
+            anew = _made_anew(losses)
             kept = {topic: {} if topic in anew else offsets for topic, offsets in held.positions().items()}
-            held.move(
-                {t: {p: max(kept.get(t, {}).get(p, 0), first) for p, first in of.items()} for t, of in begins.items()},
-                now,
-                by,
-            )
+            moved = {
+                topic: {p: max(kept.get(topic, {}).get(p, 0), first) for p, first in of_topic.items()}
+                for topic, of_topic in beginnings(settings, topics_of(job)).items()
+            }
+            held.move(moved, topic_ids(settings, topics_of(job)), by)
         if wanted_state(settings, job.name).wanted is Wanted.RUNNING:
             driver.submit(job)
     return losses
 
 
+def _made_anew(losses: Sequence[Loss]) -> set[str]:
+    """The topics that are gone."""
+    return {each.topic for each in losses if each.made_anew}
+
+
 def _move_checkpoint(settings: Settings, job: JobSpec, losses: Sequence[Loss]) -> None:
-    checkpoint = current_checkpoint(settings, job.name)
-    now, _ = find_losses(settings, topics_of(job), {}, {})
-    anew = {each.topic for each in losses if each.made_anew}
+    checkpoint, now = current_checkpoint(settings, job.name), topic_ids(settings, topics_of(job))
+    anew = _made_anew(losses)
     held = {topic: dict(of_topic) for topic, of_topic in positions_of(settings, job).items() if topic not in anew}
     for each in losses:
         if each.end is not None:

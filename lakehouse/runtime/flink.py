@@ -113,7 +113,7 @@ class FlinkAdapter:
             *("--checkpoints", verified.location(self._settings, "s3")),
             *(("--restore", checkpoint) if checkpoint else ()),
             *(f"--topic={name}={topic_id}" for name, topic_id in verified.topics.items()),
-            *(("--past-losses",) if checkpoint and starts_past_losses(self._settings, job) else ()),
+            *(("--past-losses",) if checkpoint and starts_past_losses(self._settings, job, verified) else ()),
         ]
         before = {run["jid"] for run in self._runs(job)}
         try:

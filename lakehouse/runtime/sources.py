@@ -60,14 +60,6 @@ def verify_sources(settings: Settings, job: JobSpec, *, fresh: bool, start: Posi
     return checkpoint if verified == checkpoint else keep_checkpoint(settings, verified)
 
 
-def verify_topics(settings: Settings, job: JobSpec, ids: Mapping[str, str]) -> None:
-    """That the topics of `job` are still those of `ids`. An id never comes back: what was read before a call that
-    returns was read of them. Raises as `verify_sources`."""
-    now, losses = find_losses(settings, topics_of(job), {}, ids)
-    if now != ids:
-        raise RecordsLostError(job.name, losses)
-
-
 def losses_of(settings: Settings, job: JobSpec, held: Held | None = None, *, running: bool = False) -> Sequence[Loss]:
     """What `job` had not read and Kafka no longer has. `held`: its positions, of one without checkpoints.
 
@@ -108,9 +100,10 @@ def positions_of(settings: Settings, job: JobSpec) -> Positions:
     return flink_positions(settings, job.name) if job.engine is Engine.FLINK else spark_positions(settings, job.name)
 
 
-def starts_past_losses(settings: Settings, job: JobSpec) -> bool:
-    """Whether the state of a Flink job is behind what somebody has accepted as lost: it must be let jump over that."""
-    told, accepted = group_positions(settings, job.name), current_checkpoint(settings, job.name).start or {}
+def starts_past_losses(settings: Settings, job: JobSpec, checkpoint: Checkpoint) -> bool:
+    """Whether the state of a Flink job is behind what somebody has accepted as lost: it must be let jump over that.
+    `checkpoint`: what its directory says. Raises ServiceDownError."""
+    told, accepted = group_positions(settings, job.name), checkpoint.start or {}
     return any(
         told.get(topic, {}).get(p, 0) < offset for topic, of_topic in accepted.items() for p, offset in of_topic.items()
     )

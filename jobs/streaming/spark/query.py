@@ -16,8 +16,9 @@ from jobs.catalog import JOBS
 from jobs.process import exit_status
 from lakehouse.checkpoints import Positions, current_checkpoint
 from lakehouse.delta.installations import require_own
+from lakehouse.losses import require_same
 from lakehouse.runtime.process import FINISH, FINISHED_STATUS
-from lakehouse.runtime.sources import verify_sources, verify_topics
+from lakehouse.runtime.sources import verify_sources
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import query_id
 
@@ -42,7 +43,7 @@ def verified_topics(settings: Settings, job: str, start: Positions | None = None
     spec, checkpoint = JOBS[job], current_checkpoint(settings, job)
     fresh = checkpoint.start is None and query_id(settings, checkpoint) is None
     verified = verify_sources(settings, spec, fresh=fresh, start=start)
-    return lambda: verify_topics(settings, spec, verified.topics)
+    return lambda: require_same(settings, job, verified.topics)
 
 
 def run_query(
