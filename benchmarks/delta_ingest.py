@@ -32,8 +32,8 @@ import psutil
 import pyarrow as pa
 
 from infra.local.machine import describe
-from jobs.catalog import JOBS
 from lakehouse.contracts.events import CLICKS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import CLICKS_MIGRATED, INGEST_CLICKS
 from lakehouse.cut import take_cut
 from lakehouse.delta import create_table, open_table

@@ -22,10 +22,10 @@ import polars as pl
 from benchmarks.gold_freshness import told
 from benchmarks.replay import plan
 from infra.local.machine import describe
-from jobs.catalog import JOBS
 from jobs.streaming.spark.freshness import until_gold
 from jobs.streaming.spark.progress import finished_batches
 from lakehouse.airflow_api import AirflowClient
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import BACKFILL, SPARK_INGEST
 from lakehouse.delta import create_table
 from lakehouse.drained import wait_until_drained

@@ -22,7 +22,7 @@ import httpx
 import psutil
 
 from infra.local.machine import describe
-from jobs.catalog import JOBS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.drained import lags
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, NOTIFIER

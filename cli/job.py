@@ -12,10 +12,10 @@ from rich.table import Table
 
 from cli.output import console, print_table, styled
 from cli.times import parse_time
-from jobs.catalog import JOBS
 from jobs.held import held_by
 from jobs.streaming.region_revenue import main as region_revenue
 from jobs.streaming.region_revenue.seek import seek as seek_back
+from lakehouse.contracts.jobs import JOBS, JobSpec
 from lakehouse.drained.positions import LIVE_DASHBOARD
 from lakehouse.losses import in_words
 from lakehouse.runtime import reconcile
@@ -23,7 +23,6 @@ from lakehouse.runtime import upgrade as upgrading
 from lakehouse.runtime.accept import accept_losses
 from lakehouse.runtime.reconcile import JobView
 from lakehouse.runtime.sources import losses_of
-from lakehouse.runtime.spec import JobSpec
 from lakehouse.settings import load_settings
 
 app = typer.Typer(help="The long-running jobs: list, start, stop, upgrade, seek.", no_args_is_help=True)

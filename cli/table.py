@@ -20,8 +20,9 @@ from rich.table import Table
 
 from cli.output import console, print_rows, print_table, styled
 from cli.times import parse_time
-from jobs.catalog import JOBS
 from lakehouse.contracts.arrow import arrow_schema
+from lakehouse.contracts.graph import DERIVED, REFRESHED
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta import TableMissingError, open_table, table_exists
 from lakehouse.delta.describe import commits, extent
@@ -29,7 +30,6 @@ from lakehouse.delta.maintenance import compact as compact_table
 from lakehouse.delta.maintenance import vacuum as vacuum_table
 from lakehouse.delta.restore import restore as restore_table
 from lakehouse.delta.schemas import missing_columns
-from lakehouse.drained.refreshes import REFRESHED
 from lakehouse.plain import plain_frame, write_json_lines
 from lakehouse.runtime.owners import owners_stopped
 from lakehouse.settings import load_settings
@@ -219,13 +219,11 @@ def restore(name: Name, version: Version = None, timestamp: Timestamp = None) ->
         done = restore_table(settings, name, version, _time(version, timestamp), getpass.getuser())
     console.print(f"{name}: version {done.version} has the content of version {done.target}")
     if name in REFRESHED and done.changed:
-        from jobs.batch.rebuild import NEEDS  # Spark: a second, which no other command here should wait
-
         first, last = done.days or ("DAY", "DAY")
         again = (
             f"to have all of it anew, now: "
             f"python -m jobs.batch.rebuild --from {first} --to {last} --tables {name} --publish"
-            if name in NEEDS
+            if name in DERIVED
             else "until then the rest stays as it was then"
         )
         console.print(f"Its owner recomputes it where new events touch it; {again}")

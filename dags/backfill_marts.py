@@ -7,13 +7,10 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
 
 from dags.assets import table_asset, topic_asset
 from infra.airflow.quality import QualityOperator
+from lakehouse.contracts.tables import BACKFILL, TABLES
 
-READS = {
-    "product_daily": ("gold.product_metrics_5m", "silver.products"),
-    "region_daily": ("silver.clicks", "silver.purchases"),
-    "session_funnel": ("silver.sessions", "silver.purchases"),
-}
-"""Which tables must be as expected before a mart is built."""
+MARTS = {name.removeprefix("marts."): t.reads for name, t in TABLES.items() if t.owner == BACKFILL}
+"""By mart, the tables that must be as expected before it is built: those that it reads."""
 
 # A run without a logical date has no interval either: the day before it then, as by schedule.
 DAY = """{{
@@ -87,7 +84,7 @@ parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
             inlets=[table_asset(name)],
             outlets=[table_asset("ops.quality_results"), table_asset("quarantine.rows"), topic_asset("shop.alerts")],
         )
-        for name in dict.fromkeys(table for tables in READS.values() for table in tables)
+        for name in dict.fromkeys(table for tables in MARTS.values() for table in tables)
     }
 
     def publish(mart: str, tables: tuple[str, ...]):
@@ -116,5 +113,5 @@ parameter `day`. Unpause the DAG first: a paused one leaves its runs queued.
 
         return publish_mart(DAY, [gates[name].output for name in tables])
 
-    for mart, tables in READS.items():
+    for mart, tables in MARTS.items():
         publish(mart, tables)

@@ -6,8 +6,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, Param, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from dags.assets import topic_asset
-from jobs.catalog import JOBS
-from lakehouse.runtime.spec import JobSpec
+from lakehouse.contracts.jobs import JOBS, JobSpec
 from lakehouse.settings import load_settings
 
 LAG_SECONDS = 15
@@ -50,8 +49,9 @@ with DAG(
     doc_md="""
 ### Streaming jobs
 
-Each minute, `look` compares each job of `jobs/catalog.py` with its *wanted* state (PostgreSQL, `runtime.jobs`). For
-those that differ their task runs, and makes them equal; the others' are skipped, as each task costs seconds of CPU:
+Each minute, `look` compares each job of `lakehouse/contracts/jobs.py` with its *wanted* state (PostgreSQL,
+`runtime.jobs`). For those that differ their task runs, and makes them equal; the others' are skipped, as each task
+costs seconds of CPU:
 
 | wanted | actual | what the task does |
 |---|---|---|

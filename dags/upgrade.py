@@ -4,7 +4,7 @@ from datetime import datetime
 
 from airflow.sdk import DAG, Param, task
 
-from jobs.catalog import JOBS
+from lakehouse.contracts.jobs import JOBS
 
 ANEW = tuple(job.name for job in JOBS.values() if job.state_in_tables)
 

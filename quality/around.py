@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Final
 
-from jobs.catalog import JOBS
 from lakehouse import dead_letters
 from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import DEAD_LETTERS, TableContract
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import rows_by_day

@@ -17,11 +17,11 @@ from infra.architectures.beside import compared_with_kappa, report_folder, run_l
 from infra.architectures.report import write as write_architectures
 from infra.architectures.result import Live, Result
 from infra.local.stack import LocalStack
-from jobs.catalog import DEFAULT_JOBS
 from lakehouse.airflow_api import AirflowClient, DagRunFailedError
 from lakehouse.catalog import seed_catalogue
 from lakehouse.compare import Comparison, compare
 from lakehouse.compare.segments import Offsets
+from lakehouse.contracts.jobs import DEFAULT_JOBS
 from lakehouse.contracts.tables import BACKFILL
 from lakehouse.drained import DrainState, wait_until_drained
 from lakehouse.generator.fraud_scenes import MIN_TRANSACTIONS

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from infra.airflow.pages import PREFIX as REPORTS
 from infra.airflow.pages import private_app
-from jobs.catalog import JOBS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.questions import Answers
 from lakehouse.settings import Settings, load_settings
 

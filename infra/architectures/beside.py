@@ -11,7 +11,7 @@ from infra.architectures.meter import measured, stored
 from infra.architectures.result import Compared, Live, Result
 from infra.architectures.run import BATCH, LAYERS, SPEED
 from infra.local.machine import describe
-from jobs.catalog import JOBS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import LAMBDA_METRICS
 from lakehouse.drained import kafka_ends
 from lakehouse.lambda_layers import SPEED_TABLES, TOPICS

@@ -23,8 +23,8 @@ from infra.faults.processes import Frozen, NotRunningError, kill
 from infra.faults.schedule import AT_A_MOMENT, CONNECTIONS, Fault, Kind, Schedule
 from infra.local.services import declared
 from infra.local.stack import LocalStack
-from jobs.catalog import DEFAULT_JOBS
 from lakehouse.compare import COMPARED, Comparison, compare
+from lakehouse.contracts.jobs import DEFAULT_JOBS
 from lakehouse.drained import Drain, NotDrainedError
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import ReadError

@@ -11,10 +11,9 @@ from infra.local import launch
 from infra.local.credentials import write_private
 from infra.local.java import java_home
 from infra.local.service import Service
-from jobs.catalog import JOBS
+from lakehouse.contracts.jobs import JOBS, Engine, Restart
 from lakehouse.runtime.code_in_force import place
 from lakehouse.runtime.process import FINISHED_STATUS
-from lakehouse.runtime.spec import Engine, Restart
 from lakehouse.runtime.supervisor import job_program, run_directory
 from lakehouse.settings import ROOT, Settings
 

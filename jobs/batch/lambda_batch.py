@@ -75,7 +75,7 @@ class BatchLayer:
             "product_metrics_5m": self._metric(product_metrics_5m.METRIC, inputs),
             "region_revenue_daily": self._metric(
                 region_revenue_daily.METRIC,
-                {region_revenue_daily.METRIC.rollup_of: self._metric(region_revenue_5m.METRIC, inputs)},
+                {region_revenue_5m.METRIC.table: self._metric(region_revenue_5m.METRIC, inputs)},
             ),
             "sessions": self._sessions(clicks),
         }

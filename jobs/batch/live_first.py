@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from jobs.catalog import JOBS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.drained.positions import consumers
 from lakehouse.drained.waiting import owed, patience
 from lakehouse.durations import duration

@@ -22,7 +22,6 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-from jobs.catalog import JOBS
 from jobs.process import exit_status
 from jobs.spark_session import build_session
 from jobs.spark_sql import bound, run_sql
@@ -32,27 +31,14 @@ from jobs.streaming.spark.metrics import METRICS, alerts, fraud_decisions, produ
 from jobs.streaming.spark.metrics.windowed import Metric
 from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
+from lakehouse.contracts.graph import DERIVED, finer, upstream
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import UnknownTableError, table
 from lakehouse.delta import create_table, open_table
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
 from lakehouse.settings import Settings
 
 JOB: Final = "rebuild"
-NEEDS: Final[dict[str, tuple[str, ...]]] = {
-    "silver.products": (),
-    "silver.profiles": (),
-    "silver.clicks": ("silver.products",),
-    "silver.purchases": ("silver.products",),
-    "silver.transactions": (),
-    sessions.PARTS: ("silver.clicks",),
-    sessions.SESSIONS: (sessions.PARTS,),
-    purchase_clicks.TABLE: ("silver.clicks", "silver.purchases"),
-    **{name: tuple(metric.keyed) for name, metric in METRICS.items()},
-    fraud_decisions.TABLE: ("silver.transactions",),
-    alerts.TABLE: (product_metrics_5m.METRIC.table, sessions.SESSIONS, fraud_decisions.TABLE),
-}
-"""What can be rebuilt, in an order in which each table follows those that it is computed from."""
-
 log = logging.getLogger(JOB)
 
 
@@ -67,19 +53,11 @@ def with_needs(names: Sequence[str]) -> list[str]:
         UnknownTableError: a name that can't be rebuilt, of no contract.
         ValueError: a table that this job doesn't make.
     """
-    wanted: set[str] = set()
-
-    def add(name: str) -> None:
-        if name not in NEEDS:
-            table(name)
-            raise ValueError(f"{name} is not rebuilt from bronze; those that are: {', '.join(NEEDS)}")
-        wanted.add(name)
-        for needed in NEEDS[name]:
-            add(needed)
-
     for name in names:
-        add(name)
-    return [name for name in NEEDS if name in wanted]
+        if name not in DERIVED:
+            table(name)
+            raise ValueError(f"{name} is not rebuilt from bronze; those that are: {', '.join(DERIVED)}")
+    return list(upstream(names, DERIVED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +180,7 @@ class Rebuild:
     def _metric(self, metric: Metric) -> DataFrame:
         inputs: list[DataFrame] = []
         for source, sql in metric.keyed.items():
-            if not metric.rollup_of:
+            if not finer(metric.table):
                 rows = self._with_neighbours(source)
             elif "event_date" in metric.key:
                 rows = self._staged(source)
@@ -263,7 +241,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--tables",
         nargs="+",
-        default=list(NEEDS),
+        default=list(DERIVED),
         metavar="TABLE",
         help="what to rebuild with what it needs; default: all",
     )
@@ -275,7 +253,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     arguments.published = arguments.tables if arguments.publish else []
     if arguments.publish and (
-        grown := [name for name in arguments.tables if name in NEEDS and table(name).insert_only]
+        grown := [name for name in arguments.tables if name in DERIVED and table(name).insert_only]
     ):
         parser.error(f"{', '.join(grown)}: grows by insertion only and is not replaced; name others with --tables")
     if arguments.first > arguments.last:
@@ -298,7 +276,7 @@ def rebuild(
     settings: Settings,
     first: date,
     last: date,
-    names: Sequence[str] = tuple(NEEDS),
+    names: Sequence[str] = tuple(DERIVED),
     published: Sequence[str] = (),
 ) -> dict[str, int]:
     """Rebuilds `names` (see `with_needs`) for the dates; returns the rows of each staging table.

@@ -21,7 +21,6 @@ from typing import Final
 import polars as pl
 from pyspark.sql import DataFrame
 
-from jobs.catalog import JOBS
 from jobs.rust_engines import MARTS, fraud, publish_day, transactions
 from jobs.spark_session import build_session
 from jobs.streaming.spark import events, refresh, versions
@@ -29,6 +28,7 @@ from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.progress import Journal, half_done, journal_path
 from jobs.streaming.spark.refreshes import Refreshes
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import DEAD_LETTERS, SPARK_INGEST, TABLES
 from lakehouse.delta import TableMissingError, create_table, scan
 from lakehouse.rejudge import trail

@@ -18,6 +18,7 @@ import pyarrow as pa
 from jobs.rust_engines import fraud
 from jobs.rust_engines.replacement import Replacement
 from lakehouse.alerts import CTR_ANOMALY, FRAUD_BLOCKED, FRAUD_FLAGGED
+from lakehouse.contracts.graph import sources
 from lakehouse.delta import VersionMissingError, open_table, scan
 from lakehouse.delta.describe import versions_read
 from lakehouse.settings import Settings
@@ -55,12 +56,12 @@ def frauds(decisions: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([of_user.filter(column).with_columns(rule=pl.lit(rule)) for rule, column in rules.items()])
 
 
-SOURCES: Final[dict[str, Rows]] = {WINDOWS: ctr_anomalies, SESSIONS: anomalous_sessions, fraud.TABLE: frauds}
+_DRAWN: Final[dict[str, Rows]] = {WINDOWS: ctr_anomalies, SESSIONS: anomalous_sessions, fraud.TABLE: frauds}
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """One refresh; `replacement` names the versions of `SOURCES` that are read."""
+    """One refresh; `replacement` names the versions of its sources that are read."""
 
     replacement: Replacement
 
@@ -74,15 +75,15 @@ class Refresh:
         settings, versions = self.replacement.settings, self.replacement.metadata["silver_version"]
         before = versions_read(open_table(settings, TABLE))
         days: set[date] = set()
-        for name in SOURCES:
+        for name in sources(TABLE):
             days |= changed_days(settings, name, before.get(name), versions[name])
         if not days:
             return self.replacement.acknowledge(TABLE)
         drawn = [
-            rows(scan(settings, name, version=versions[name]).filter(pl.col("event_date").is_in(list(days)))).select(
-                *_COMMON, "event_date"
-            )
-            for name, rows in SOURCES.items()
+            _DRAWN[name](
+                scan(settings, name, version=versions[name]).filter(pl.col("event_date").is_in(list(days)))
+            ).select(*_COMMON, "event_date")
+            for name in sources(TABLE)
         ]
         return self.replacement.swap(TABLE, days, pl.concat(drawn).collect(), lambda held: held.clear())[0]
 

@@ -11,8 +11,6 @@ from jobs.rust_engines.days import last_millisecond
 from jobs.rust_engines.sources import Sources
 from lakehouse.checked_sums import checked_sum
 
-READS: Final = ("gold.product_metrics_5m", "silver.products")
-
 SQL: Final = """
 WITH sums AS (
     SELECT

@@ -30,10 +30,13 @@ class Mart:
     """How a mart is computed, once per engine, from `reads`; `span`: the event times that a day's rows depend on."""
 
     name: str
-    reads: tuple[str, ...]
     by_polars: Callable[[Sources, date], pl.LazyFrame]
     by_datafusion: Callable[[Sources, date], pa.Table]
     span: Callable[[Sources, date], Span] = whole_day
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return table(self.name).reads
 
     def compute(self, engine: Engine, sources: Sources, day: date) -> pl.DataFrame:
         """The mart's rows for `day`, by the table's contract, in the order of its key."""
@@ -68,11 +71,10 @@ class Computed:
 MARTS: Final = {
     mart.name: mart
     for mart in (
-        Mart("marts.product_daily", product_daily.READS, product_daily.by_polars, product_daily.by_datafusion),
-        Mart("marts.region_daily", region_daily.READS, region_daily.by_polars, region_daily.by_datafusion),
+        Mart("marts.product_daily", product_daily.by_polars, product_daily.by_datafusion),
+        Mart("marts.region_daily", region_daily.by_polars, region_daily.by_datafusion),
         Mart(
             "marts.session_funnel",
-            session_funnel.READS,
             session_funnel.by_polars,
             session_funnel.by_datafusion,
             session_funnel.span,

@@ -16,6 +16,7 @@ from jobs.rust_engines.days import first_millisecond, last_millisecond
 from jobs.rust_engines.publish import MARTS, Engine
 from jobs.rust_engines.sources import Pinned, Sources
 from jobs.rust_engines.transactions import IDENTITY, first_of_each, typed
+from lakehouse.contracts.graph import upstream
 from lakehouse.contracts.tables import table
 from lakehouse.delta import scan
 from lakehouse.replay.staging import Staging
@@ -41,13 +42,9 @@ class Inputs(Protocol):
         """The same of all days."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How the rows of a table on a day are computed (of an unpartitioned one: all rows, whatever the day), once the
-    tables that it `needs` are."""
-
-    needs: tuple[str, ...]
-    compute: Callable[[Inputs, date], pl.DataFrame]
+Rule = Callable[[Inputs, date], pl.DataFrame]
+"""How the rows of a table on a day are computed (of an unpartitioned one: all rows, whatever the day), once those are
+that it is computed from."""
 
 
 def enriched(events: pl.DataFrame, versions: pl.LazyFrame) -> pl.DataFrame:
@@ -106,32 +103,28 @@ def _fraud_decisions(inputs: Inputs, day: date) -> pl.DataFrame:
 
 
 RULES: Final[dict[str, Rule]] = {
-    CLICKS: Rule((), _events(CLICKS)),
-    PURCHASES: Rule((), _events(PURCHASES)),
-    TRANSACTIONS: Rule((), _events(TRANSACTIONS)),
-    revenue.REGION_5M: Rule((PURCHASES,), _region_5m),
-    revenue.REGION_DAILY: Rule((revenue.REGION_5M,), _region_daily),
-    revenue.REGION_SLIDING: Rule((PURCHASES,), _region_sliding),
-    revenue.USER_DAILY: Rule((PURCHASES,), _user_daily),
-    revenue.USER_TOTALS: Rule((revenue.USER_DAILY,), _user_totals),
-    fraud.TABLE: Rule((TRANSACTIONS,), _fraud_decisions),
+    CLICKS: _events(CLICKS),
+    PURCHASES: _events(PURCHASES),
+    TRANSACTIONS: _events(TRANSACTIONS),
+    revenue.REGION_5M: _region_5m,
+    revenue.REGION_DAILY: _region_daily,
+    revenue.REGION_SLIDING: _region_sliding,
+    revenue.USER_DAILY: _user_daily,
+    revenue.USER_TOTALS: _user_totals,
+    fraud.TABLE: _fraud_decisions,
 }
-"""Tables that Polars recomputes from events, each after those that it needs."""
+"""Tables that Polars recomputes from events."""
 
 
 def with_needs(names: Collection[str]) -> list[str]:
     """Those of `names` that have rules or are marts, with what the rules need, in an order in which each follows what
-    it needs."""
-    wanted = set(names)
-    for name in reversed(RULES):
-        if name in wanted:
-            wanted |= set(RULES[name].needs)
-    return [name for name in (*RULES, *MARTS) if name in wanted]
+    it needs. Marts are computed from the tables as they are."""
+    return [*upstream([name for name in names if name in RULES], RULES), *(name for name in MARTS if name in names)]
 
 
 def computed(name: str, inputs: Inputs, day: date, label: str) -> pl.DataFrame:
     """The rows of `name`, one of `RULES`, by its contract; `label`: what changed them."""
-    return typed(name, RULES[name].compute(inputs, day).with_columns(changed_by=pl.lit(label)))
+    return typed(name, RULES[name](inputs, day).with_columns(changed_by=pl.lit(label)))
 
 
 def within(rows: pl.LazyFrame, bounds: Mapping[int, int]) -> pl.LazyFrame:

@@ -9,8 +9,6 @@ import pyarrow as pa
 from jobs.rust_engines.sources import Sources
 from lakehouse.checked_sums import checked_sum
 
-READS: Final = ("silver.clicks", "silver.purchases")
-
 # Hashes are cast before they are summed: a sum of 60-bit integers overflows 64 bits after a few rows.
 SQL: Final = """
 WITH happened AS (

@@ -17,8 +17,6 @@ from lakehouse.time_travel.look import Span
 
 GAP: Final = timedelta(minutes=30)
 """Between two events of a user that are in sessions of their own."""
-READS: Final = ("silver.sessions", "silver.purchases")
-
 REVENUE: Final = narrowed_sql("coalesce(sum(bought.revenue_cents), 0)")
 
 SQL_LAST_DAY: Final = """

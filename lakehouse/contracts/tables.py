@@ -1,4 +1,4 @@
-"""Every Delta table: columns, key, partitioning and owner."""
+"""Every Delta table: columns, key, partitioning, owner and what it is computed from."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -50,7 +50,8 @@ class UnknownTableError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class TableContract:
-    """`name` is ``layer.table``. `key` identifies a row. `insert_only` tables may be read as a stream.
+    """`name` is ``layer.table``. `key` identifies a row. `insert_only` tables may be read as a stream. `reads`: the
+    topics and tables that its rows are computed from; `lakehouse.contracts.graph` follows them.
 
     `not_compared` columns tell of the run that wrote a row, not of the data: comparisons leave them out. A table that
     is a `variant_of` another has the same meaning, made in another way by a job that is off by default: what looks at
@@ -62,6 +63,7 @@ class TableContract:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     partition_by: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     insert_only: bool = False
     not_compared: tuple[str, ...] = ()
     variant_of: str | None = None
@@ -130,7 +132,9 @@ def payload(event: EventContract) -> tuple[Column, ...]:
 
 def _bronze(event: EventContract, owner: str) -> TableContract:
     columns = (*payload(event), *_POSITION, Column("value", Type.BINARY), _HASH, Column("arrival_date", Type.DATE))
-    return TableContract(f"bronze.{event.table}", owner, columns, _POSITION_KEY, ("arrival_date",), insert_only=True)
+    return TableContract(
+        f"bronze.{event.table}", owner, columns, _POSITION_KEY, ("arrival_date",), (event.topic,), insert_only=True
+    )
 
 
 _PRODUCT_VERSION: Final = (
@@ -146,17 +150,23 @@ def _silver_events(event: EventContract) -> TableContract:
     version = _PRODUCT_VERSION if any(f.name == "product_id" for f in event.fields) else ()
     columns = (*payload(event), *_POSITION, _HASH, *version, _EVENT_DATE)
     key = (event.key, "event_id", "event_time")
-    return TableContract(f"silver.{event.table}", SPARK_INGEST, columns, key, ("event_date",), insert_only=True)
+    reads = (f"bronze.{event.table}", *([f"silver.{PRODUCTS.table}"] if version else []))
+    return TableContract(f"silver.{event.table}", SPARK_INGEST, columns, key, ("event_date",), reads, insert_only=True)
 
 
 def _silver_versions(event: EventContract) -> TableContract:
     """SCD2: one row per version, `valid_to` null while it is the latest."""
     columns = (*payload(event), Column("valid_to", Type.TIMESTAMP, nullable=True), *_POSITION, _HASH)
-    return TableContract(f"silver.{event.table}", SPARK_INGEST, columns, (event.key, "valid_from"))
+    reads = (f"bronze.{event.table}",)
+    return TableContract(f"silver.{event.table}", SPARK_INGEST, columns, (event.key, "valid_from"), reads=reads)
 
 
 def _gold(
-    name: str, columns: tuple[Column, ...], key: tuple[str, ...], partition_by: tuple[str, ...] = ("event_date",)
+    name: str,
+    reads: tuple[str, ...],
+    columns: tuple[Column, ...],
+    key: tuple[str, ...],
+    partition_by: tuple[str, ...] = ("event_date",),
 ) -> TableContract:
     dated = (_EVENT_DATE,) if "event_date" in partition_by else ()
     return TableContract(
@@ -165,6 +175,7 @@ def _gold(
         (*columns, *_ROLLED_UP, _CHANGED_BY, *dated),
         key,
         partition_by,
+        reads,
         not_compared=("changed_by",),
     )
 
@@ -188,6 +199,7 @@ _DECLARED: Final = (
         ),
         _POSITION_KEY,
         ("arrival_date",),
+        tuple(EVENTS),
         insert_only=True,
     ),
     _silver_events(CLICKS),
@@ -211,6 +223,7 @@ _DECLARED: Final = (
         ),
         ("user_id", "session_start"),
         ("event_date",),
+        ("silver.session_parts",),
     ),
     TableContract(
         "silver.session_parts",
@@ -228,6 +241,7 @@ _DECLARED: Final = (
         ),
         ("user_id", "session_start", "part"),
         ("event_date",),
+        ("silver.clicks",),
     ),
     TableContract(
         "silver.purchase_clicks",
@@ -247,6 +261,7 @@ _DECLARED: Final = (
         ),
         ("user_id", "event_id", "event_time"),
         ("event_date",),
+        ("silver.clicks", "silver.purchases"),
     ),
     TableContract(
         "silver.fraud_online",
@@ -269,6 +284,7 @@ _DECLARED: Final = (
         ),
         ("user_id", "event_id", "event_time"),
         ("event_date",),
+        (TRANSACTIONS.topic,),
         insert_only=True,
         not_compared=("decided_at",),
     ),
@@ -287,10 +303,12 @@ _DECLARED: Final = (
         ),
         _POSITION_KEY,
         ("event_date",),
+        ("shop.alerts",),
         insert_only=True,
     ),
     _gold(
         "product_metrics_5m",
+        ("silver.clicks", "silver.purchases"),
         (
             Column("product_id", Type.STRING),
             *_WINDOW,
@@ -302,13 +320,27 @@ _DECLARED: Final = (
         ),
         ("product_id", "window_start"),
     ),
-    _gold("region_revenue_5m", (Column("region", Type.STRING), *_WINDOW, *_REVENUE), ("region", "window_start")),
-    _gold("region_revenue_daily", (Column("region", Type.STRING), *_REVENUE), ("region", "event_date")),
     _gold(
-        "region_revenue_sliding_10m", (Column("region", Type.STRING), *_WINDOW, *_REVENUE), ("region", "window_start")
+        "region_revenue_5m",
+        ("silver.purchases",),
+        (Column("region", Type.STRING), *_WINDOW, *_REVENUE),
+        ("region", "window_start"),
+    ),
+    _gold(
+        "region_revenue_daily",
+        ("gold.region_revenue_5m",),
+        (Column("region", Type.STRING), *_REVENUE),
+        ("region", "event_date"),
+    ),
+    _gold(
+        "region_revenue_sliding_10m",
+        ("silver.purchases",),
+        (Column("region", Type.STRING), *_WINDOW, *_REVENUE),
+        ("region", "window_start"),
     ),
     _gold(
         "user_totals_daily",
+        ("silver.purchases",),
         (
             Column("user_id", Type.STRING),
             *_REVENUE,
@@ -319,6 +351,7 @@ _DECLARED: Final = (
     ),
     _gold(
         "user_totals",
+        ("gold.user_totals_daily",),
         (
             Column("user_id", Type.STRING),
             *_REVENUE,
@@ -330,6 +363,7 @@ _DECLARED: Final = (
     ),
     _gold(
         "fraud_decisions",
+        ("silver.transactions",),
         (
             Column("event_id", Type.STRING),
             Column("event_time", Type.TIMESTAMP),
@@ -345,6 +379,7 @@ _DECLARED: Final = (
     ),
     _gold(
         "alerts",
+        ("gold.product_metrics_5m", "silver.sessions", "gold.fraud_decisions"),
         (
             Column("rule", Type.STRING),
             Column("key", Type.STRING),
@@ -366,6 +401,7 @@ _DECLARED: Final = (
             Column("batch_id", Type.LONG),
         ),
         ("user_id",),
+        reads=(PURCHASES.topic,),
         not_compared=("batch_id",),
         variant_of="gold.user_totals",
     ),
@@ -386,6 +422,7 @@ _DECLARED: Final = (
         ),
         ("event_date", "product_id"),
         ("event_date",),
+        ("gold.product_metrics_5m", "silver.products"),
     ),
     TableContract(
         "marts.region_daily",
@@ -401,6 +438,7 @@ _DECLARED: Final = (
         ),
         ("event_date", "region"),
         ("event_date",),
+        ("silver.clicks", "silver.purchases"),
     ),
     TableContract(
         "marts.session_funnel",
@@ -415,6 +453,7 @@ _DECLARED: Final = (
         ),
         ("event_date",),
         ("event_date",),
+        ("silver.sessions", "silver.purchases"),
     ),
     TableContract(
         "quarantine.batches",
@@ -590,6 +629,7 @@ LAMBDA_EVENTS: Final = TableContract(
     ),
     ("topic", "user_id", "event_id", "event_time"),
     ("event_date",),
+    ("bronze.clicks", "bronze.purchases"),
 )
 """What the batch layer has counted: clicks and purchases, each once, as far as the three metrics need them."""
 
@@ -601,20 +641,29 @@ LAMBDA_METRICS: Final = {
 """By name, Kappa's table of what the Lambda variant computes too."""
 
 
-def _lambda(layer: str, owner: str, metric: str, without: tuple[str, ...]) -> TableContract:
+def _lambda(layer: str, owner: str, metric: str, reads: tuple[str, ...], without: tuple[str, ...]) -> TableContract:
     """A layer's table of a metric: Kappa's columns but those `without`."""
     kappa = next(t for t in _DECLARED if t.name == LAMBDA_METRICS[metric])
     columns = tuple(c for c in kappa.columns if c.name not in without)
     return replace(
-        kappa, name=f"lambda.{layer}_{metric}", owner=owner, columns=columns, not_compared=(), variant_of=kappa.name
+        kappa,
+        name=f"lambda.{layer}_{metric}",
+        owner=owner,
+        columns=columns,
+        reads=reads,
+        not_compared=(),
+        variant_of=kappa.name,
     )
 
 
 _LAMBDA: Final = (
     LAMBDA_EVENTS,
-    *(_lambda("batch", LAMBDA_BATCH, metric, ("changed_by",)) for metric in LAMBDA_METRICS),
+    *(_lambda("batch", LAMBDA_BATCH, metric, (LAMBDA_EVENTS.name,), ("changed_by",)) for metric in LAMBDA_METRICS),
     # What a row adds to that of the batch layer; a rate is not added.
-    *(_lambda("speed", LAMBDA_SPEED, metric, ("changed_by", "ctr")) for metric in LAMBDA_METRICS),
+    *(
+        _lambda("speed", LAMBDA_SPEED, metric, (CLICKS.topic, PURCHASES.topic), ("changed_by", "ctr"))
+        for metric in LAMBDA_METRICS
+    ),
 )
 
 TABLES: Final = {t.name: t for t in (*_DECLARED, *_LAMBDA)}

@@ -9,11 +9,10 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from lakehouse.alerts import notifier_groups
 from lakehouse.checkpoints import Positions, current_checkpoint
-from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
-from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
+from lakehouse.contracts.jobs import DEFAULT_JOBS
+from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, count_records, record_ends, stable_ranges
 from lakehouse.kafka.offsets import partition_counts
-from lakehouse.kafka.topics import ALERTS, DASHBOARD
 from lakehouse.losses import Loss, find_losses
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -27,15 +26,7 @@ COUNTED: Final = 1_000
 _NO_COORDINATOR: Final = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE}
 """What a broker that has just started answers about a group until it has the topic in which groups' offsets lie."""
 
-CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = {
-    SPARK_INGEST: (CLICKS.topic, PURCHASES.topic, TRANSACTIONS.topic, PRODUCTS.topic, PROFILES.topic),
-    INGEST_TRANSACTIONS: (TRANSACTIONS.topic,),
-    LIVE_DASHBOARD: (CLICKS.topic, PURCHASES.topic),
-    FRAUD_ONLINE: (TRANSACTIONS.topic,),
-    DASHBOARD_WRITER: (DASHBOARD,),
-    ALERTS_SENT: (ALERTS,),
-    NOTIFIER: (ALERTS,),
-}
+CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = {job.name: job.topics for job in DEFAULT_JOBS.values()}
 """The topics that each consumer reads; all but Spark commit offsets under a group of their name, and the notifier
 under one per receiver."""
 

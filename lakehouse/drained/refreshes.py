@@ -3,20 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from lakehouse.contracts.tables import SPARK_INGEST, TABLES
+from lakehouse.contracts.graph import DERIVED, REFRESHED
 from lakehouse.delta import TableMissingError, open_table
 from lakehouse.delta.describe import Commit, newest_first, versions_read
 from lakehouse.settings import Settings
 
-REFRESHED: Final = tuple(
-    t.name for t in TABLES.values() if t.owner == SPARK_INGEST and t.layer in ("silver", "gold") and not t.insert_only
-)
-"""Tables that are recomputed from silver."""
-SOURCES: Final = (
-    *("silver.clicks", "silver.purchases", "silver.transactions"),
-    *("silver.sessions", "gold.product_metrics_5m", "gold.fraud_decisions"),
-)
-"""Tables that others are computed from."""
 _MAINTENANCE: Final = ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD COLUMN")
 """Operations that move the version and not the data."""
 
@@ -27,15 +18,16 @@ def outdated(settings: Settings) -> dict[str, str]:
     Raises:
         ServiceDownError: MinIO does not answer.
     """
-    newest = {source: _data_version(settings, source) for source in SOURCES}
+    newest: dict[str, int] = {}
     behind = {}
     for name in REFRESHED:
-        read = _read(settings, name)
-        late = [
-            f"{source} {version} of {newest[source]}"
-            for source, version in read.items()
-            if source in newest and version < newest[source]
-        ]
+        late = []
+        for source, version in _read(settings, name).items():
+            if source in DERIVED:
+                if source not in newest:
+                    newest[source] = _data_version(settings, source)
+                if version < newest[source]:
+                    late.append(f"{source} {version} of {newest[source]}")
         if late:
             behind[name] = ", ".join(late)
     return behind

@@ -6,9 +6,9 @@ from typing import Final, cast
 
 from confluent_kafka import KafkaError, TopicPartition
 
+from lakehouse.contracts.jobs import Engine, JobSpec
 from lakehouse.drained.positions import Lag, lags
 from lakehouse.kafka.consumer import ReadError, build_consumer
-from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.settings import Settings
 
 TIMEOUT_SECONDS: Final = 10.0

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.graph import finer
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, VersionMissingError
 from lakehouse.delta.describe import standing, versions_read
@@ -27,7 +28,6 @@ from lakehouse.explain.explanation import RECORDS, Explanation, Status
 from lakehouse.explain.keys import NoSuchRowError, nearest, parse_key, where_key
 from lakehouse.explain.records import records_of, with_lateness
 from lakehouse.ledger.tables import Tables
-from lakehouse.semantics.scopes import SCOPES
 from lakehouse.settings import Settings
 
 
@@ -152,7 +152,7 @@ class _Run:
             said: dict[str, int] = next((c.said["read_versions"] for c in commits if c.said.get("day") == day), {})
         else:
             said = versions_read(opened, until)
-        via = drawn_from(row)[0] if name == ALERTS else SCOPES[name].rollup_of if name in SCOPES else ""
+        via = drawn_from(row)[0] if name == ALERTS else finer(name)
         if via in said:
             return self._versions(via, row, int(said[via])) | said
         return said

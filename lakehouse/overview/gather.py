@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from lakehouse.contracts.jobs import JobSpec
 from lakehouse.contracts.tables import TABLES
 from lakehouse.overview.jobs import JobRow, job_row, questions_of, wanted_states
 from lakehouse.overview.tables import TableRow, questions_of_tables, table_row
 from lakehouse.questions import Answers, Question
-from lakehouse.runtime.spec import JobSpec
 from lakehouse.settings import Settings
 
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
+from lakehouse.contracts.jobs import Engine, JobSpec
 from lakehouse.drained import consumers
 from lakehouse.drained.waiting import owed, patience
 from lakehouse.overview.doubts import doubts
 from lakehouse.questions import Known, Question
 from lakehouse.runtime.protocol import JobStatus, State
 from lakehouse.runtime.reconcile import JobView, adapter
-from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.runtime.wanted import Wanted, WantedState, migrate, wanted_state
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import SparkBatch, last_spark_batch

@@ -8,13 +8,15 @@ from typing import Any, Final
 import polars as pl
 
 from lakehouse.contracts.events import CLICKS
+from lakehouse.contracts.graph import sources
 from lakehouse.contracts.tables import table
 from lakehouse.delta import open_table, scan, scan_opened
 from lakehouse.semantics.scopes import SCOPES, IntervalAround, Key, NaturalSession, Window
 from lakehouse.settings import Settings
 
-DRAWN_FROM: Final = {"gold.alerts": ("gold.product_metrics_5m", "silver.sessions", "gold.fraud_decisions")}
-"""What else is drawn from other tables' rows is drawn from sessions, with the purchases in them."""
+ALERTS: Final = "gold.alerts"
+"""Drawn from rows of its sources. What else is drawn from other tables' rows is drawn from sessions, with the purchases
+in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ class Affected:
         """The days on which the table has rows that the events affect; none of one that is not split by day."""
         if not table(name).partition_by:
             return set()
-        if name in DRAWN_FROM:
-            return set().union(*(self.days(source) for source in DRAWN_FROM[name]))
+        if name == ALERTS:
+            return set().union(*(self.days(source) for source in sources(name)))
         if _drawn_from_all(name):
             happened: set[date] = set().union(*(events["event_date"].unique() for events in self.chosen.values()))
             return happened | set(self.sessions(tuple(self.chosen))["event_date"].unique())

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Final
 
 from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES, TRANSACTIONS
-from lakehouse.contracts.tables import BACKFILL, SPARK_INGEST, TABLES, table
+from lakehouse.contracts.graph import REFRESHED
+from lakehouse.contracts.tables import BACKFILL, TABLES, table
 from lakehouse.semantics.scopes import SCOPES
 
 TOPICS: Final = (CLICKS.topic, PURCHASES.topic, TRANSACTIONS.topic)
@@ -17,17 +18,10 @@ SILVER: Final = {topic: f"silver.{EVENTS[topic].table}" for topic in TOPICS}
 """Where the events of each topic lie, de-duplicated."""
 TOPIC_OF: Final = {name: topic for topic, name in SILVER.items()}
 
-STREAMED: Final = tuple(
-    t.name
-    for t in TABLES.values()
-    if t.owner == SPARK_INGEST
-    and t.layer in ("silver", "gold")
-    and not t.insert_only
-    and set(SCOPES[t.name].affected) & set(TOPICS)
-)
+STREAMED: Final = tuple(name for name in REFRESHED if set(SCOPES[name].affected) & set(TOPICS))
 MARTS: Final = tuple(t.name for t in TABLES.values() if t.owner == BACKFILL)
 TARGETS: Final = (*STREAMED, *MARTS)
-"""Tables whose rows can be recomputed, in the order of their contracts: those of the stream, and the marts."""
+"""Tables whose rows can be recomputed, each after those that it is computed from."""
 
 
 class Engine(StrEnum):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lakehouse.checkpoints import begin_checkpoint, current_checkpoint, keep_checkpoint
+from lakehouse.contracts.jobs import Engine, JobSpec
 from lakehouse.kafka.topics import topic_ids
 from lakehouse.losses import Loss, beginnings, record_losses
 from lakehouse.runtime.reconcile import adapter
-from lakehouse.runtime.sources import Held, losses_of, positions_of, topics_of
-from lakehouse.runtime.spec import Engine, JobSpec
+from lakehouse.runtime.sources import Held, losses_of, positions_of
 from lakehouse.runtime.wanted import Wanted, job_lock, migrate, wanted_state
 from lakehouse.settings import Settings
 
@@ -36,9 +36,9 @@ def accept_losses(settings: Settings, job: JobSpec, by: str, held: Held | None =
             kept = {topic: {} if topic in anew else offsets for topic, offsets in held.positions().items()}
             moved = {
                 topic: {p: max(kept.get(topic, {}).get(p, 0), first) for p, first in of_topic.items()}
-                for topic, of_topic in beginnings(settings, topics_of(job)).items()
+                for topic, of_topic in beginnings(settings, job.topics).items()
             }
-            held.move(moved, topic_ids(settings, topics_of(job)), by)
+            held.move(moved, topic_ids(settings, job.topics), by)
         if wanted_state(settings, job.name).wanted is Wanted.RUNNING:
             driver.submit(job)
     return losses
@@ -50,7 +50,7 @@ def _made_anew(losses: Sequence[Loss]) -> set[str]:
 
 
 def _move_checkpoint(settings: Settings, job: JobSpec, losses: Sequence[Loss]) -> None:
-    checkpoint, now = current_checkpoint(settings, job.name), topic_ids(settings, topics_of(job))
+    checkpoint, now = current_checkpoint(settings, job.name), topic_ids(settings, job.topics)
     anew = _made_anew(losses)
     held = {topic: dict(of_topic) for topic, of_topic in positions_of(settings, job).items() if topic not in anew}
     for each in losses:

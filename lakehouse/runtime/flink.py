@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from lakehouse.checkpoints import current_checkpoint
+from lakehouse.contracts.jobs import JobSpec
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import create_table
 from lakehouse.delta.installations import require_own
@@ -17,7 +18,6 @@ from lakehouse.runtime import flink_home
 from lakehouse.runtime.checkpoints import newest_checkpoint
 from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
 from lakehouse.runtime.sources import starts_past_losses, verify_sources
-from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.wanted import raise_generation, wanted_state
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import ROOT, Settings

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from lakehouse.contracts.jobs import JobSpec
 from lakehouse.runtime.protocol import State
 from lakehouse.runtime.reconcile import view
-from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.wanted import Wanted, job_lock, migrate
 from lakehouse.settings import Settings
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from lakehouse.contracts.jobs import JobSpec
 from lakehouse.runtime.code_in_force import in_force
 from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
-from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.supervisor import ProgramState, Supervisor, SupervisorDownError, UnknownProgramError, job_program
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from lakehouse.runtime.spec import JobSpec
+from lakehouse.contracts.jobs import JobSpec
 
 
 class State(StrEnum):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lakehouse.checkpoints import begin_checkpoint
+from lakehouse.contracts.jobs import Engine, JobSpec
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.losses import Loss, RecordsLostError
 from lakehouse.runtime.flink import FlinkAdapter
 from lakehouse.runtime.process import ProcessAdapter
 from lakehouse.runtime.protocol import Adapter, JobStatus, State
 from lakehouse.runtime.sources import losses_of
-from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.runtime.wanted import JobBusyError, Wanted, WantedState, job_lock, migrate, set_wanted, wanted_state
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings

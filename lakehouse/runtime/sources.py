@@ -7,12 +7,11 @@ from typing import Protocol, cast
 import polars as pl
 
 from lakehouse.checkpoints import Checkpoint, Positions, current_checkpoint, keep_checkpoint
+from lakehouse.contracts.jobs import Engine, JobSpec
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import TableMissingError, scan
 from lakehouse.drained.positions import flink_positions, group_positions
-from lakehouse.kafka.topics import TOPICS
 from lakehouse.losses import Loss, RecordsLostError, beginnings, find_losses
-from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.settings import Settings
 from lakehouse.spark_checkpoints import spark_positions
 
@@ -33,11 +32,6 @@ class Held(Protocol):
         ...
 
 
-def topics_of(job: JobSpec) -> tuple[str, ...]:
-    """The topics among what `job` reads."""
-    return tuple(name for name in job.reads if name in TOPICS)
-
-
 def verify_sources(settings: Settings, job: JobSpec, *, fresh: bool, start: Positions | None = None) -> Checkpoint:
     """That `job` will jump over no record when it starts; what its checkpoint directory says of its topics, which is
     kept from its first start on.
@@ -49,7 +43,7 @@ def verify_sources(settings: Settings, job: JobSpec, *, fresh: bool, start: Posi
         ReadError: there is no such topic.
         ServiceDownError: Kafka or MinIO does not answer.
     """
-    checkpoint, topics = current_checkpoint(settings, job.name), topics_of(job)
+    checkpoint, topics = current_checkpoint(settings, job.name), job.topics
     if fresh:
         checkpoint = replace(checkpoint, topics={}, start=start or beginnings(settings, topics))
     positions = (checkpoint.start or {}) if fresh else positions_of(settings, job)
@@ -67,11 +61,11 @@ def losses_of(settings: Settings, job: JobSpec, held: Held | None = None, *, run
     which the log may have lost meanwhile. Raises as `verify_sources`, but for losses.
     """
     if held is not None:
-        return find_losses(settings, topics_of(job), held.positions(), held.topics())[1]
+        return find_losses(settings, job.topics, held.positions(), held.topics())[1]
     ids = current_checkpoint(settings, job.name).topics
     if not ids:
         return ()  # it has never started
-    _, losses = find_losses(settings, topics_of(job), positions_of(settings, job), ids)
+    _, losses = find_losses(settings, job.topics, positions_of(settings, job), ids)
     return _unwritten(settings, job, [each for each in losses if each.made_anew or not running])
 
 

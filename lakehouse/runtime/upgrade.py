@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from lakehouse.checkpoints import begin_checkpoint, current_checkpoint
+from lakehouse.contracts.jobs import JobSpec
 from lakehouse.delta import open_table, table_exists
 from lakehouse.runtime.code_in_force import put_in_force
 from lakehouse.runtime.process import ProcessAdapter
 from lakehouse.runtime.reconcile import adapter
-from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.wanted import Wanted, job_lock, migrate, set_wanted
 from lakehouse.settings import ROOT, Settings
 from lakehouse.spark_checkpoints import last_spark_batch, query_id, spark_positions

@@ -6,7 +6,7 @@ rows to replace, and for such a range the events to read. A range is closed: ``s
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from lakehouse.semantics.windows import DAY, HOUR, MINUTE, floor
@@ -148,8 +148,6 @@ class MetricScope:
     row_time: str | None
     affected: Mapping[str, Scope]
     needs: Mapping[str, Scope]
-    rollup_of: str = field(default="")
-    """The finer table that an engine may refresh it from."""
 
 
 _CLICKS: Final = "shop.clicks"
@@ -162,8 +160,8 @@ _ALL_VERSIONS: Final = Key(())
 _EVERYTHING: Final = Key(())
 
 
-def _same(row_time: str | None, scopes: Mapping[str, Scope], rollup_of: str = "") -> MetricScope:
-    return MetricScope(row_time, scopes, scopes, rollup_of)
+def _same(row_time: str | None, scopes: Mapping[str, Scope]) -> MetricScope:
+    return MetricScope(row_time, scopes, scopes)
 
 
 _PRODUCT_5M: Final = Window(TUMBLING_MS, TUMBLING_MS, ("product_id",))
@@ -187,7 +185,7 @@ SCOPES: Final[Mapping[str, MetricScope]] = {
     "silver.products": _same(None, {_PRODUCTS: Key(("product_id",))}),
     "silver.profiles": _same(None, {_PROFILES: Key(("user_id",))}),
     "silver.sessions": _same("session_start", {_CLICKS: _SESSION}),
-    "silver.session_parts": _same("session_start", {_CLICKS: _SESSION}, "silver.sessions"),
+    "silver.session_parts": _same("session_start", {_CLICKS: _SESSION}),
     "silver.purchase_clicks": MetricScope(
         "event_time",
         affected={_PURCHASES: _USER_AT, _CLICKS: IntervalAround(0, ATTRIBUTION_MS, ("user_id", "product_id"))},
@@ -198,10 +196,10 @@ SCOPES: Final[Mapping[str, MetricScope]] = {
     ),
     "gold.product_metrics_5m": _same("window_start", {_CLICKS: _PRODUCT_5M, _PURCHASES: _PRODUCT_5M}),
     "gold.region_revenue_5m": _same("window_start", {_PURCHASES: Window(TUMBLING_MS, TUMBLING_MS, ("region",))}),
-    "gold.region_revenue_daily": _same("event_date", {_PURCHASES: _REGION_DAY}, "gold.region_revenue_5m"),
+    "gold.region_revenue_daily": _same("event_date", {_PURCHASES: _REGION_DAY}),
     "gold.region_revenue_sliding_10m": _same("window_start", {_PURCHASES: Window(SLIDING_MS, SLIDE_MS, ("region",))}),
     "gold.user_totals_daily": _same("event_date", {_PURCHASES: Window(DAY, DAY, ("user_id",))}),
-    "gold.user_totals": _same(None, {_PURCHASES: Key(("user_id",))}, "gold.user_totals_daily"),
+    "gold.user_totals": _same(None, {_PURCHASES: Key(("user_id",))}),
     "gold.fraud_decisions": MetricScope(
         "event_time",
         affected={_TRANSACTIONS: IntervalAround(0, FRAUD_REACH_MS, ("user_id",))},
@@ -217,10 +215,9 @@ SCOPES: Final[Mapping[str, MetricScope]] = {
             _PRODUCTS: Version(("product_id",), row_offset_ms=DAY - 1),
         },
         needs={_CLICKS: _PRODUCT_DAY, _PURCHASES: _PRODUCT_DAY, _PRODUCTS: _ALL_VERSIONS},
-        rollup_of="gold.product_metrics_5m",
     ),
     "marts.region_daily": _same("event_date", {_CLICKS: _REGION_DAY, _PURCHASES: _REGION_DAY}),
     # A purchase doesn't tell when the session around it began.
-    "marts.session_funnel": _same(None, {_CLICKS: _EVERYTHING, _PURCHASES: _EVERYTHING}, "silver.sessions"),
+    "marts.session_funnel": _same(None, {_CLICKS: _EVERYTHING, _PURCHASES: _EVERYTHING}),
 }
 """Scopes by table."""

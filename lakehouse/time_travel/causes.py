@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from lakehouse.contracts.events import EVENTS, EventContract
+from lakehouse.contracts.graph import finer
 from lakehouse.delta import TableMissingError, open_table
 from lakehouse.delta.describe import commits as commits_of
 from lakehouse.delta.describe import versions_read
@@ -91,11 +92,10 @@ def events_between(settings: Settings, then: Look, now: Look, differing: pl.Data
 def silver_versions(settings: Settings, look: Look) -> dict[str, int]:
     """Of silver's tables of events, the versions behind a look: its sources', or those that the finer table among them
     was computed from, as its commits say; where they don't, those of the time."""
-    scope = SCOPES[look.mart]
-    finer = scope.rollup_of
-    found = versions_read(open_table(settings, finer), look.versions[finer]) if finer else {}
+    rolled_up = finer(look.mart)
+    found = versions_read(open_table(settings, rolled_up), look.versions[rolled_up]) if rolled_up else {}
     found |= look.versions
-    for topic in scope.affected:
+    for topic in SCOPES[look.mart].affected:
         name = f"silver.{EVENTS[topic].table}"
         if name not in found:
             try:

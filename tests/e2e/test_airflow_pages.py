@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
-from jobs.catalog import JOBS
 from lakehouse.airflow_api import FINISHED, AirflowClient
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import ALERTS_SENT, SPARK_INGEST, TABLES
 from lakehouse.delta import append_ops, open_table, scan
 from lakehouse.delta.describe import extent

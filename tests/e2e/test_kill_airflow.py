@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from infra.faults.journal import Journal, seconds
-from jobs.catalog import JOBS
 from jobs.rust_engines.publish import MARTS, publish_day
 from lakehouse.airflow_api import AirflowClient
 from lakehouse.compare import compare
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import scan, table_exists
 from lakehouse.drained import wait_until_drained

@@ -9,15 +9,14 @@ from time import time
 
 from infra.faults import processes
 from infra.faults.flow import Flow
-from jobs.catalog import JOBS
 from lakehouse.compare import COMPARED
+from lakehouse.contracts.jobs import JOBS, JobSpec
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.render import records
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.reconcile import start, stop
-from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import Settings
 from tests.waiting import until

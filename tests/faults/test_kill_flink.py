@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs.catalog import JOBS
 from lakehouse.compare import LIVE, compare
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
 from lakehouse.flink_rest import latest_checkpoints

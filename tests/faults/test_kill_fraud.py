@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from jobs.catalog import JOBS
 from lakehouse.alerts import CTR_ANOMALY, FRAUD_BLOCKED, FRAUD_FLAGGED, parse_alert
 from lakehouse.compare import SAID, Comparison, compare
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.events import TRANSACTIONS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
 from lakehouse.generator.render import records

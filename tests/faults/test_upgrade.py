@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from infra.faults.journal import Journal
-from jobs.catalog import JOBS
 from lakehouse.checkpoints import current_checkpoint
 from lakehouse.compare import compare
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.delta import scan
 from lakehouse.drained import wait_until_drained

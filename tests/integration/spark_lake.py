@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from jobs.catalog import JOBS
 from lakehouse.compare.reference import Reference
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import Once, append
 from lakehouse.delta.write import to_arrow

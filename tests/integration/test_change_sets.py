@@ -11,15 +11,15 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.batch.replay.compare import difference
-from jobs.catalog import JOBS
 from jobs.spark_session import build_session
 from jobs.streaming.spark.change_sets import Application
 from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.refreshes import PINNED
+from lakehouse.contracts.graph import REFRESHED
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, create_table, open_table, replace_all
 from lakehouse.delta.write import to_arrow
-from lakehouse.drained.refreshes import REFRESHED
 from lakehouse.replay import store
 from lakehouse.replay.change_set import ChangeSet, Part, contracts_of
 from lakehouse.replay.staging import Staging

@@ -15,9 +15,9 @@ from confluent_kafka import KafkaException
 
 from infra.faults import processes
 from infra.local.java import java
-from jobs.catalog import JOBS
 from jobs.held import held_by
 from jobs.streaming import dashboard_writer
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.drained import lags
 from lakehouse.kafka import commits
 from lakehouse.kafka.consumer import end_offsets

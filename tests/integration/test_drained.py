@@ -13,8 +13,8 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from jobs.batch.live_first import LiveFirst
-from jobs.catalog import JOBS
 from lakehouse.compare.reference import Reference
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, append, create_table
 from lakehouse.delta.write import to_arrow

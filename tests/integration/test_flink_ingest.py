@@ -11,12 +11,12 @@ import pytest
 from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
-from jobs.catalog import JOBS
 from jobs.streaming.flink.ingest import DEAD_LETTERS
 from lakehouse.compare.reference import Reference
 from lakehouse.compare.run import compare_each
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.events import CLICKS, TRANSACTIONS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import INGEST_CLICKS, INGEST_TRANSACTIONS
 from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.sender import Outgoing, Sender

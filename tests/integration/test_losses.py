@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.catalog import JOBS
 from lakehouse.contracts.events import CLICKS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import CLICKS_MIGRATED, INGEST_CLICKS
 from lakehouse.delta import TableMissingError, scan
 from lakehouse.flink_rest import call_flink

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.catalog import JOBS
+from lakehouse.contracts.jobs import JOBS, JobSpec
 from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.checkpoints import newest_checkpoint
 from lakehouse.runtime.flink import FlinkAdapter
 from lakehouse.runtime.protocol import State
 from lakehouse.runtime.reconcile import Step, begin_anew, due, reconcile, start, stop, view
-from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.runtime.wanted import JobBusyError, Wanted, job_lock, set_wanted, wanted_state
 from lakehouse.settings import Settings

@@ -14,11 +14,11 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks.consumer_groups import Member, owners
-from jobs.catalog import JOBS
 from jobs.held import held_by
 from jobs.streaming.region_revenue.main import JOB, TOPIC, run
 from jobs.streaming.region_revenue.seek import seek
 from jobs.streaming.region_revenue.store import FencedError, Result, claim, connect, keep, require_own, set_back
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import build_consumer, end_offsets
 from lakehouse.kafka.topics import create_topics

@@ -17,12 +17,12 @@ import polars as pl
 import pytest
 
 from jobs.batch import rejudge as judging
-from jobs.catalog import JOBS
 from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.compare import COMPARED, LIVE, Comparison, compare
 from lakehouse.compare.segments import cache_directory
 from lakehouse.contracts import validation
 from lakehouse.contracts.events import MAX_CENTS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.contracts.times import utc
 from lakehouse.delta import create_table, scan

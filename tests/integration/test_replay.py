@@ -15,11 +15,11 @@ import polars as pl
 import pytest
 from confluent_kafka import TopicPartition
 
-from jobs.catalog import JOBS
 from jobs.rust_engines import publish_day
 from jobs.streaming.spark.progress import journal_path
 from lakehouse.compare import COMPARED, compare
 from lakehouse.compare.reference import Reference
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, create_table, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow

@@ -21,10 +21,10 @@ import pytest
 from deltalake import DeltaTable, Field
 from deltalake.schema import PrimitiveType
 
-from jobs.catalog import JOBS
 from jobs.streaming.spark.progress import journal_path
 from lakehouse.compare import COMPARED, Comparison, compare
 from lakehouse.contracts.arrow import arrow_schema
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import open_table, scan
 from lakehouse.delta.describe import newest_first

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from infra.airflow.metadata import POOLS, REPLAY
-from jobs.catalog import JOBS
 from jobs.rust_engines.publish import MARTS
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import TABLES
 from lakehouse.kafka.topics import TOPICS
 from lakehouse.settings import ROOT

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from jobs.catalog import JOBS
 from lakehouse.compare import TableComparison
+from lakehouse.contracts.jobs import JOBS, JobSpec
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta.describe import Extent
 from lakehouse.overview import Checked, Compared, JobRow, Overview, TableRow, overview, render_overview
@@ -23,7 +23,6 @@ from lakehouse.parity.results import Objective
 from lakehouse.questions import OLD_SECONDS, Answers, Known
 from lakehouse.report import Link
 from lakehouse.runtime.protocol import JobStatus, State
-from lakehouse.runtime.spec import JobSpec
 from lakehouse.runtime.wanted import Wanted, WantedState
 from lakehouse.settings import load_settings
 from lakehouse.spark_checkpoints import SparkBatch

@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 
-from jobs.batch.rebuild import NEEDS
 from jobs.batch.replay.earlier import (
     label_of,
     name_of,
@@ -20,6 +19,7 @@ from jobs.batch.replay.earlier import (
 from jobs.rust_engines.publications import Place, Said, Stays, SupersededError, newer
 from jobs.rust_engines.publish import MARTS
 from jobs.rust_engines.sources import Pinned, Sources
+from lakehouse.contracts.graph import DERIVED
 from lakehouse.delta import open_table, scan_opened
 from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.replay import store
@@ -51,7 +51,7 @@ def swap(settings: Settings, number: int) -> None:
     days = repaired | {touched.table: touched.days for touched in replay.plan.touched}
     parts = tuple(
         Part(name, recomputed["staged"][name]["path"], recomputed["staged"][name]["version"], tuple(days[name]))
-        for name in (*NEEDS, *MARTS)
+        for name in (*DERIVED, *MARTS)
         if name in days
     )
     pinned = recomputed["pinned"]

@@ -7,13 +7,13 @@ the batch, repeated by the next driver, finds its steps done or does them.
 import sys
 import threading
 
-from jobs.catalog import JOBS
 from jobs.spark_session import build_session
 from jobs.streaming.spark.change_sets import ChangeSets
 from jobs.streaming.spark.micro_batch import kafka_stream
 from jobs.streaming.spark.pipeline import Pipeline
 from jobs.streaming.spark.query import run_query, serve, verified_topics
 from lakehouse.checkpoints import current_checkpoint
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import create_table
 from lakehouse.runtime.code_in_force import note_running

@@ -12,9 +12,9 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
-from jobs.catalog import JOBS
 from jobs.process import exit_status
 from lakehouse.checkpoints import Positions, current_checkpoint
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.delta.installations import require_own
 from lakehouse.losses import require_same
 from lakehouse.runtime.process import FINISH, FINISHED_STATUS

@@ -14,6 +14,7 @@ from jobs.streaming.spark import refresh
 from jobs.streaming.spark.delta_tables import CONFLICTS, DeltaTables
 from jobs.streaming.spark.metrics import product_metrics_5m
 from jobs.streaming.spark.progress import Journal
+from lakehouse.contracts.graph import sources
 from lakehouse.contracts.tables import SPARK_INGEST
 
 T = TypeVar("T")
@@ -72,8 +73,9 @@ class Refreshes:
             return fraud.Refresh(paid, version, cycle.replacement("fraud", transactions.TABLE)).run()
 
         def refresh_alerts() -> int | None:
-            drawn_from = replace(cycle, versions={name: self.tables.version(name) for name in alerts.SOURCES})
-            return alerts.Refresh(drawn_from.replacement("alerts", *alerts.SOURCES)).run()
+            read = sources(alerts.TABLE)
+            drawn_from = replace(cycle, versions={name: self.tables.version(name) for name in read})
+            return alerts.Refresh(drawn_from.replacement("alerts", *read)).run()
 
         together(
             self.journal,

@@ -15,8 +15,8 @@ import pytest
 from deltalake import DeltaTable, Field, write_deltalake
 from deltalake.schema import PrimitiveType
 
-from jobs.catalog import JOBS
 from lakehouse.contracts.arrow import arrow_schema
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST, Column, Type, table
 from lakehouse.delta import (
     NoDeltaTableError,

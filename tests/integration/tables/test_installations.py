@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from infra.local.services import declared
-from jobs.catalog import JOBS
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.query import run_query
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.delta import Once, append_ops, create_table, installations, open_table
 from lakehouse.delta.installations import ForeignTablesError, owner_of, require_own, take_over
 from lakehouse.delta.maintenance import compact, trim_log, vacuum

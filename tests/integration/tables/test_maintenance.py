@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from lakehouse.contracts.jobs import Engine, JobSpec
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import Once, TableMissingError, VersionMissingError, append, create_table, open_table
 from lakehouse.delta.describe import commits, extent
@@ -18,7 +19,6 @@ from lakehouse.delta.write import to_arrow
 from lakehouse.drained.refreshes import outdated
 from lakehouse.object_store import build_client
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
-from lakehouse.runtime.spec import Engine, JobSpec
 from lakehouse.runtime.wanted import Wanted, migrate, set_wanted
 from lakehouse.semantics import Events
 from lakehouse.settings import Settings

@@ -12,9 +12,9 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from jobs.catalog import JOBS
 from lakehouse.alerts import OPENED, WITHDRAWN, TableAlert, parse_alert
 from lakehouse.checkpoints import begin_checkpoint
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST, UnknownTableError, checked_tables, table
 from lakehouse.contracts.validation import Valid, validate
 from lakehouse.delta import Once, TableMissingError, append, open_table, scan, table_exists

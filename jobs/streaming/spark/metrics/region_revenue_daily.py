@@ -21,5 +21,4 @@ METRIC: Final = Metric(
     key=("region", "event_date"),
     keyed={"gold.region_revenue_5m": "SELECT * FROM {events}"},
     rows=_ROWS,
-    rollup_of="gold.region_revenue_5m",
 )

@@ -22,5 +22,4 @@ METRIC: Final = Metric(
     key=("user_id",),
     keyed={"gold.user_totals_daily": "SELECT * FROM {events}"},
     rows=_ROWS,
-    rollup_of="gold.user_totals_daily",
 )

@@ -18,7 +18,6 @@ class Metric:
     that gives the table's columns less `changed_by`. `key`: what `keyed` and the table share.
 
     `window_minutes`: the length of windows that begin at the key's `window_start`; 0 for days and users.
-    `rollup_of`: the finer table which is the only input; the keys affected come from those affected there.
     """
 
     table: str
@@ -26,4 +25,3 @@ class Metric:
     keyed: Mapping[str, str]
     rows: str
     window_minutes: int = 0
-    rollup_of: str = ""

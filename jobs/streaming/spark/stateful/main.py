@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame
 
-from jobs.catalog import JOBS
 from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
 from jobs.streaming.spark.micro_batch import judge, kafka_source, valid_events
@@ -21,6 +20,7 @@ from jobs.streaming.spark.stateful.user_totals import JOB, TABLE, merge, running
 from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.events import PURCHASES
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, create_table, replace_all
 from lakehouse.settings import Settings

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from pyspark.errors import PySparkException
 
-from jobs.catalog import JOBS
 from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.query import serve
 from jobs.streaming.spark.set_aside import Poison, set_aside_rows
 from jobs.streaming.spark.stateful.user_totals import CHANGED, JOB, TABLE, merge
+from lakehouse.contracts.jobs import JOBS
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import newest_first
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped

@@ -1,0 +1,93 @@
+"""The graph of topics, tables, jobs and what lies outside: who reads what, derived from the contracts.
+
+A table is computed from what its contract `reads`; a topic, and what lies outside (Redis, Slack, ...), from what the
+jobs read that write it. Nothing else in the repository says who reads what.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from graphlib import TopologicalSorter
+from typing import Final
+
+from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.jobs import JOBS, JobSpec
+from lakehouse.contracts.tables import SPARK_INGEST, TABLES, table
+
+
+def _sources() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(EVENTS, ())
+    found |= {contract.name: contract.reads for contract in TABLES.values()}
+    for job in JOBS.values():
+        for name in job.writes:
+            if name not in TABLES:
+                found[name] = tuple(dict.fromkeys((*found.get(name, ()), *job.reads)))
+    return found
+
+
+SOURCES: Final[Mapping[str, tuple[str, ...]]] = _sources()
+"""By topic, table or what lies outside: the topics and tables that it is computed from, directly."""
+
+
+def _ordered() -> tuple[str, ...]:
+    TopologicalSorter(SOURCES).prepare()  # raises CycleError, which names the circle
+    placed: dict[str, None] = {}
+
+    def place(name: str) -> None:
+        if name not in placed:
+            for source in SOURCES[name]:
+                place(source)
+            placed[name] = None
+
+    for name in SOURCES:
+        place(name)
+    return tuple(placed)
+
+
+ORDER: Final = _ordered()
+"""All of these, each after those that it is computed from."""
+
+DERIVED: Final = tuple(
+    name
+    for name in ORDER
+    if name in TABLES and TABLES[name].owner == SPARK_INGEST and TABLES[name].layer in ("silver", "gold")
+)
+"""What the stream makes of bronze: silver and gold."""
+
+REFRESHED: Final = tuple(name for name in DERIVED if not TABLES[name].insert_only)
+"""Those of them that are recomputed where silver's events have changed."""
+
+
+def upstream(names: Iterable[str], within: Collection[str] = ORDER) -> tuple[str, ...]:
+    """`names` and whatever they are computed from by way of `within`, each after those that it is computed from.
+
+    Raises:
+        UnknownTableError: a name that is nothing in the graph.
+    """
+    wanted: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted.add(name)
+            waiting += [source for source in sources(name) if source in within]
+    return tuple(name for name in ORDER if name in wanted)
+
+
+def sources(name: str) -> tuple[str, ...]:
+    """What `name` is computed from, directly. Raises UnknownTableError: it is nothing in the graph."""
+    return SOURCES[name] if name in SOURCES else table(name).reads
+
+
+def readers(name: str) -> tuple[str, ...]:
+    """What is computed from `name`, directly. Raises UnknownTableError: it is nothing in the graph."""
+    sources(name)
+    return tuple(reader for reader in ORDER if name in SOURCES[reader])
+
+
+def finer(name: str) -> str:
+    """The table among the sources of `name` whose rows add up events already; empty where it has none."""
+    return next((s for s in sources(name) if s in TABLES and "fingerprint" in TABLES[s].column_names), "")
+
+
+def writers(name: str) -> tuple[JobSpec, ...]:
+    """The long-running jobs that write `name`; none for what a DAG or a command writes."""
+    return tuple(job for job in JOBS.values() if name in job.writes)
