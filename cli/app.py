@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "validate": ("cli.validate", "Explain the verdict on each record of a file."),
     "dead-letters": ("cli.dead_letters", "Count records that are no valid events, and send them again."),
     "table": ("cli.table", "List, show and read the Delta tables."),
+    "graph": ("cli.graph", "Show who reads what, and who writes it."),
     "job": ("cli.job", "List, start and stop the streaming jobs."),
     "lag": ("cli.lag", "Show how far each hop is behind Kafka."),
     "quality": ("cli.quality", "Check the tables' expectations and renew the Data Docs."),

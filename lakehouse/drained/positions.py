@@ -64,7 +64,7 @@ class Lag:
 
 
 def consumers() -> tuple[str, ...]:
-    """Those that have positions, upstream first."""
+    """Those that have positions."""
     return tuple(CONSUMERS)
 
 

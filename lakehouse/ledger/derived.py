@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from lakehouse.alerts import CTR_ANOMALY, FRAUD_BLOCKED, FRAUD_FLAGGED
+from lakehouse.contracts.graph import counted, events_behind
 from lakehouse.contracts.tables import table
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS
 from lakehouse.semantics.scopes import ANOMALY_IMPRESSIONS, SESSION_GAP_MS, SESSION_PART_MS
@@ -210,39 +211,45 @@ _FUNNEL: Final = ("sessions", "sessions_with_click", "sessions_with_purchase", "
 _PRODUCT: Final = ("impressions", "clicks", "conversions", "revenue_cents")
 _REVENUE: Final = ("purchases", "revenue_cents")
 _CLICKS: Final = ("impressions", "clicks")
-_EVENTS: Final = (CLICKS, PURCHASES)
 
 
-def _declared(
+def _of_events(
     name: str,
-    sources: tuple[str, ...],
     gives: Callable[[Frames], pl.LazyFrame],
     measures: tuple[str, ...],
     bucket: str = "event_date",
     keyed: Callable[[pl.LazyFrame], pl.LazyFrame] = lambda given: given,
 ) -> Derived:
-    return Derived(name, sources, gives, table(name).key, measures, bucket, keyed)
+    """A table that is held against the events behind it, be it by way of another."""
+    return Derived(name, events_behind(name), gives, table(name).key, measures, bucket, keyed)
+
+
+def _of_rows(name: str, gives: Callable[[Frames], pl.LazyFrame], measures: tuple[str, ...]) -> Derived:
+    """A table that is held against the rows that it is drawn from."""
+    return Derived(name, counted(name), gives, table(name).key, measures)
 
 
 DERIVED: Final = {
     d.name: d
     for d in (
-        _declared(SESSIONS, (CLICKS,), _clicked, _CLICKS, "user_id", _in_sessions),
-        _declared("silver.session_parts", (CLICKS,), _clicked, _CLICKS, "user_id", _in_parts),
-        _declared(PURCHASE_CLICKS, _EVENTS, _attributed, ("quantity", "amount_cents")),
-        _declared(PRODUCT_5M, _EVENTS, _with_product, _PRODUCT, keyed=_windowed),
-        _declared("gold.region_revenue_5m", (PURCHASES,), _bought, _REVENUE, keyed=_windowed),
-        _declared("gold.region_revenue_daily", (PURCHASES,), _bought, _REVENUE),
-        _declared("gold.region_revenue_sliding_10m", (PURCHASES,), _sliding, _REVENUE),
-        _declared("gold.user_totals_daily", (PURCHASES,), _bought, _REVENUE),
-        _declared("gold.user_totals", (PURCHASES,), _bought, _REVENUE, "user_id"),
-        _declared(DECISIONS, (TRANSACTIONS,), _decided, ("amount_cents",)),
-        _declared("gold.alerts", (PRODUCT_5M, SESSIONS, DECISIONS), _alerts, ()),
-        _declared("marts.product_daily", (PRODUCT_5M,), _mart_of_products, _PRODUCT),
-        _declared("marts.region_daily", _EVENTS, _with_region, (*_REVENUE, *_CLICKS)),
-        _declared("marts.session_funnel", (SESSIONS, PURCHASES), _funnel, _FUNNEL),
-        Derived(REDIS_PRODUCTS, _EVENTS, _with_product, table(PRODUCT_5M).key, _PRODUCT, keyed=_windowed),
-        Derived(REDIS_SESSIONS, (CLICKS,), _current, ("user_id",), _CLICKS, "user_id"),
+        _of_events(SESSIONS, _clicked, _CLICKS, "user_id", _in_sessions),
+        _of_events("silver.session_parts", _clicked, _CLICKS, "user_id", _in_parts),
+        _of_events(PURCHASE_CLICKS, _attributed, ("quantity", "amount_cents")),
+        _of_events(PRODUCT_5M, _with_product, _PRODUCT, keyed=_windowed),
+        _of_events("gold.region_revenue_5m", _bought, _REVENUE, keyed=_windowed),
+        _of_events("gold.region_revenue_daily", _bought, _REVENUE),
+        _of_events("gold.region_revenue_sliding_10m", _sliding, _REVENUE),
+        _of_events("gold.user_totals_daily", _bought, _REVENUE),
+        _of_events("gold.user_totals", _bought, _REVENUE, "user_id"),
+        _of_events(DECISIONS, _decided, ("amount_cents",)),
+        _of_rows("gold.alerts", _alerts, ()),
+        _of_rows("marts.product_daily", _mart_of_products, _PRODUCT),
+        _of_rows("marts.region_daily", _with_region, (*_REVENUE, *_CLICKS)),
+        _of_rows("marts.session_funnel", _funnel, _FUNNEL),
+        Derived(
+            REDIS_PRODUCTS, events_behind(PRODUCT_5M), _with_product, table(PRODUCT_5M).key, _PRODUCT, keyed=_windowed
+        ),
+        Derived(REDIS_SESSIONS, events_behind(SESSIONS), _current, ("user_id",), _CLICKS, "user_id"),
     )
 }
 """By table."""

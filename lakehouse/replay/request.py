@@ -6,16 +6,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES, TRANSACTIONS
-from lakehouse.contracts.graph import REFRESHED
+from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.graph import EVENT_TABLES, REFRESHED
 from lakehouse.contracts.tables import BACKFILL, TABLES, table
 from lakehouse.semantics.scopes import SCOPES
 
-TOPICS: Final = (CLICKS.topic, PURCHASES.topic, TRANSACTIONS.topic)
-"""Whose events can be replayed; the changelogs are applied whole whenever they change."""
-
-SILVER: Final = {topic: f"silver.{EVENTS[topic].table}" for topic in TOPICS}
+SILVER: Final = {topic: name for topic, event in EVENTS.items() if (name := f"silver.{event.table}") in EVENT_TABLES}
 """Where the events of each topic lie, de-duplicated."""
+TOPICS: Final = tuple(SILVER)
+"""Whose events can be replayed; the changelogs are applied whole whenever they change."""
 TOPIC_OF: Final = {name: topic for topic, name in SILVER.items()}
 
 STREAMED: Final = tuple(name for name in REFRESHED if set(SCOPES[name].affected) & set(TOPICS))

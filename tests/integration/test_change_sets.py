@@ -14,8 +14,7 @@ from jobs.batch.replay.compare import difference
 from jobs.spark_session import build_session
 from jobs.streaming.spark.change_sets import Application
 from jobs.streaming.spark.delta_tables import DeltaTables
-from jobs.streaming.spark.refreshes import PINNED
-from lakehouse.contracts.graph import REFRESHED
+from lakehouse.contracts.graph import EVENT_TABLES, REFRESHED
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, create_table, open_table, replace_all
@@ -37,7 +36,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 DAY = date(2024, 3, 1)
 WINDOWS = "gold.product_metrics_5m"
 VERSIONS = [product("mug", "00:00"), product("pan", "00:00", "garden")]
-COMPARED = [name for name in (*PINNED, *REFRESHED) if name not in ("silver.products", "silver.profiles")]
+COMPARED = [name for name in (*EVENT_TABLES, *REFRESHED) if name not in ("silver.products", "silver.profiles")]
 
 
 def each(user: str, clock: str, product_id: str, position: tuple[int, int], region: str = "north") -> list[Event]:
@@ -91,7 +90,7 @@ def computed_then(settings: Settings, events: list[Event], *repaired: str) -> Ch
     for name in JOBS[SPARK_INGEST].writes:
         create_table(settings, name)
     holds(settings, AT_THE_LOOK, *COMPARED)
-    silver = {name: int(open_table(settings, name).version()) for name in (*PINNED, "silver.products")}
+    silver = {name: int(open_table(settings, name).version()) for name in (*EVENT_TABLES, "silver.products")}
     staging = Staging(settings, 1)
     for name in repaired:
         staging.create(name)
@@ -115,7 +114,7 @@ def differing(settings: Settings, events: list[Event]) -> dict[str, list[object]
     return found
 
 
-@pytest.mark.parametrize("name", PINNED)
+@pytest.mark.parametrize("name", EVENT_TABLES)
 def test_an_event_that_was_displaced_since_the_look_is_no_difference(stack, name):
     """What silver had lost is one, though a copy has come: the first of its records counts."""
     settings = stack.ensure("minio", "postgres").model_copy(update={"namespace": f"compared_{name[7:]}"})
@@ -132,17 +131,17 @@ def test_copies_that_come_between_look_and_swap_double_nothing(stack, spark, mon
     """Its owner is killed, too, when silver is repaired and the other tables are not."""
     settings = stack.settings.model_copy(update={"namespace": "changed"})
     store.newest_first(settings)
-    change = computed_then(settings, RECOMPUTED, *PINNED, WINDOWS)
+    change = computed_then(settings, RECOMPUTED, *EVENT_TABLES, WINDOWS)
     tables = DeltaTables(spark, settings)
     before = {
         "versions": {part.table: tables.version(part.table) for part in change.parts},
-        "silver": {name: tables.version(name) for name in (*PINNED, "silver.products")},
+        "silver": {name: tables.version(name) for name in (*EVENT_TABLES, "silver.products")},
     }
     handed = Handed(1, Kind.SWAP, {}, "waiting", 1, before, None)
     with monkeypatch.context() as dying:
         dying.setattr(Application, "_changed", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             Application(tables, change, handed).run()
-    assert differing(settings, [*RIGHT, LEARNT]).keys().isdisjoint(PINNED)
+    assert differing(settings, [*RIGHT, LEARNT]).keys().isdisjoint(EVENT_TABLES)
     Application(tables, change, handed).run()
     assert differing(settings, [*RIGHT, LEARNT]) == {}

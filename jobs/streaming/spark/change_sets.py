@@ -29,7 +29,8 @@ from jobs.streaming.spark import refresh
 from jobs.streaming.spark.delta_tables import Commit, DeltaTables
 from jobs.streaming.spark.events import ATTRIBUTES, ENRICHED, IDENTITY, VERSIONS
 from jobs.streaming.spark.progress import Journal, journal_path, last_batch_ended
-from jobs.streaming.spark.refreshes import PINNED, Refreshes, computed_anew
+from jobs.streaming.spark.refreshes import Refreshes, computed_anew
+from lakehouse.contracts.graph import EVENT_TABLES
 from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import open_table
@@ -148,11 +149,11 @@ class Application:
         # Of the first attempt: a later one finds the tables changed already.
         before = handed.result or {
             "versions": {part.table: self.tables.version(part.table) for part in change.parts},
-            "silver": {name: self.tables.version(name) for name in (*PINNED, VERSIONS)},
+            "silver": {name: self.tables.version(name) for name in (*EVENT_TABLES, VERSIONS)},
         }
         store.note(settings, handed.replay, handed.kind, before)
         self._swap_each(journal, [part for part in change.parts if table(part.table).insert_only])
-        changed = {name: self._changed(name, before["silver"][name]).persist() for name in PINNED}
+        changed = {name: self._changed(name, before["silver"][name]).persist() for name in EVENT_TABLES}
         try:
             self._swap_each(journal, [part for part in change.parts if not table(part.table).insert_only])
             with journal.step("refresh"):

@@ -14,7 +14,7 @@ from jobs.streaming.spark import refresh
 from jobs.streaming.spark.delta_tables import CONFLICTS, DeltaTables
 from jobs.streaming.spark.metrics import product_metrics_5m
 from jobs.streaming.spark.progress import Journal
-from lakehouse.contracts.graph import sources
+from lakehouse.contracts.graph import EVENT_TABLES, sources
 from lakehouse.contracts.tables import SPARK_INGEST
 
 T = TypeVar("T")
@@ -27,8 +27,6 @@ ATTEMPTS: Final = 5
 """How often a step is done before a table that others keep changing fails the pass."""
 
 CORRECTED: Final = " corrected"
-PINNED: Final = (refresh.CLICKS, refresh.PURCHASES, transactions.TABLE)
-"""The silver tables that all others are computed from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Refreshes:
         of the clicks that silver no longer has, if there may be any."""
         cycle = refresh.Cycle(
             self.tables,
-            {name: self.tables.version(name) for name in PINNED},
+            {name: self.tables.version(name) for name in EVENT_TABLES},
             clicks,
             purchases,
             SPARK_INGEST,
