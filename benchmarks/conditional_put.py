@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from infra.local.machine import describe
 from jobs.spark_session import build_session
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import table
+from lakehouse.delta.notes import Batch
 from lakehouse.settings import load_settings
 
 RESULT = Path(__file__).with_name("results") / "conditional_put.json"
@@ -84,10 +85,10 @@ def appends(tables: DeltaTables, count: int) -> list[float]:
     now = datetime.now(UTC)
     values = {"run_id": "r", "checked_at": now, "table": "t", "version": 1, "success": True}
     row = tuple(values.get(column, 1) for column in columns.names)
-    rows = tables.spark.createDataFrame([row], columns).coalesce(1)
-    return [
-        milliseconds(lambda: tables.append(APPENDED, rows, Commit("bench", 0))) for _ in range(WARM_UP // 4 + count)
-    ][WARM_UP // 4 :]
+    rows, note = tables.spark.createDataFrame([row], columns).coalesce(1), Batch(job="bench", batch_id=0)
+    return [milliseconds(lambda: tables.append(APPENDED, rows, note)) for _ in range(WARM_UP // 4 + count)][
+        WARM_UP // 4 :
+    ]
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def show(
     if newest:
         history = Table("version", "committed (UTC)", "operation", "says", box=None, pad_edge=False)
         for commit in commits(open_table(settings, name), newest, until=size.version):
-            said = ", ".join(f"{key}={value}" for key, value in commit.said.items())
+            said = ", ".join(f"{key}={value}" for key, value in commit.note.content.items()) if commit.note else ""
             history.add_row(str(commit.version), f"{commit.at:%Y-%m-%d %H:%M:%S}", commit.operation, said)
         console.print()
         print_table(history)

@@ -8,7 +8,7 @@ a pair that belongs together, whatever is written meanwhile.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from deltalake import DeltaTable
 
@@ -16,7 +16,7 @@ from lakehouse.contracts.events import CLICKS, PURCHASES
 from lakehouse.contracts.tables import LAMBDA_EVENTS, LAMBDA_METRICS
 from lakehouse.delta import TableMissingError, create_table, open_table
 from lakehouse.delta.describe import newest_first
-from lakehouse.kafka.offsets import parse_offsets
+from lakehouse.delta.notes import Added, HandedOver
 from lakehouse.settings import Settings
 
 TOPICS: Final = (CLICKS.topic, PURCHASES.topic)
@@ -47,11 +47,6 @@ class HandOver:
     versions: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(BATCH_TABLES, 0))
     topics: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def details(self) -> dict[str, Any]:
-        """For the commit of the last table, whose own version is known only afterwards."""
-        return {"cut": self.cut, "versions": dict(self.versions), "topics": dict(self.topics)}
-
 
 def newest_hand_over(settings: Settings) -> HandOver:
     """Of the last batch run that finished; creates the tables that do not exist yet.
@@ -62,9 +57,8 @@ def newest_hand_over(settings: Settings) -> HandOver:
     """
     opened = [create_table(settings, name) for name in BATCH_TABLES]
     for commit in newest_first(opened[-1]):
-        if "cut" in commit.said:
-            versions = commit.said["versions"] | {BATCH_TABLES[-1]: commit.version}
-            return HandOver(parse_offsets(commit.said["cut"]), versions, commit.said.get("topics", {}))
+        if isinstance(note := commit.note, HandedOver):
+            return HandOver(note.cut, note.versions | {BATCH_TABLES[-1]: commit.version}, note.topics)
     return HandOver()
 
 
@@ -91,10 +85,9 @@ def open_layers(settings: Settings, metric: str) -> Layers:
         speed = None
     if speed is not None:
         # Compaction commits too, and says nothing.
-        said = next((c.said for c in newest_first(speed) if "batch_version" in c.said), None)
-        if said is not None:
-            batch = open_table(settings, batch_table(metric), said["batch_version"])
-            return Layers(batch, speed, parse_offsets(said["ends"]))
+        note = next((c.note for c in newest_first(speed) if isinstance(c.note, Added)), None)
+        if note is not None:
+            return Layers(open_table(settings, batch_table(metric), note.batch_version), speed, note.ends)
     hand_over = newest_hand_over(settings)
     return Layers(
         open_table(settings, batch_table(metric), hand_over.versions[batch_table(metric)]), None, hand_over.cut

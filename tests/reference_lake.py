@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import date
+from typing import cast
 
 import polars as pl
 from deltalake import DeltaTable, write_deltalake
@@ -14,6 +16,7 @@ from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, append, open_table, scan, table_exists
+from lakehouse.delta.notes import Batch, Publication
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.consumer import read_partitions
@@ -71,28 +74,28 @@ def fill_tables(settings: Settings, stream: Iterable[Event], broken: Iterable[Ou
     return reference
 
 
-def write_tables(settings: Settings, reference: Reference, said: Row | None = None, marts: bool = True) -> None:
-    """Bronze, silver, gold and `marts` as the reference has them. `said`: what the commits of silver and gold say."""
+def write_tables(settings: Settings, reference: Reference, note: Batch | None = None, marts: bool = True) -> None:
+    """Bronze, silver, gold and `marts` as the reference has them. `note`: what the commits of silver and gold say."""
     for name in BRONZE:
         for partition in reference.partitions:
             append(settings, name, to_arrow(name, reference.stored(name, partition)), Once.new("test"))
     for name in METRICS:
         rows = reference.frame(name).with_columns(pl.lit("test").alias(c) for c in table(name).not_compared)
         if table(name).layer != "marts":
-            append(settings, name, to_arrow(name, rows), Once.new("test"), _read(settings, name, said) | (said or {}))
+            append(settings, name, to_arrow(name, rows), Once.new("test"), _noted(settings, name, note))
         elif marts:
             publish(settings, name, rows)
 
 
-def _read(settings: Settings, name: str, said: Row | None) -> Row:
-    """What a commit tells of the versions that it read: the alerts' always, others' with what else they say."""
+def _noted(settings: Settings, name: str, note: Batch | None) -> Batch | None:
+    """`note` with the versions that were read: the alerts' commits always say those, others with what else they say."""
     if name == "gold.alerts":
         read = versions(settings)
-    elif said:
+    elif note:
         read = events_read(settings, name)
     else:
         read = {}
-    return {"silver_version": read} if read else {}
+    return (note or Batch(job="test", batch_id=0)).reading(read) if read else note
 
 
 def events_read(settings: Settings, name: str) -> dict[str, int]:
@@ -106,8 +109,8 @@ def publish(settings: Settings, name: str, rows: pl.DataFrame) -> None:
     """A mart's rows, day by day, as from the versions that the tables have now."""
     read = versions(settings)
     for (day,), of_day in rows.group_by("event_date"):
-        said = {"day": str(day), "read_versions": read}
-        append(settings, name, to_arrow(name, of_day), Once.new("test"), said)
+        note = Publication(day=cast(date, day), read_versions=read)
+        append(settings, name, to_arrow(name, of_day), Once.new("test"), note)
 
 
 def versions(settings: Settings) -> dict[str, int]:

@@ -13,7 +13,7 @@ from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.tables import LAMBDA_METRICS
 from lakehouse.delta import open_table, scan
 from lakehouse.delta.describe import newest_first
-from lakehouse.kafka.offsets import parse_offsets
+from lakehouse.delta.notes import Added
 from lakehouse.lambda_layers import speed_table
 from lakehouse.settings import Settings
 
@@ -34,8 +34,8 @@ def of_kappa(settings: Settings) -> Marks:
 def of_lambda(settings: Settings) -> Marks:
     """The commits of the speed table that is written last."""
     for commit in newest_first(open_table(settings, speed_table(next(reversed(LAMBDA_METRICS))))):
-        if "ends" in commit.said:
-            yield commit.at, parse_offsets(commit.said["ends"]).get(CLICKS.topic, {})
+        if isinstance(commit.note, Added):
+            yield commit.at, commit.note.ends.get(CLICKS.topic, {})
 
 
 def freshness(settings: Settings, marks: Marks, since: datetime) -> Freshness:

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame
 from jobs.rust_engines import revenue
 from jobs.spark_session import build_session
 from jobs.streaming.spark import events, ingest, refresh
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
 from jobs.streaming.spark.metrics import product_metrics_5m
 from jobs.streaming.spark.micro_batch import MicroBatch, judge, kafka_source, learn
 from jobs.streaming.spark.progress import Journal, journal_path
@@ -26,6 +26,7 @@ from jobs.streaming.spark.refreshes import together
 from lakehouse.contracts.events import CLICKS, PURCHASES, EventContract
 from lakehouse.contracts.tables import DEAD_LETTERS, LAMBDA_METRICS
 from lakehouse.delta import create_table
+from lakehouse.delta.notes import Batch
 from lakehouse.settings import Settings
 
 KAPPA: Final = "kappa"
@@ -73,29 +74,29 @@ class Stream:
             records.unpersist()
 
     def _ingest(self, tables: DeltaTables, batch: MicroBatch, journal: Journal) -> None:
-        commit, once = Commit(self.job, batch.batch_id), Transaction(self.app_id(), batch.batch_id)
+        note, once = Batch(job=self.job, batch_id=batch.batch_id), Transaction(self.app_id(), batch.batch_id)
         together(
             journal,
-            *((f"bronze.{c.table}", lambda c=c: ingest.append_events(tables, batch, c, commit, once)) for c in TOPICS),
-            (DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, commit, once)),
+            *((f"bronze.{c.table}", lambda c=c: ingest.append_events(tables, batch, c, note, once)) for c in TOPICS),
+            (DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, note, once)),
         )
 
     def _derive(self, tables: DeltaTables, batch: MicroBatch, journal: Journal) -> None:
         incoming = {c: events.first_of_each(tables, batch, c).persist() for c in TOPICS}
-        catalogue = tables.version(events.VERSIONS)
+        catalogue, note = tables.version(events.VERSIONS), Batch(job=self.job, batch_id=batch.batch_id)
 
         def insert(c: EventContract) -> int | None:
             if not batch.counts[c.topic]:
                 return None
             dates = {row[0] for row in incoming[c].select("event_date").distinct().collect()}
-            silver = events.SilverEvents(tables, c, catalogue, self.job, batch.batch_id)
+            silver = events.SilverEvents(tables, c, catalogue, note)
             return silver.insert(incoming[c], dates).version
 
         try:
             together(journal, *((f"silver.{c.table}", lambda c=c: insert(c)) for c in TOPICS))
             versions = {name: tables.version(name) for name in (refresh.CLICKS, refresh.PURCHASES)}
             touched = (incoming[CLICKS], incoming[PURCHASES])
-            cycle = refresh.Cycle(tables, versions, *touched, self.job, batch.batch_id, f"batch {batch.batch_id}")
+            cycle = refresh.Cycle(tables, versions, *touched, note)
             together(
                 journal,
                 ("silver.sessions", lambda: refresh.refresh_sessions(cycle).get("silver.sessions")),

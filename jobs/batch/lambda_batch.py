@@ -19,7 +19,7 @@ from pyspark.sql import functions as sf
 from jobs.process import exit_status
 from jobs.spark_session import build_session
 from jobs.spark_sql import bound, run_sql
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.events import FIRST_OF_EACH
 from jobs.streaming.spark.metrics import product_metrics_5m, region_revenue_5m, region_revenue_daily, sessions
 from jobs.streaming.spark.metrics.windowed import Metric
@@ -27,6 +27,7 @@ from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES
 from lakehouse.contracts.tables import LAMBDA_BATCH, LAMBDA_EVENTS
 from lakehouse.delta import open_table
+from lakehouse.delta.notes import Asked, HandedOver, Read
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.kafka.topics import topic_ids
@@ -84,10 +85,10 @@ class BatchLayer:
         return HandOver(cut, versions, self.topics)
 
     def _write(self, versions: dict[str, int], cut: Offsets, name: str, rows: DataFrame) -> None:
-        details = HandOver(cut, versions, self.topics).details if name == BATCH_TABLES[-1] else {}
-        versions[name] = self.tables.overwrite(
-            name, rows.coalesce(FILES), Commit(LAMBDA_BATCH, 0, self.bronze, details)
-        )
+        note: Read = Asked(job=LAMBDA_BATCH, scope=f"run of {LAMBDA_BATCH}", read_versions=self.bronze)
+        if name == BATCH_TABLES[-1]:
+            note = HandedOver(read_versions=self.bronze, cut=cut, versions=versions, topics=self.topics)
+        versions[name] = self.tables.overwrite(name, rows.coalesce(FILES), note)
         log.info("%s: version %d", name, versions[name])
 
     def _bronze(self, topic: str) -> DataFrame:

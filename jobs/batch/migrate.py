@@ -15,11 +15,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.process import exit_status
 from jobs.spark_session import build_session
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
 from jobs.streaming.spark.micro_batch import kafka_options
 from jobs.streaming.spark.migrated import CONTRACT, TABLE, typed
 from lakehouse.cut import CHUNK_RECORDS, Offsets, take_cut
 from lakehouse.delta import open_table
+from lakehouse.delta.notes import Batch
 from lakehouse.kafka.offsets import spark_offsets
 from lakehouse.settings import Settings
 
@@ -49,7 +50,7 @@ def migrate(settings: Settings, chunk_records: int = CHUNK_RECORDS) -> int:
         tables = DeltaTables(spark, settings)
         for number, (first, end) in owed:
             rows = typed(_records(spark, settings, first, end), settings)
-            tables.append(TABLE, rows, Commit(JOB, number), Transaction(app_id, number))
+            tables.append(TABLE, rows, Batch(job=JOB, batch_id=number), Transaction(app_id, number))
             log.info("chunk %d of %d: %s records", number + 1, len(chunks), sum(end.values()) - sum(first.values()))
     finally:
         spark.stop()

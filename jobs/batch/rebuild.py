@@ -26,7 +26,7 @@ from jobs.process import exit_status
 from jobs.spark_session import build_session
 from jobs.spark_sql import bound, run_sql
 from jobs.streaming.spark import events, versions
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.metrics import METRICS, alerts, fraud_decisions, product_metrics_5m, purchase_clicks, sessions
 from jobs.streaming.spark.metrics.windowed import Metric
 from jobs.streaming.spark.refresh import union
@@ -35,6 +35,7 @@ from lakehouse.contracts.graph import DERIVED, finer, upstream
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import UnknownTableError, table
 from lakehouse.delta import create_table, open_table
+from lakehouse.delta.notes import Asked
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
 from lakehouse.settings import Settings
 
@@ -96,7 +97,7 @@ class Rebuild:
             started = time.monotonic()
             log.info("%d of %d: %s ...", number, len(names), name)
             self.staging.create(name)
-            self.staging.overwrite(name, self._rows(name), Commit(JOB, 0, {}, {"scope": self.label}))
+            self.staging.overwrite(name, self._rows(name), Asked(job=JOB, scope=self.label))
             counts[name] = self._staged(name).count()
             log.info("%s: %s rows in %.1f s", name, f"{counts[name]:,}", time.monotonic() - started)
         return counts
@@ -111,7 +112,8 @@ class Rebuild:
         sources = [source for source in with_needs([name]) if source != name and table(source).insert_only]
         read = {source: self.live.version(source) for source in sources or [name.replace("silver.", "bronze.")]}
         dates = [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
-        version = self.live.replace(name, self._staged(name), dates, Commit(JOB, 0, read, {"scope": self.label}))
+        note = Asked(job=JOB, scope=self.label, read_versions=read)
+        version = self.live.replace(name, self._staged(name), dates, note)
         log.info("%s: published as version %d%s", name, version, "" if contract.partition_by else ", whole")
         return version
 

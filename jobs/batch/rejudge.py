@@ -24,13 +24,14 @@ from pyspark.sql import DataFrame
 from jobs.rust_engines import MARTS, fraud, publish_day, transactions
 from jobs.spark_session import build_session
 from jobs.streaming.spark import events, refresh, versions
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.progress import Journal, half_done, journal_path
 from jobs.streaming.spark.refreshes import Refreshes
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import DEAD_LETTERS, SPARK_INGEST, TABLES
 from lakehouse.delta import TableMissingError, create_table, scan
+from lakehouse.delta.notes import Asked
 from lakehouse.rejudge import trail
 from lakehouse.rejudge.judged import TOPICS, Census, misjudged
 from lakehouse.rejudge.moves import JOB, move
@@ -119,15 +120,14 @@ def _derive(settings: Settings, judged: Mapping[str, pl.DataFrame], label: str, 
         create_table(settings, name)
     spark = build_session(settings, settings.prefixed(JOB))
     try:
-        tables, said = DeltaTables(spark, settings), {"scope": label}
-        commit = Commit(JOB, 0, {}, said)
+        tables, note = DeltaTables(spark, settings), Asked(job=JOB, scope=label)
         for contract in (PRODUCTS, PROFILES):
             if contract.topic in judged:
                 progress(f"silver.{contract.table}")
-                versions.replace_versions(tables, contract, _frame(tables, judged, contract.topic), commit)
+                versions.replace_versions(tables, contract, _frame(tables, judged, contract.topic), note)
         catalog = tables.version(events.VERSIONS)
         for contract in (CLICKS, PURCHASES):
-            silver = events.SilverEvents(tables, contract, catalog, JOB, 0, said)
+            silver = events.SilverEvents(tables, contract, catalog, note)
             progress(silver.name)
             if contract.topic in judged:
                 silver.settle(_frame(tables, judged, contract.topic))
@@ -135,7 +135,7 @@ def _derive(settings: Settings, judged: Mapping[str, pl.DataFrame], label: str, 
                 silver.reenrich(_frame(tables, judged, PRODUCTS.topic))
         if TRANSACTIONS.topic in judged:
             progress(transactions.TABLE)
-            transactions.SilverTransactions(settings, commit.metadata).settle(judged[TRANSACTIONS.topic])
+            transactions.SilverTransactions(settings, note).settle(judged[TRANSACTIONS.topic])
         progress("sessions, attribution, gold and alerts")
         journal = Journal(journal_path(settings, JOB), 0)
         journal.begin()
@@ -143,7 +143,7 @@ def _derive(settings: Settings, judged: Mapping[str, pl.DataFrame], label: str, 
         paid = judged.get(TRANSACTIONS.topic, trail.touched(settings, TRANSACTIONS.topic, ()))
         held = tables.read(refresh.CLICKS, tables.version(refresh.CLICKS)).select(*_POSITION)
         gone = clicks.join(held, list(_POSITION), "left_anti").localCheckpoint()
-        Refreshes(tables, journal, 0, label, said).run(clicks, purchases, paid.select(fraud.TOUCHED), gone)
+        Refreshes(tables, journal, note).run(clicks, purchases, paid.select(fraud.TOUCHED), gone)
         journal.end()
     finally:
         spark.stop()

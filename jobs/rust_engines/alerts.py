@@ -72,7 +72,7 @@ class Refresh:
             TableMissingError, VersionMissingError, ServiceDownError: as `lakehouse.delta.open_table`.
             CommitRefusedError: the store refused every attempt.
         """
-        settings, versions = self.replacement.settings, self.replacement.metadata["silver_version"]
+        settings, versions = self.replacement.settings, self.replacement.note.read_versions
         before = versions_read(open_table(settings, TABLE))
         days: set[date] = set()
         for name in sources(TABLE):

@@ -10,6 +10,7 @@ from jobs.rust_engines.sources import Sources
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table
 from lakehouse.delta.describe import extent, newest_first, rows_by_day
+from lakehouse.delta.notes import Publication
 from lakehouse.settings import Settings
 
 EARLIER: Final = 20
@@ -49,5 +50,6 @@ def _seconds_of_a_row(settings: Settings, mart: str) -> float | None:
         commits = newest_first(open_table(settings, mart))
     except TableMissingError:
         return None
-    built = list(islice((c.said for c in commits if c.said.get("read_rows")), EARLIER))
-    return sum(said["seconds"] for said in built) / sum(said["read_rows"] for said in built) if built else None
+    notes = (commit.note for commit in commits)
+    built = list(islice((note for note in notes if isinstance(note, Publication) and note.read_rows), EARLIER))
+    return sum(note.seconds for note in built) / sum(note.read_rows for note in built) if built else None

@@ -5,10 +5,9 @@ what was computed from older tables. Their versions say what is older, and no cl
 every later publication out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import polars as pl
 from deltalake import DeltaTable
@@ -17,39 +16,38 @@ from lakehouse.contracts.tables import BACKFILL
 from lakehouse.delta import TableError
 from lakehouse.delta.describe import Commit, standing
 from lakehouse.delta.log import commit_at
+from lakehouse.delta.notes import Publication
 from lakehouse.delta.write import Once, replace_days, to_arrow
 from lakehouse.settings import Settings
 
-Said = Mapping[str, Any]
-"""What a publication's commit says: `read_versions` and `read_tables` (Delta's ids) by source, and more."""
-Stays = Callable[[Said, Said], bool]
+Stays = Callable[[Publication, Publication], bool]
 """Whether a publication that says the first stays where one comes that says the second."""
 
 
 class SupersededError(TableError):
     """A day of a mart was not published: what stands there stays."""
 
-    def __init__(self, mart: str, day: date, stands: Commit, ours: Said) -> None:
-        theirs = stands.said.get("read_versions", {})
-        newer = [f"{n} {theirs[n]}, not {v}" for n, v in ours["read_versions"].items() if theirs.get(n, v) > v]
+    def __init__(self, mart: str, stands: Commit, theirs: Publication, ours: Publication) -> None:
+        read = theirs.read_versions
+        newer = [f"{n} {read[n]}, not {v}" for n, v in ours.read_versions.items() if read.get(n, v) > v]
         why = f" from newer tables ({', '.join(newer)})" if newer else ""
         super().__init__(
-            f"{mart} of {day} was not published: version {stands.version}, of {stands.at:%Y-%m-%d %H:%M:%SZ}, "
+            f"{mart} of {ours.day} was not published: version {stands.version}, of {stands.at:%Y-%m-%d %H:%M:%SZ}, "
             f"holds it{why}, and stays"
         )
         self.stands = stands
 
 
-def newer(stands: Said, ours: Said) -> bool:
+def newer(stands: Publication, ours: Publication) -> bool:
     """Whether what stands was computed from versions that are all at least as new as ours, and not from the same: those
     are computed anew when somebody has changed how. Versions of a table that was made anew are not compared."""
-    theirs, mine = stands.get("read_versions"), ours["read_versions"]
-    if theirs is None or theirs == mine or stands.get("read_tables") != ours["read_tables"]:
+    theirs, mine = stands.read_versions, ours.read_versions
+    if theirs == mine or stands.read_tables != ours.read_tables:
         return False
     return theirs.keys() == mine.keys() and all(theirs[name] >= version for name, version in mine.items())
 
 
-def never(_stands: Said, _ours: Said) -> bool:
+def never(_stands: Publication, _ours: Publication) -> bool:
     """Nothing stays where somebody asks for a certain state."""
     return False
 
@@ -62,23 +60,24 @@ class Place:
     mart: str
     day: date
 
-    def put(self, rows: pl.DataFrame, said: Said, stays: Stays = newer) -> int:
-        """Puts `rows` in place of the day's in one commit, which says what is `said`; returns the version that holds
+    def put(self, rows: pl.DataFrame, note: Publication, stays: Stays = newer) -> int:
+        """Puts `rows` in place of the day's in one commit, which says what `note` does; returns the version that holds
         it.
 
         Raises:
             SupersededError: by `stays`, what stands there is not to be displaced.
             CommitRefusedError, ...: as `lakehouse.delta.replace_days`.
         """
-        said = {"job": BACKFILL, "day": self.day.isoformat(), **said}
 
         def check(opened: DeltaTable) -> None:
             stands = self.stands(opened)
-            if stands is not None and stays(stands.said, said) and not _taken_back(opened, stands):
-                raise SupersededError(self.mart, self.day, stands, said)
+            if stands is None or not isinstance(stands.note, Publication) or not stays(stands.note, note):
+                return
+            if not _taken_back(opened, stands):
+                raise SupersededError(self.mart, stands, stands.note, note)
 
         once = Once(self._app_id, None, check)
-        return replace_days(self.settings, self.mart, [self.day], to_arrow(self.mart, rows), once, said)
+        return replace_days(self.settings, self.mart, [self.day], to_arrow(self.mart, rows), once, note)
 
     def stands(self, opened: DeltaTable) -> Commit | None:
         """The day's last publication; None for a day that was not published within the history that is kept."""

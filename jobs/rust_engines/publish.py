@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
 import pyarrow as pa
@@ -17,6 +17,7 @@ from jobs.rust_engines.publications import Place, never, newer
 from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import UnknownTableError, table
+from lakehouse.delta import notes
 from lakehouse.settings import Settings
 from lakehouse.time_travel.look import Look, Span
 
@@ -167,10 +168,16 @@ def publish_day(
     computed = chosen.compute_by_both(sources, day)
     rows, seconds = computed.rows[engine], sum(computed.seconds.values())
     log.info("%s of %s: computed in %.1f s", chosen.name, day, seconds)
-    said: dict[str, Any] = {"engine": engine, **sources.said}
-    said |= {"read_rows": expected.rows, "seconds": round(seconds, 6)}
-    said |= {"as_of": moment.isoformat()} if moment else {}
-    version = Place(settings, chosen.name, day).put(rows, said, never if moment else newer)
+    note = notes.Publication(
+        day=day,
+        engine=engine,
+        read_versions=sources.versions,
+        read_tables=sources.ids,
+        read_rows=expected.rows,
+        seconds=round(seconds, 6),
+        as_of=moment,
+    )
+    version = Place(settings, chosen.name, day).put(rows, note, never if moment else newer)
     return Publication(chosen.name, day, engine, rows.height, version, sources.versions, computed.seconds, expected)
 
 

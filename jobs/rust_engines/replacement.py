@@ -6,17 +6,17 @@ ones; the days that the scope touches are rewritten whole, kept rows plus new on
 and not among the new rows.
 """
 
-import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import polars as pl
 
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, append, open_table, replace_all, replace_days, scan_opened
+from lakehouse.delta.describe import commits
+from lakehouse.delta.notes import Caused, Read
 from lakehouse.delta.write import to_arrow
 from lakehouse.settings import Settings
 
@@ -26,13 +26,11 @@ Kept = Callable[[pl.DataFrame], pl.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What all commits of one refresh share. `purpose` names their writer; `changed_by`: what the rows say of
-    themselves; `metadata`: what the commits do, the versions read (`silver_version`) among it."""
+    """What all commits of one refresh share. `purpose` names their writer; `note`: what they say of themselves."""
 
     settings: Settings
     purpose: str
-    changed_by: str
-    metadata: Mapping[str, Any]
+    note: Caused
 
     def swap(self, name: str, days: Collection[date], rows: pl.DataFrame, kept: Kept) -> tuple[int, pl.DataFrame]:
         """Puts `rows` in place of those that are not `kept`, on `days` (of an unpartitioned table: everywhere).
@@ -45,25 +43,24 @@ class Replacement:
         once = Once.after(opened, self._app_id)
         if contract.partition_by:
             current = current.filter(pl.col("event_date").is_in(list(days)))
-        new = rows.with_columns(changed_by=pl.lit(self.changed_by)).select(contract.column_names)
+        new = rows.with_columns(changed_by=pl.lit(self.note.cause)).select(contract.column_names)
         content = pl.concat([kept(current.collect()), new.cast(polars_schema(contract))])
         replacement = to_arrow(name, content)
         if contract.partition_by:
-            version = replace_days(self.settings, name, days, replacement, once, self.metadata)
+            version = replace_days(self.settings, name, days, replacement, once, self.note)
         else:
-            version = replace_all(self.settings, name, replacement, once, self.metadata)
+            version = replace_all(self.settings, name, replacement, once, self.note)
         return version, content
 
     def acknowledge(self, name: str) -> int | None:
         """Records that `name` needs no change for these versions: a source having moved on and the table not, nobody
         could tell "nothing to do" from "not done". None where its newest commit says so already."""
         opened = open_table(self.settings, name)
-        (newest,) = opened.history(1)
-        said = json.loads(newest.get("userMetadata") or "{}")
-        if said.get("silver_version") == self.metadata["silver_version"]:
+        (newest,) = commits(opened, 1)
+        if isinstance(newest.note, Read) and newest.note.read_versions == self.note.read_versions:
             return None
         empty = pl.DataFrame(schema=polars_schema(table(name)))
-        return append(self.settings, name, to_arrow(name, empty), Once.after(opened, self._app_id), self.metadata)
+        return append(self.settings, name, to_arrow(name, empty), Once.after(opened, self._app_id), self.note)
 
     @property
     def _app_id(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Self
 
 import polars as pl
 import pyarrow as pa
@@ -52,13 +52,9 @@ class Sources:
         return {name: int(opened.version()) for name, opened in self.tables.items()}
 
     @property
-    def said(self) -> dict[str, dict[str, Any]]:
-        """What a commit says of what it was computed from: versions, and of which tables, as those that are made anew
-        count from 0 again."""
-        return {
-            "read_versions": self.versions,
-            "read_tables": {name: str(opened.metadata().id) for name, opened in self.tables.items()},
-        }
+    def ids(self) -> dict[str, str]:
+        """Delta's ids of the tables: the versions of one that is made anew begin again."""
+        return {name: str(opened.metadata().id) for name, opened in self.tables.items()}
 
     def scan(self, name: str, day: date | None = None, last: date | None = None) -> pl.LazyFrame:
         """A table for Polars; of a partitioned one, only `day` is read, or the days up to `last`."""

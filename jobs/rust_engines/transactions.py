@@ -4,10 +4,9 @@ As with all silver events, what is new by identity is inserted and the lowest (p
 finds its transactions known and adds nothing. Insertions and corrections are commits of their own.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 from deltalake import DeltaTable
@@ -15,6 +14,7 @@ from deltalake import DeltaTable
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, append, open_table, replace_days, scan, scan_opened
+from lakehouse.delta.notes import Caused
 from lakehouse.delta.write import to_arrow
 from lakehouse.settings import Settings
 
@@ -26,10 +26,10 @@ _POSITION: Final = ("partition", "offset")
 
 @dataclass(frozen=True, slots=True)
 class SilverTransactions:
-    """Brings transactions into silver, for its owner; `metadata` is what the commits say of themselves."""
+    """Brings transactions into silver, for its owner; `note` is what the commits say of themselves."""
 
     settings: Settings
-    metadata: Mapping[str, Any]
+    note: Caused
 
     def insert(self, records: pl.DataFrame) -> int | None:
         """Adds those of `records` (payload and position, valid ones) that silver lacks; returns the new version, None
@@ -41,7 +41,7 @@ class SilverTransactions:
         fresh = incoming.join(self._held(opened, incoming), IDENTITY, "anti")
         if fresh.is_empty():
             return None
-        return append(self.settings, TABLE, to_arrow(TABLE, typed(TABLE, fresh)), self._once(opened), self.metadata)
+        return append(self.settings, TABLE, to_arrow(TABLE, typed(TABLE, fresh)), self._once(opened), self.note)
 
     def displace(self, records: pl.DataFrame) -> int | None:
         """Gives transactions that silver holds from a higher (partition, offset) the incoming record instead; None
@@ -60,8 +60,8 @@ class SilverTransactions:
         held = scan_opened(self.settings, TABLE, opened).filter(pl.col("event_date").is_in(days)).collect()
         won = incoming.join(lost, IDENTITY, "semi")
         content = pl.concat([held.join(lost, IDENTITY, "anti"), typed(TABLE, won)])
-        said = {**self.metadata, "correction": "lower_position", "dates": sorted(day.isoformat() for day in days)}
-        return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(opened), said)
+        note = self.note.correcting("lower_position", days)
+        return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(opened), note)
 
     def settle(self, judged: pl.DataFrame) -> int:
         """Makes silver's rows of the transactions of `judged` (identity and date) those that bronze has of them now, if
@@ -77,8 +77,8 @@ class SilverTransactions:
         held = scan_opened(self.settings, TABLE, opened).filter(pl.col("event_date").is_in(days))
         kept = held.join(keys, IDENTITY, "anti").collect()
         content = pl.concat([kept, typed(TABLE, first_of_each(records))])
-        said = {**self.metadata, "correction": "judged_anew", "dates": sorted(day.isoformat() for day in days)}
-        return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(opened), said)
+        note = self.note.correcting("judged_anew", days)
+        return replace_days(self.settings, TABLE, days, to_arrow(TABLE, content), self._once(opened), note)
 
     def _held(self, opened: DeltaTable, incoming: pl.DataFrame) -> pl.DataFrame:
         """Identity, date and position of silver's rows of the incoming transactions."""

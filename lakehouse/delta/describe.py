@@ -1,6 +1,5 @@
 """What a Delta table holds, from its log alone: no data file is read."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
+
+from lakehouse.delta.notes import Note, Publication, Read, Restored, read_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,12 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit; `said` is what its writer noted in it (job, batch, source versions)."""
+    """One commit; `note` is what its writer said in it, if anything."""
 
     version: int
     at: datetime
     operation: str
-    said: dict[str, Any]
+    note: Note | None
 
 
 def extent(opened: DeltaTable) -> Extent:
@@ -64,11 +65,11 @@ def commits(newest: DeltaTable, limit: int | None = None, until: int | None = No
 
 def versions_read(newest: DeltaTable, until: int | None = None) -> dict[str, int]:
     """By source, the version that the table, as of its version `until`, was computed from last: what the newest commit
-    says that says anything of it. Empty for a table that nobody refreshes, and for one that was only created. `newest`
-    as for `commits`."""
-    known = (commit for commit in newest_first(newest) if until is None or commit.version <= until)
-    named = (commit.said.get("silver_version") for commit in known)
-    return {source: int(version) for source, version in (next(filter(None, named), None) or {}).items()}
+    says that says anything of it. Empty for a table that nobody refreshes, for one that was only created, and for a
+    mart, whose commits speak of their day. `newest` as for `commits`."""
+    notes = (commit.note for commit in newest_first(newest) if until is None or commit.version <= until)
+    named = (note.read_versions for note in notes if isinstance(note, Read) and not isinstance(note, Publication))
+    return next((versions for versions in named if versions), {})
 
 
 def newest_first(newest: DeltaTable) -> Iterator[Commit]:
@@ -88,29 +89,21 @@ def standing(newest: DeltaTable, until: int | None = None) -> Iterator[Commit]:
     last = int(newest.version()) if until is None else until
     for commit in newest_first(newest):
         if commit.version <= last:
-            last = int(commit.said.get("restored", last))
+            last = commit.note.restored if isinstance(commit.note, Restored) else last
             yield commit
 
 
-def published_days(newest: DeltaTable, until: int | None = None) -> dict[date, dict[str, Any]]:
+def published_days(newest: DeltaTable, until: int | None = None) -> dict[date, Publication]:
     """What the commits say from which each day of a mart was last published, of those that are kept; `newest` and
     `until` as for `standing`."""
-    published: dict[date, dict[str, Any]] = {}
+    published: dict[date, Publication] = {}
     for commit in standing(newest, until):
-        if "day" in commit.said and "read_versions" in commit.said:
-            published.setdefault(date.fromisoformat(commit.said["day"]), commit.said)
+        if isinstance(commit.note, Publication):
+            published.setdefault(commit.note.day, commit.note)
     return published
 
 
 def commit_of(entry: dict[str, Any]) -> Commit:
     """From the `commitInfo` of a version, with the version in it."""
     at = datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)
-    return Commit(int(entry["version"]), at, entry.get("operation", ""), _said(entry.get("userMetadata")))
-
-
-def _said(user_metadata: str | None) -> dict[str, Any]:
-    try:
-        said = json.loads(user_metadata) if user_metadata else {}
-    except ValueError:
-        return {"note": user_metadata}
-    return said if isinstance(said, dict) else {"note": said}
+    return Commit(int(entry["version"]), at, entry.get("operation", ""), read_note(entry.get("userMetadata")))

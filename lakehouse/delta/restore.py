@@ -17,7 +17,8 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 
 from lakehouse.contracts.tables import TableContract, table
-from lakehouse.delta.describe import newest_first
+from lakehouse.delta import notes
+from lakehouse.delta.describe import versions_read
 from lakehouse.delta.errors import RestoreRefusedError
 from lakehouse.delta.read import scan_opened
 from lakehouse.delta.tables import open_table
@@ -59,8 +60,7 @@ def restore(
         )
     before, after = _files(contract, newest), _files(contract, target)
     changed = {before.get(path, after.get(path)) for path in before.keys() ^ after.keys()}
-    said = next((c.said for c in newest_first(newest) if c.version <= wanted and "silver_version" in c.said), {})
-    note = {"restored": wanted, "by": by} | {key: said[key] for key in ("silver_version",) if key in said}
+    note = notes.Restored(restored=wanted, by=by, read_versions=versions_read(newest, wanted))
     once = Once.new(f"restore/{name}")
 
     def attempt(opened: DeltaTable, properties: CommitProperties) -> None:

@@ -1,6 +1,5 @@
 """Writing to a Delta table with delta-rs: every write happens once, also when the store's answer is lost."""
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,6 +16,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from lakehouse.contracts.arrow import arrow_schema, polars_schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta.errors import CommitRefusedError, OvertakenError, StoreFailingError, TableMissingError
+from lakehouse.delta.notes import Said
 from lakehouse.delta.schemas import padded
 from lakehouse.delta.tables import create_table, open_table
 from lakehouse.settings import Settings
@@ -68,7 +68,7 @@ class Once:
         return cls(app_id, None, check)
 
 
-def append(settings: Settings, name: str, rows: pa.Table, once: Once, metadata: Mapping[str, Any] | None = None) -> int:
+def append(settings: Settings, name: str, rows: pa.Table, once: Once, note: Said | None = None) -> int:
     """Adds `rows`, creating the table if need be; returns the version that holds them.
 
     Raises:
@@ -83,7 +83,7 @@ def append(settings: Settings, name: str, rows: pa.Table, once: Once, metadata: 
         lambda opened, properties: write_deltalake(
             opened, padded(rows, opened), mode="append", commit_properties=properties
         ),
-        metadata,
+        note,
     )
 
 
@@ -93,7 +93,7 @@ def replace_days(
     days: Collection[date],
     rows: pa.Table,
     once: Once,
-    metadata: Mapping[str, Any] | None = None,
+    note: Said | None = None,
 ) -> int:
     """Makes `rows` the whole content of the partitions `days`, in one commit; returns the version that holds them.
 
@@ -103,17 +103,15 @@ def replace_days(
     if not days:
         raise ValueError(f"no day of {name} to replace")
     listed = ", ".join(f"'{day.isoformat()}'" for day in sorted(days))
-    return _replace(settings, name, rows, once, metadata, f"{table(name).partition_by[0]} IN ({listed})")
+    return _replace(settings, name, rows, once, note, f"{table(name).partition_by[0]} IN ({listed})")
 
 
-def replace_all(
-    settings: Settings, name: str, rows: pa.Table, once: Once, metadata: Mapping[str, Any] | None = None
-) -> int:
+def replace_all(settings: Settings, name: str, rows: pa.Table, once: Once, note: Said | None = None) -> int:
     """Makes `rows` the whole content of the table, in one commit; returns the version that holds them.
 
     Raises what `append` raises.
     """
-    return _replace(settings, name, rows, once, metadata, "true")
+    return _replace(settings, name, rows, once, note, "true")
 
 
 def append_ops(settings: Settings, name: str, rows: Iterable[Mapping[str, Any]], once: Once | None = None) -> int:
@@ -147,21 +145,17 @@ def to_arrow(name: str, frame: pl.DataFrame) -> pa.Table:
     return frame.select(schema.names).to_arrow().cast(schema)
 
 
-def _replace(
-    settings: Settings, name: str, rows: pa.Table, once: Once, metadata: Mapping[str, Any] | None, replaced: str
-) -> int:
+def _replace(settings: Settings, name: str, rows: pa.Table, once: Once, note: Said | None, replaced: str) -> int:
     """Puts `rows` in place of those for which the predicate `replaced` holds."""
 
     def attempt(opened: DeltaTable, properties: CommitProperties) -> None:
         content = padded(rows, opened)
         write_deltalake(opened, content, mode="overwrite", predicate=replaced, commit_properties=properties)
 
-    return commit_once(settings, name, once, attempt, metadata)
+    return commit_once(settings, name, once, attempt, note)
 
 
-def commit_once(
-    settings: Settings, name: str, once: Once, attempt: Attempt, metadata: Mapping[str, Any] | None = None
-) -> int:
+def commit_once(settings: Settings, name: str, once: Once, attempt: Attempt, note: Said | None = None) -> int:
     """Lets `attempt` commit to the table `name`, until it has once; returns the version that holds the commit.
 
     Called again after another writer's commit, `attempt` must compute anew from the table that it is given.
@@ -175,7 +169,7 @@ def commit_once(
     may have the same transaction.
     """
     mark = str(uuid.uuid4())
-    said = {"userMetadata": json.dumps(dict(metadata))} if metadata else {}
+    said = {"userMetadata": note.text} if note else {}
     opened, tried = create_table(settings, name), -1
     for number in range(ATTEMPTS):
         if number:

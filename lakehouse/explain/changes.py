@@ -62,26 +62,14 @@ class RowHistory:
         if commit is None:
             return None
         before = self.at(other) if other >= 0 else []
-        return Change(same, commit.at, reason(commit), commit.said, before[0] if before else None)
+        return Change(
+            same, commit.at, reason(commit), commit.note.content if commit.note else {}, before[0] if before else None
+        )
 
     def _kept(self, version: int) -> bool:
         return self.at(version) is not _GONE
 
 
 def reason(commit: Commit) -> str:
-    """In words, what its writer noted in it."""
-    said = commit.said
-    batch = f"stream batch {said['batch_id']} of {said['job']}" if {"job", "batch_id"} <= said.keys() else None
-    match said:
-        case {"restored": version, "by": by}:
-            return f"version {version} restored by {by}"
-        case {"scope": scope}:
-            return str(scope)
-        case {"correction": correction}:
-            return f"correction ({correction}) in {batch}"
-        case {"day": day, "engine": engine}:
-            as_of = f" from the tables as of {said['as_of']}" if "as_of" in said else ""
-            return f"mart of {day} published by {engine}{as_of}"
-        case {"note": note}:
-            return str(note)
-    return batch or f"{commit.operation.lower() or 'commit'} that says nothing of itself"
+    """In words, what its writer said in it."""
+    return str(commit.note or f"{commit.operation.lower() or 'commit'} that says nothing of itself")

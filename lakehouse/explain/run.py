@@ -12,6 +12,7 @@ from lakehouse.contracts.graph import finer
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, VersionMissingError
 from lakehouse.delta.describe import standing, versions_read
+from lakehouse.delta.notes import Publication
 from lakehouse.explain.behind import (
     ALERTS,
     EXPLAINED,
@@ -147,9 +148,9 @@ class _Run:
         if opened is None:
             return {}
         if name.startswith("marts."):
-            day = row["event_date"].isoformat()
-            commits = standing(opened)
-            said: dict[str, int] = next((c.said["read_versions"] for c in commits if c.said.get("day") == day), {})
+            notes = (commit.note for commit in standing(opened))
+            published = (note for note in notes if isinstance(note, Publication) and note.day == row["event_date"])
+            said = next((note.read_versions for note in published), {})
         else:
             said = versions_read(opened, until)
         via = drawn_from(row)[0] if name == ALERTS else finer(name)

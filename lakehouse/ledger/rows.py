@@ -112,7 +112,7 @@ def _days(tables: Tables, derived: Derived, book: Book) -> Iterable[Slice]:
     opened = tables.pin(derived.name)
     if opened is None:
         return
-    published = {day: tuple(said["read_versions"].items()) for day, said in published_days(opened).items()}
+    published = {day: tuple(said.read_versions.items()) for day, said in published_days(opened).items()}
     held = set(tables.scan(derived.name).select(pl.col("event_date").unique()).collect()["event_date"])
     if unknown := held - set(published):
         book.notes.append(

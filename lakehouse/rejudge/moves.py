@@ -18,6 +18,7 @@ from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EVENTS, Kind
 from lakehouse.contracts.tables import DEAD_LETTERS, table
 from lakehouse.contracts.times import utc
+from lakehouse.delta.notes import Asked
 from lakehouse.delta.write import Once, commit_once, to_arrow
 from lakehouse.rejudge.judged import Misjudged
 from lakehouse.settings import Settings
@@ -64,7 +65,7 @@ def _merge(
         merger = opened.merge(rows, _SAME, source_alias="s", target_alias="t", commit_properties=properties)
         clauses(merger).execute()
 
-    commit_once(settings, name, Once.new(JOB), attempt, {"job": JOB, "scope": f"judged anew in run {run_id}"})
+    commit_once(settings, name, Once.new(JOB), attempt, Asked(job=JOB, scope=f"judged anew in run {run_id}"))
 
 
 def _all(name: str) -> dict[str, str]:

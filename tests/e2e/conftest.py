@@ -17,6 +17,7 @@ from lakehouse.compare import SAID
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import create_table
+from lakehouse.delta.notes import Batch
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.produce import send_day
@@ -45,7 +46,7 @@ def shop_days(stack: "Stack", seed: int) -> Settings:
     for day, clicks in zip(SHOP_DAYS, (2_000, 300, 300), strict=True):
         send_day(settings, ShopDay(day, clicks=clicks, purchases=clicks // 40, seed=seed), judged=False)
     ends = kafka_ends(settings)
-    write_tables(settings, Reference.read(settings, ends), {"job": SPARK_INGEST, "batch_id": 0}, marts=False)
+    write_tables(settings, Reference.read(settings, ends), Batch(job=SPARK_INGEST, batch_id=0), marts=False)
     for name in SAID:  # as they are before anybody said anything
         create_table(settings, name)
     begin_checkpoint(settings, SPARK_INGEST, ends)

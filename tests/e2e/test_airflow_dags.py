@@ -19,6 +19,7 @@ from lakehouse.contracts.tables import BACKFILL, checked_tables
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.maintenance import compact
+from lakehouse.delta.notes import Publication
 from lakehouse.delta.write import to_arrow
 from lakehouse.kafka.alerts import read_alerts
 from lakehouse.settings import Settings
@@ -116,8 +117,15 @@ def test_what_is_committed_after_the_checks_does_not_reach_the_mart(
         clear(airflow, run, "product_daily")
         airflow.wait(run, PATIENCE_SECONDS)
 
-    assert commits(open_table(shop_days, DAILY), 1)[0].said["read_versions"] == checked
+    assert published(shop_days, DAILY).read_versions == checked
     assert "broken" not in set(scan(shop_days, DAILY, dates=(DAY, DAY)).collect()["product_id"])
+
+
+def published(settings: Settings, mart: str) -> Publication:
+    """What the mart's newest commit says."""
+    (newest,) = commits(open_table(settings, mart), 1)
+    assert isinstance(newest.note, Publication)
+    return newest.note
 
 
 def test_a_day_is_built_from_the_tables_as_of_a_time_and_a_time_that_cannot_be_read_publishes_nothing(
@@ -130,8 +138,8 @@ def test_a_day_is_built_from_the_tables_as_of_a_time_and_a_time_that_cannot_be_r
         append(shop_days, name, to_arrow(name, scan(shop_days, name).head(0).collect()), Once.new("test"))
 
     airflow.wait(airflow.trigger(BACKFILL, {"day": DAY.isoformat(), "as_of": then.isoformat()}), PATIENCE_SECONDS)
-    (published,) = commits(open_table(shop_days, FUNNEL), 1)
-    assert (published.said["read_versions"], published.said["as_of"]) == (versions, then.isoformat())
+    note = published(shop_days, FUNNEL)
+    assert (note.read_versions, note.as_of) == (versions, then)
 
     before_history = (then - timedelta(days=30)).isoformat()
     run = airflow.trigger(BACKFILL, {"day": DAY.isoformat(), "as_of": before_history})

@@ -13,10 +13,11 @@ import psycopg
 from pyspark.sql import DataFrame
 
 from jobs.spark_session import build_session
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.set_aside import ATTEMPTS, QUARANTINE, Poison, SetAside
 from jobs.streaming.spark.stateful.user_totals import CHANGED, TABLE, merge
 from lakehouse.delta import create_table
+from lakehouse.delta.notes import Batch
 from lakehouse.settings import load_settings
 
 
@@ -31,7 +32,7 @@ def main(closed_port: int) -> None:
     down = settings.model_copy(update={"minio_port": closed_port})
 
     def merging(rows: DataFrame) -> None:
-        merge(tables, rows, 1, Commit("probe", 1), None)
+        merge(tables, rows, 1, Batch(job="probe", batch_id=1), None)
 
     def with_store_down() -> None:
         # As it does by itself, but not for minutes.
@@ -83,7 +84,7 @@ def main(closed_port: int) -> None:
 
 
 def merge_again(tables: DeltaTables, rows: DataFrame) -> None:
-    merge(tables, rows.union(rows), 2, Commit("probe", 2), None)
+    merge(tables, rows.union(rows), 2, Batch(job="probe", batch_id=2), None)
 
 
 def _poison(provoke: Callable[[], object]) -> list[str] | str | None:

@@ -17,6 +17,7 @@ from lakehouse.compare.reference import Reference
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import Once, append, create_table
+from lakehouse.delta.notes import Asked
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import Drain, NotDrainedError, kafka_ends, lags, look, oldest_owed, wait_until_drained
 from lakehouse.drained.hops import REFRESHES, SPARK
@@ -201,11 +202,12 @@ def test_a_table_computed_from_an_older_silver_version_is_waited_for(tenant: Set
     name = "gold.user_totals"
     rows = to_arrow(name, reference.frame(name).with_columns(changed_by=pl.lit("test")))
     create_table(tenant, name)
-    append(tenant, name, rows, Once.new("t"), {"silver_version": {"silver.purchases": silver - 1}})
+    note = Asked(scope="test", read_versions={"silver.purchases": silver - 1})
+    append(tenant, name, rows, Once.new("t"), note)
     assert outdated(tenant) == {name: f"silver.purchases {silver - 1} of {silver}"}
     with pytest.raises(NotDrainedError, match=name):
         wait_until_drained(tenant, 0, live=False)
-    append(tenant, name, rows.slice(0, 0), Once.new("t"), {"silver_version": {"silver.purchases": silver}})
+    append(tenant, name, rows.slice(0, 0), Once.new("t"), note.reading({"silver.purchases": silver}))
     assert outdated(tenant) == {}
     assert wait_until_drained(tenant, 0, live=False) == kafka_ends(tenant)
 

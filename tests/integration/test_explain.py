@@ -6,7 +6,6 @@ import shlex
 import uuid
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, append, create_table, open_table, replace_days, scan
+from lakehouse.delta.notes import Asked, Batch, Publication, Said
 from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import kafka_ends
@@ -229,7 +229,7 @@ def test_a_key_that_is_printed_can_be_pasted(settings: Settings) -> None:
 NAME = "gold.user_totals_daily"
 
 
-def write(settings: Settings, users: Mapping[str, int], said: Mapping[str, Any], by: str = "stream batch 1") -> int:
+def write(settings: Settings, users: Mapping[str, int], note: Said | None, by: str = "stream batch 1") -> int:
     """Replaces the day by rows that say how many purchases each user has; they are made of nothing."""
     at = pl.lit("2024-03-01T10:00:00").str.to_datetime(time_unit="us", time_zone="UTC")
     rows = pl.DataFrame({"user_id": list(users), "purchases": list(users.values())}).with_columns(
@@ -243,11 +243,11 @@ def write(settings: Settings, users: Mapping[str, int], said: Mapping[str, Any],
     )
     create_table(settings, NAME)
     content = rows.select(table(NAME).column_names).cast(dict(scan(settings, NAME).collect_schema()))
-    return replace_days(settings, NAME, [DAY], to_arrow(NAME, content), Once.new("test"), said)
+    return replace_days(settings, NAME, [DAY], to_arrow(NAME, content), Once.new("test"), note)
 
 
-def batch(number: int) -> dict[str, Any]:
-    return {"job": "spark_lakehouse", "batch_id": number, "silver_version": {"silver.purchases": 0}}
+def batch(number: int, version: int = 0) -> Batch:
+    return Batch(job="spark_lakehouse", batch_id=number, read_versions={"silver.purchases": version})
 
 
 def of_ana(settings: Settings) -> Explanation:
@@ -279,20 +279,17 @@ def test_a_row_that_was_not_there_before_says_so(tenant: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("note", "why"),
     [
-        (
-            {"job": "rebuild", "batch_id": 0, "scope": "rebuild 2024-03-01 to 2024-03-02"},
-            "rebuild 2024-03-01 to 2024-03-02",
-        ),
-        (batch(7) | {"correction": "reenriched"}, "correction (reenriched) in stream batch 7 of spark_lakehouse"),
-        ({"day": "2024-03-01", "engine": "polars"}, "mart of 2024-03-01 published by polars"),
-        ({}, "write that says nothing of itself"),
+        (Asked(scope="rebuild 2024-03-01 to 2024-03-02"), "rebuild 2024-03-01 to 2024-03-02"),
+        (batch(7).correcting("reenriched", [DAY]), "correction (reenriched) in stream batch 7 of spark_lakehouse"),
+        (Publication(day=DAY, engine="polars"), f"mart of {DAY} published by polars"),
+        (None, "write that says nothing of itself"),
     ],
 )
-def test_what_changed_a_row_is_said_in_words(tenant: Settings, said: dict[str, Any], why: str) -> None:
+def test_what_changed_a_row_is_said_in_words(tenant: Settings, note: Said | None, why: str) -> None:
     create_table(tenant, "bronze.purchases")
-    write(tenant, {"ana": 1}, said)
+    write(tenant, {"ana": 1}, note)
     changed = of_ana(tenant).changed
     assert changed is not None
     assert changed.why == why
@@ -325,7 +322,7 @@ def test_an_older_silver_that_is_no_longer_kept_is_said_and_its_newest_stands_fo
     content = frame("silver.purchases", [purchase("bo", "10:00")._asdict() | NO_VERSION])
     version = append(tenant, "silver.purchases", to_arrow("silver.purchases", content), Once.new("test"))
     replace_days(tenant, "silver.purchases", [DAY], to_arrow("silver.purchases", content), Once.new("test"))
-    write(tenant, {"ana": 2}, batch(1) | read_at(version))
+    write(tenant, {"ana": 2}, batch(1, version))
     assert of_ana(tenant).read == {"silver.purchases": version}
     opened = open_table(tenant, "silver.purchases")
     opened.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
@@ -357,7 +354,7 @@ def test_what_came_after_the_row_was_computed_waits(stack: Stack) -> None:
     totals = fill_tables(own, [purchase("ana", "10:00", event_id="early")]).frame("gold.user_totals")
     version = int(open_table(own, "silver.purchases").version())
     computed = to_arrow("gold.user_totals", totals.with_columns(changed_by=pl.lit("stream batch 3")))
-    append(own, "gold.user_totals", computed.slice(0, 0), Once.new("test"), batch(3) | read_at(version))
+    append(own, "gold.user_totals", computed.slice(0, 0), Once.new("test"), batch(3, version))
     with Sender(own) as sender:
         sender.send([encoded(purchase("ana", "10:01", event_id="more"))])
     reference = Reference.read(own, kafka_ends(own))
@@ -369,7 +366,3 @@ def test_what_came_after_the_row_was_computed_waits(stack: Stack) -> None:
     assert found.read == {"silver.purchases": version}
     assert found.of(Status.COUNTED)["event_id"].to_list() == ["early"]
     assert found.of(Status.WAITING)["event_id"].to_list() == ["more"]
-
-
-def read_at(version: int) -> dict[str, Any]:
-    return {"silver_version": {"silver.purchases": version}}

@@ -21,6 +21,7 @@ from lakehouse.contracts.tables import table
 from lakehouse.cut import Cut, take_cut
 from lakehouse.delta import Once, TableMissingError, append, open_table, scan
 from lakehouse.delta.describe import Commit, newest_first
+from lakehouse.delta.notes import Batch
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.traffic import ShopDay
@@ -106,7 +107,7 @@ def commits(settings: Settings, job: str) -> list[Commit]:
         opened = open_table(settings, TABLE)
     except TableMissingError:
         return []
-    return [commit for commit in newest_first(opened) if commit.said.get("job") == job]
+    return [commit for commit in newest_first(opened) if isinstance(commit.note, Batch) and commit.note.job == job]
 
 
 def positions(settings: Settings, job: str) -> dict[int, set[int]]:
@@ -149,7 +150,7 @@ def test_the_ledger_finds_each_record_once(migration: Migration) -> None:
 
 
 def test_a_chunk_is_written_once_though_its_writer_was_killed(migration: Migration) -> None:
-    chunks = [commit.said["batch_id"] for commit in commits(migration.settings, BATCH)]
+    chunks = [commit.note.batch_id for commit in commits(migration.settings, BATCH)]
     cut = take_cut(migration.settings, TABLE, CONTRACT.topic)
     assert sorted(chunks) == list(range(len(list(cut.chunks()))))
     assert len(chunks) > 2

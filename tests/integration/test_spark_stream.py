@@ -21,6 +21,8 @@ from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import SPARK_INGEST
 from lakehouse.delta import open_table, scan
+from lakehouse.delta.describe import newest_first
+from lakehouse.delta.notes import Batch
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
@@ -191,13 +193,11 @@ def test_a_version_learnt_late_enriches_events_that_were_there(runs: Runs) -> No
 
 
 def test_inserts_and_corrections_of_silver_are_commits_of_their_own(runs: Runs) -> None:
-    commits = open_table(runs.settings, "silver.clicks").history()
-    corrections = [c for c in commits if "correction" in json.loads(c.get("userMetadata") or "{}")]
+    opened = open_table(runs.settings, "silver.clicks")
+    commits, notes = opened.history(), [commit.note for commit in newest_first(opened)]
+    corrections = [note.correction for note in notes if isinstance(note, Batch) and note.correction]
     inserts = [c for c in commits if c["operation"] == "WRITE" and c["operationParameters"]["mode"] == "Append"]
-    assert {json.loads(c["userMetadata"])["correction"] for c in corrections} == {
-        "lower_position",
-        "late_product_version",
-    }
+    assert set(corrections) == {"lower_position", "late_product_version"}
     assert len(inserts) + len(corrections) + 1 == len(commits)
 
 

@@ -16,11 +16,12 @@ from jobs.batch.replay.earlier import (
     require_planned_owner,
     what_was_recomputed,
 )
-from jobs.rust_engines.publications import Place, Said, Stays, SupersededError, newer
+from jobs.rust_engines.publications import Place, Stays, SupersededError, newer
 from jobs.rust_engines.publish import MARTS
 from jobs.rust_engines.sources import Pinned, Sources
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.delta import open_table, scan_opened
+from lakehouse.delta.notes import Publication
 from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.replay import store
 from lakehouse.replay.change_set import ChangeSet, Code, Part, contracts_of
@@ -31,6 +32,9 @@ from lakehouse.runtime.code_in_force import provide
 from lakehouse.settings import Settings
 
 log = logging.getLogger("replay")
+
+Versions = tuple[dict[str, int], Mapping[str, str]]
+"""By table that was read, its version and its id."""
 
 
 def swap(settings: Settings, number: int) -> None:
@@ -67,7 +71,8 @@ def swap(settings: Settings, number: int) -> None:
         code = provided(settings, replay.plan.code_version) if replay.plan.changes_code else None
         result = apply(settings, number, Kind.SWAP, streamed, silver, parse_offsets(recomputed["bounds"]), code)
     for part in marts:
-        read = dict.fromkeys(part.days, Sources.pin(settings, MARTS[part.table].reads, Pinned(pinned)).said)
+        sources = Sources.pin(settings, MARTS[part.table].reads, Pinned(pinned))
+        read = dict.fromkeys(part.days, (sources.versions, sources.ids))
         result["versions"][part.table] = pinned[part.table]
         result["after"][part.table] = publish(settings, replay, Kind.SWAP, part, read, newer_or_done)
     store.advance(settings, number, (State.SWAPPING,), State.DONE, outcome=result)
@@ -78,22 +83,31 @@ def _by_owner(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]
     return tuple(p for p in parts if p.table not in MARTS), tuple(p for p in parts if p.table in MARTS)
 
 
-def newer_or_done(stands: Said, ours: Said) -> bool:
+def newer_or_done(stands: Publication, ours: Publication) -> bool:
     """Killed in between, a swap finds the days that it has published."""
-    return stands.get("replay") == ours["replay"] or newer(stands, ours)
+    return stands.replay == ours.replay or newer(stands, ours)
 
 
-def publish(settings: Settings, replay: Replay, kind: Kind, part: Part, read: Mapping[date, Said], stays: Stays) -> int:
+def publish(
+    settings: Settings, replay: Replay, kind: Kind, part: Part, read: Mapping[date, Versions], stays: Stays
+) -> int:
     """Puts the rows of a mart in place, a commit per day as its publisher makes them; returns the version after them.
     `read`: by day, what its rows were computed from. A day stays as it is where, by `stays`, what was published of it
     does."""
     rows = scan_opened(settings, part.table, open_staged(settings, part.path, part.version))
     for day in part.days:
-        said = {"scope": _of(kind, label_of(replay.id)), "replay": _of(kind, name_of(replay))}
-        said |= {"engine": replay.plan.request.engine, **read[day]}
+        versions, ids = read[day]
+        note = Publication(
+            day=day,
+            engine=replay.plan.request.engine,
+            read_versions=versions,
+            read_tables=ids,
+            scope=_of(kind, label_of(replay.id)),
+            replay=_of(kind, name_of(replay)),
+        )
         of_day = rows.filter(pl.col("event_date") == day).collect()
         try:
-            version = Place(settings, part.table, day).put(of_day, said, stays)
+            version = Place(settings, part.table, day).put(of_day, note, stays)
         except SupersededError as stands:
             log.info("%s", stands)
         else:

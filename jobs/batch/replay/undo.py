@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from jobs.batch.replay.earlier import highest_offsets, name_of, require
-from jobs.batch.replay.swap import apply, provided, publish
+from jobs.batch.replay.swap import Versions, apply, provided, publish
 from jobs.rust_engines.publish import MARTS
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import TableError, VersionMissingError, open_table, scan
@@ -65,7 +65,7 @@ def undo(settings: Settings, number: int) -> None:
             read = _read_then(settings, part)
             # Only what this replay published goes: another's publication is newer.
             result[part.table] = publish(
-                settings, replay, Kind.UNDO, part, read, lambda stands, _: stands.get("replay") != name_of(replay)
+                settings, replay, Kind.UNDO, part, read, lambda stands, _: stands.replay != name_of(replay)
             )
     store.advance(settings, number, (State.UNDOING,), State.UNDONE, undone=result)
 
@@ -86,11 +86,11 @@ def _as_it_was(settings: Settings, name: str, days: Sequence[date], versions: Ma
     return Part(name, settings.table_path(name, "s3a"), versions[name], tuple(days))
 
 
-def _read_then(settings: Settings, part: Part) -> dict[date, dict[str, Any]]:
+def _read_then(settings: Settings, part: Part) -> dict[date, Versions]:
     """By day, what the rows of a mart were computed from that it had at the part's version."""
     published = published_days(open_table(settings, part.table), part.version)
-    said = {day: published.get(day, {}) for day in part.days}
-    return {day: {key: said[day].get(key, {}) for key in ("read_versions", "read_tables")} for day in part.days}
+    notes = ((day, published.get(day)) for day in part.days)
+    return {day: (note.read_versions, note.read_tables) if note else ({}, {}) for day, note in notes}
 
 
 def _written_since(settings: Settings, replay: Replay) -> Replay | None:

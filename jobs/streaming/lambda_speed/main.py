@@ -26,6 +26,7 @@ from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import LAMBDA_METRICS, LAMBDA_SPEED
 from lakehouse.contracts.validation import Invalid, validate
 from lakehouse.delta import Once, TableError, create_table, replace_all
+from lakehouse.delta.notes import Added
 from lakehouse.delta.write import to_arrow
 from lakehouse.kafka.consumer import ReadError, end_offsets
 from lakehouse.kafka.follower import Follower
@@ -103,14 +104,9 @@ def write(settings: Settings, hand_over: HandOver, layer: SpeedLayer) -> None:
     """Replaces the rows of the speed tables, each in a commit that says which batch version they add to."""
     for metric, rows in layer.rows().items():
         name = speed_table(metric)
-        said = {
-            "job": LAMBDA_SPEED,
-            "batch_version": hand_over.versions[batch_table(metric)],
-            "cut": hand_over.cut,
-            "ends": layer.ends,
-        }
+        added = Added(batch_version=hand_over.versions[batch_table(metric)], cut=hand_over.cut, ends=layer.ends)
         once = Once.after(create_table(settings, name), settings.prefixed(LAMBDA_SPEED))
-        replace_all(settings, name, to_arrow(name, rows), once, said)
+        replace_all(settings, name, to_arrow(name, rows), once, added)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

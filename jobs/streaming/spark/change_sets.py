@@ -26,7 +26,7 @@ from pyspark.sql.types import StructType
 from jobs.rust_engines import alerts, fraud, transactions
 from jobs.spark_sql import bound, run_sql
 from jobs.streaming.spark import refresh
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.events import ATTRIBUTES, ENRICHED, IDENTITY, VERSIONS
 from jobs.streaming.spark.progress import Journal, journal_path, last_batch_ended
 from jobs.streaming.spark.refreshes import Refreshes, computed_anew
@@ -35,6 +35,7 @@ from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import SPARK_INGEST, table
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import versions_read
+from lakehouse.delta.notes import Asked
 from lakehouse.replay import store
 from lakehouse.replay.change_set import ChangeSet, Code, Part, contracts_of
 from lakehouse.replay.request import TOPIC_OF
@@ -173,10 +174,9 @@ class Application:
             log.info("%s: %s is version %d", self.change.label, part.table, version)
 
     def _refresh(self, journal: Journal, changed: Mapping[str, DataFrame]) -> None:
-        label = f"refresh after {self.change.label}"
+        note = Asked(job=SPARK_INGEST, scope=f"refresh after {self.change.label}")
         paid = pl.DataFrame(changed[transactions.TABLE].select(*fraud.TOUCHED).toArrow())
-        refreshes = Refreshes(self.tables, journal, 0, label, {"scope": label})
-        refreshes.run(changed[refresh.CLICKS], changed[refresh.PURCHASES], paid)
+        Refreshes(self.tables, journal, note).run(changed[refresh.CLICKS], changed[refresh.PURCHASES], paid)
 
     def _swap(self, part: Part) -> int:
         if table(part.table).insert_only:
@@ -186,8 +186,8 @@ class Application:
             rows = self._with_what_was_learnt(rows)
         else:
             rows = self.tables.read(part.table, part.version, part.days or None, part.path)
-        commit = Commit(SPARK_INGEST, 0, self._read(part.table), {"scope": self.change.label})
-        return self.tables.replace(part.table, rows.coalesce(refresh.FILES_PER_COMMIT), part.days, commit)
+        note = Asked(job=SPARK_INGEST, scope=self.change.label, read_versions=self._read(part.table))
+        return self.tables.replace(part.table, rows.coalesce(refresh.FILES_PER_COMMIT), part.days, note)
 
     def _with_what_was_learnt(self, events: DataFrame) -> DataFrame:
         """`events` with the product versions that are valid for them, if more are known than at the replay's look: who

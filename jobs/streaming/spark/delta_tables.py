@@ -1,9 +1,8 @@
 """Delta tables as the Spark jobs use them: pinned reads, appends, and replacement of whole days."""
 
-import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from pyspark.sql import functions as sf
 from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta.installations import require_own
+from lakehouse.delta.notes import Note, Said, read_note
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.settings import Settings
 
@@ -34,24 +34,6 @@ CONFLICTS: Final = (
     MetadataChangedException,
 )
 """What a commit raises when another's came in between; in Python these classes have no base of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What a commit says of itself: readers of the Delta log find it in `userMetadata`.
-
-    `read_versions`: the version of each table that the commit was computed from; once none of them has moved
-    on, the committed table is up to date.
-    """
-
-    job: str
-    batch_id: int
-    read_versions: dict[str, int] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        return {"job": self.job, "batch_id": self.batch_id, "silver_version": self.read_versions} | self.details
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,38 +113,38 @@ class DeltaTables:
             return frame
         return frame.where(in_dates(partitions[0], dates))
 
-    def append(self, name: str, rows: DataFrame, commit: Commit, once: Transaction | None = None) -> int:
+    def append(self, name: str, rows: DataFrame, note: Said, once: Transaction | None = None) -> int:
         """Adds `rows` in one commit of add actions only; returns the version after it."""
-        writer = self._writer(name, rows, commit).mode("append")
+        writer = self._writer(name, rows, note).mode("append")
         if once is not None:
             writer = writer.option("txnAppId", once.app_id).option("txnVersion", once.version)
         writer.save(self.path(name))
         return self.version(name)
 
-    def replace(self, name: str, rows: DataFrame, dates: Collection[date], commit: Commit) -> int:
+    def replace(self, name: str, rows: DataFrame, dates: Collection[date], note: Said) -> int:
         """Makes `rows` the whole content of the partitions `dates` (of an unpartitioned table: all of it).
 
         `rows` must not hold other dates. One commit: readers see all of it or nothing.
         """
-        writer = self._writer(name, rows, commit).mode("overwrite")
+        writer = self._writer(name, rows, note).mode("overwrite")
         partitions = table(name).partition_by
         if partitions:
             writer = writer.option("replaceWhere", in_dates(partitions[0], dates))
         writer.save(self.path(name))
         return self.version(name)
 
-    def overwrite(self, name: str, rows: DataFrame, commit: Commit) -> int:
+    def overwrite(self, name: str, rows: DataFrame, note: Said) -> int:
         """Makes `rows` the whole content of the table, which gets the columns that it lacks."""
-        writer = self._writer(name, rows, commit).mode("overwrite").option("mergeSchema", "true")
+        writer = self._writer(name, rows, note).mode("overwrite").option("mergeSchema", "true")
         writer.save(self.path(name))
         return self.version(name)
 
     @contextmanager
-    def committing(self, commit: Commit, once: Transaction | None = None) -> Iterator[None]:
+    def committing(self, note: Said, once: Transaction | None = None) -> Iterator[None]:
         """What a statement within the block that takes no options, such as MERGE, says of itself, and how it is made to
         happen once. By settings of the session, so for one thread: that of a micro-batch, which has its own session."""
         require_own(self.settings)
-        settings = {"spark.databricks.delta.commitInfo.userMetadata": json.dumps(commit.metadata)}
+        settings = {"spark.databricks.delta.commitInfo.userMetadata": note.text}
         if once is not None:
             settings["spark.databricks.delta.write.txnAppId"] = once.app_id
             settings["spark.databricks.delta.write.txnVersion"] = str(once.version)
@@ -174,15 +156,15 @@ class DeltaTables:
             for name in settings:
                 self.spark.conf.unset(name)
 
-    def last_commit(self, name: str) -> dict[str, Any]:
-        """What the newest commit says of itself; empty for one that says nothing."""
+    def last_note(self, name: str) -> Note | None:
+        """What the newest commit says of itself; None for one that says nothing."""
         newest = DeltaTable.forPath(self.spark, self.path(name)).history(1).select("userMetadata").head()
-        return json.loads(newest[0]) if newest and newest[0] else {}
+        return read_note(newest[0] if newest else None)
 
-    def _writer(self, name: str, rows: DataFrame, commit: Commit) -> DataFrameWriter:
+    def _writer(self, name: str, rows: DataFrame, note: Said) -> DataFrameWriter:
         require_own(self.settings)
         columns = table(name).column_names
-        return rows.select(*columns).write.format("delta").option("userMetadata", json.dumps(commit.metadata))
+        return rows.select(*columns).write.format("delta").option("userMetadata", note.text)
 
 
 def in_dates(column: str, dates: Iterable[date]) -> str:

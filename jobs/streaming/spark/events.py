@@ -1,7 +1,7 @@
 """`silver.clicks` and `silver.purchases`: each event once, with the product version valid at its time."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
@@ -9,11 +9,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from jobs.spark_sql import run_sql
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.micro_batch import MicroBatch
 from jobs.streaming.spark.refresh import only
 from lakehouse.contracts.events import EventContract
 from lakehouse.contracts.tables import table
+from lakehouse.delta.notes import Caused
 
 VERSIONS: Final = "silver.products"
 IDENTITY: Final = ("user_id", "event_id", "event_time")
@@ -73,22 +74,20 @@ class Inserted:
 
 @dataclass(frozen=True, slots=True)
 class SilverEvents:
-    """Brings one topic's events of a batch into silver. `versions` pins ``silver.products``; `details`: what commits
-    say beside their batch."""
+    """Brings one topic's events of a batch into silver. `versions` pins ``silver.products``; `note`: what commits
+    say beside it."""
 
     tables: DeltaTables
     contract: EventContract
     versions: int
-    job: str
-    batch_id: int
-    details: Mapping[str, object] = field(default_factory=dict)
+    note: Caused
 
     @property
     def name(self) -> str:
         return f"silver.{self.contract.table}"
 
-    def _commit(self, **details: object) -> Commit:
-        return Commit(self.job, self.batch_id, {VERSIONS: self.versions}, {**self.details, **details})
+    def _noted(self) -> Caused:
+        return self.note.reading({VERSIONS: self.versions})
 
     def _enrich(self, events: DataFrame) -> DataFrame:
         return run_sql(self.tables.spark, ENRICHED, events=events, versions=self.tables.read(VERSIONS, self.versions))
@@ -104,14 +103,14 @@ class SilverEvents:
         A repeated batch finds its events known and adds nothing; a kill before the commit leaves nothing.
         """
         if self.empty:
-            return Inserted(self.tables.append(self.name, self._enrich(incoming), self._commit()))
+            return Inserted(self.tables.append(self.name, self._enrich(incoming), self._noted()))
         known = run_sql(self.tables.spark, KNOWN, held=self._current(dates), incoming=sf.broadcast(incoming)).persist()
         try:
             found = only(known.agg(sf.count_if("higher").alias("higher"), sf.count_if("same").alias("same")))
             displaced = known.where("higher") if found["higher"] else None
             losers = self._losers(known.where("same")) if found["same"] else None
             fresh = incoming.join(sf.broadcast(known.select(*IDENTITY)), list(IDENTITY), "left_anti")
-            version = self.tables.append(self.name, self._enrich(fresh), self._commit())
+            version = self.tables.append(self.name, self._enrich(fresh), self._noted())
             others = [rows.select(*incoming.columns).persist() for rows in (displaced, losers) if rows is not None]
             return Inserted(version, others[0] if displaced is not None else None, others)
         finally:
@@ -189,10 +188,7 @@ class SilverEvents:
         content = rows.select(*columns)
         if kept is not None:
             content = kept.select(*columns).union(content)
-        days = sorted(day.isoformat() for day in dates)
-        return self.tables.replace(
-            self.name, content.coalesce(2), dates, self._commit(correction=correction, dates=days)
-        )
+        return self.tables.replace(self.name, content.coalesce(2), dates, self._noted().correcting(correction, dates))
 
 
 def first_of_each(tables: DeltaTables, batch: MicroBatch, contract: EventContract) -> DataFrame:

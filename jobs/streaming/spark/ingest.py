@@ -3,16 +3,17 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
 from jobs.streaming.spark.micro_batch import MicroBatch
 from lakehouse.contracts.events import EventContract
 from lakehouse.contracts.tables import DEAD_LETTERS
+from lakehouse.delta.notes import Said
 
 RECORD = ("topic", "partition", "offset", "arrival")
 
 
 def append_events(
-    tables: DeltaTables, batch: MicroBatch, contract: EventContract, commit: Commit, once: Transaction
+    tables: DeltaTables, batch: MicroBatch, contract: EventContract, note: Said, once: Transaction
 ) -> int | None:
     """Appends a topic's valid records; returns the version, None without any.
 
@@ -23,15 +24,15 @@ def append_events(
         return None
     name = f"bronze.{contract.table}"
     rows = batch.events(contract).withColumn("arrival_date", sf.to_date("arrival"))
-    return tables.append(name, not_held(tables, batch.batch_id, name, rows), commit, once)
+    return tables.append(name, not_held(tables, batch.batch_id, name, rows), note, once)
 
 
-def append_dead_letters(tables: DeltaTables, batch: MicroBatch, commit: Commit, once: Transaction) -> int | None:
+def append_dead_letters(tables: DeltaTables, batch: MicroBatch, note: Said, once: Transaction) -> int | None:
     """Appends what is invalid, with raw bytes, position and reason; see `append_events`."""
     if not batch.dead:
         return None
     rows = batch.dead_letters().withColumn("arrival_date", sf.to_date("arrival"))
-    return tables.append(DEAD_LETTERS, not_held(tables, batch.batch_id, DEAD_LETTERS, rows).coalesce(1), commit, once)
+    return tables.append(DEAD_LETTERS, not_held(tables, batch.batch_id, DEAD_LETTERS, rows).coalesce(1), note, once)
 
 
 def not_held(tables: DeltaTables, batch_id: int, name: str, rows: DataFrame) -> DataFrame:

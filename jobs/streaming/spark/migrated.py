@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from jobs.spark_session import build_session
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
 from jobs.streaming.spark.ingest import not_held
 from jobs.streaming.spark.micro_batch import judge, kafka_source, valid_events
 from jobs.streaming.spark.query import AppId, run_query, serve, verified_topics
@@ -20,6 +20,7 @@ from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.tables import CLICKS_MIGRATED
 from lakehouse.cut import take_cut
+from lakehouse.delta.notes import Batch
 from lakehouse.settings import Settings
 
 TABLE: Final = f"bronze.{CLICKS_MIGRATED}"
@@ -48,7 +49,7 @@ class Append:
                 tables.append(
                     TABLE,
                     not_held(tables, batch_id, TABLE, rows),
-                    Commit(CLICKS_MIGRATED, batch_id),
+                    Batch(job=CLICKS_MIGRATED, batch_id=batch_id),
                     Transaction(self.app_id(), batch_id),
                 )
         finally:

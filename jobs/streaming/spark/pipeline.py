@@ -15,12 +15,13 @@ from pyspark.sql import DataFrame
 
 from jobs.rust_engines import fraud, transactions
 from jobs.streaming.spark import events, ingest, refresh, versions
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
 from jobs.streaming.spark.micro_batch import INGESTED, MicroBatch, judge, learn
 from jobs.streaming.spark.progress import Journal, journal_path
 from jobs.streaming.spark.refreshes import CORRECTED, Refreshes, together
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.contracts.tables import DEAD_LETTERS, SPARK_INGEST
+from lakehouse.delta.notes import Batch
 from lakehouse.settings import Settings
 
 
@@ -72,39 +73,37 @@ class BatchRun:
 
     def run(self) -> None:
         batch, tables = self.batch, self.tables
-        commit = Commit(SPARK_INGEST, batch.batch_id)
+        note = Batch(job=SPARK_INGEST, batch_id=batch.batch_id)
         once = Transaction(self.app_id, batch.batch_id)
         with self.journal.step("bronze"):
             together(
                 self.journal,
                 *(
-                    (f"bronze.{c.table}", lambda c=c: ingest.append_events(tables, batch, c, commit, once))
+                    (f"bronze.{c.table}", lambda c=c: ingest.append_events(tables, batch, c, note, once))
                     for c in INGESTED
                 ),
-                (DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, commit, once)),
+                (DEAD_LETTERS, lambda: ingest.append_dead_letters(tables, batch, note, once)),
             )
         with self.journal.step("versions"):
             together(
                 self.journal,
                 *(
-                    (f"silver.{c.table}", lambda c=c: versions.refresh_versions(tables, batch, c, SPARK_INGEST))
+                    (f"silver.{c.table}", lambda c=c: versions.refresh_versions(tables, batch, c, note))
                     for c in (PRODUCTS, PROFILES)
                 ),
             )
         incoming = {c: events.first_of_each(tables, batch, c).persist() for c in (CLICKS, PURCHASES)}
         paid = pl.DataFrame(batch.events(TRANSACTIONS).drop("value").toArrow())
         try:
-            self._silver_and_refreshes(incoming, paid)
+            self._silver_and_refreshes(incoming, paid, note)
         finally:
             for frame in incoming.values():
                 frame.unpersist()
 
-    def _silver_and_refreshes(self, incoming: dict[EventContract, DataFrame], paid: pl.DataFrame) -> None:
+    def _silver_and_refreshes(self, incoming: dict[EventContract, DataFrame], paid: pl.DataFrame, note: Batch) -> None:
         catalog = self.tables.version(events.VERSIONS)
-        silver = {c: events.SilverEvents(self.tables, c, catalog, SPARK_INGEST, self.batch.batch_id) for c in incoming}
-        silver_transactions = transactions.SilverTransactions(
-            self.tables.settings, Commit(SPARK_INGEST, self.batch.batch_id).metadata
-        )
+        silver = {c: events.SilverEvents(self.tables, c, catalog, note) for c in incoming}
+        silver_transactions = transactions.SilverTransactions(self.tables.settings, note)
         inserted: dict[EventContract, events.Inserted] = {}
         # Events that this batch brings are enriched with all versions known: only older ones can be outdated.
         with_older_events = {c for c in incoming if not silver[c].empty}
@@ -142,8 +141,7 @@ class BatchRun:
                     (transactions.TABLE + CORRECTED, lambda: silver_transactions.displace(paid)),
                 )
             with self.journal.step("refresh"):
-                batch_id = self.batch.batch_id
-                refreshes = Refreshes(self.tables, self.journal, batch_id, f"stream batch {batch_id}")
+                refreshes = Refreshes(self.tables, self.journal, note)
                 refreshes.run(touched(CLICKS), touched(PURCHASES), paid.select(fraud.TOUCHED))
         finally:
             for found in inserted.values():

@@ -10,10 +10,9 @@ No two commits of one table race: its owner is this driver, which refreshes each
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import reduce
-from typing import Any
 
 import polars as pl
 from pyspark.sql import DataFrame, Row
@@ -22,10 +21,11 @@ from pyspark.sql import functions as sf
 from jobs.rust_engines import revenue
 from jobs.rust_engines.replacement import Replacement
 from jobs.spark_sql import run_sql
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.metrics import purchase_clicks, sessions
 from jobs.streaming.spark.metrics.windowed import Metric
 from lakehouse.contracts.tables import table
+from lakehouse.delta.notes import Caused, Read
 
 CLICKS = "silver.clicks"
 PURCHASES = "silver.purchases"
@@ -37,30 +37,29 @@ FILES_PER_COMMIT = 2
 class Cycle:
     """One pass over the refreshed tables.
 
-    `versions` pins the tables read. `clicks` and `purchases` are the events whose rows are to be refreshed. `details`:
-    what the commits say beside their batch. `gone`: clicks among them that silver no longer has, if there may be any.
+    `versions` pins the tables read. `clicks` and `purchases` are the events whose rows are to be refreshed. `note`:
+    what the commits say beside the versions that they read. `gone`: clicks among them that silver no longer has, if
+    there may be any.
     """
 
     tables: DeltaTables
     versions: Mapping[str, int]
     clicks: DataFrame
     purchases: DataFrame
-    job: str
-    batch_id: int
-    changed_by: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    note: Caused
     gone: DataFrame | None = None
 
     def touched_purchases(self) -> pl.DataFrame:
         """What Polars needs to know of the purchases."""
         return pl.DataFrame(self.purchases.select(*revenue.TOUCHED).toArrow())
 
-    def commit(self, *sources: str) -> Commit:
-        return Commit(self.job, self.batch_id, {name: self.versions[name] for name in sources}, dict(self.details))
+    def noted(self, *sources: str) -> Caused:
+        """What a commit says that was computed from `sources`."""
+        return self.note.reading({name: self.versions[name] for name in sources})
 
     def replacement(self, purpose: str, *sources: str) -> Replacement:
         """For the tables that Polars refreshes."""
-        return Replacement(self.tables.settings, purpose, self.changed_by, self.commit(*sources).metadata)
+        return Replacement(self.tables.settings, purpose, self.noted(*sources))
 
     def read(self, name: str, dates: Collection[date]) -> DataFrame:
         """Silver as pinned."""
@@ -104,11 +103,11 @@ def refresh_metric(cycle: Cycle, metric: Metric) -> int | None:
             _in_extent(cycle, source, sql, extent).join(sf.broadcast(scope), list(metric.key), "left_semi")
             for source, sql in metric.keyed.items()
         ]
-        rows = cycle.sql(metric.rows, keyed=union(keyed)).withColumn("changed_by", sf.lit(cycle.changed_by))
+        rows = cycle.sql(metric.rows, keyed=union(keyed)).withColumn("changed_by", sf.lit(cycle.note.cause))
         dates = set(extent["dates"])
         current = cycle.tables.read(metric.table, cycle.tables.version(metric.table), dates)
         kept = current.join(sf.broadcast(scope), list(metric.key), "left_anti")
-        return _swap(cycle, metric.table, kept, rows, dates, cycle.commit(*metric.keyed))
+        return _swap(cycle, metric.table, kept, rows, dates, cycle.noted(*metric.keyed))
     finally:
         scope.unpersist()
 
@@ -140,17 +139,17 @@ def acknowledge(cycle: Cycle, name: str, *sources: str) -> int | None:
 
     Without it, silver having moved on and the table not, nobody could tell "nothing to do" from "not done".
     """
-    commit = cycle.commit(*sources)
-    if cycle.tables.last_commit(name).get("silver_version") == commit.read_versions:
+    note, newest = cycle.noted(*sources), cycle.tables.last_note(name)
+    if isinstance(newest, Read) and newest.read_versions == note.read_versions:
         return None
     empty = cycle.tables.read(name, cycle.tables.version(name)).limit(0)
-    return cycle.tables.append(name, empty, commit)
+    return cycle.tables.append(name, empty, note)
 
 
-def _swap(cycle: Cycle, name: str, kept: DataFrame, rows: DataFrame, dates: Collection[date], commit: Commit) -> int:
+def _swap(cycle: Cycle, name: str, kept: DataFrame, rows: DataFrame, dates: Collection[date], note: Caused) -> int:
     columns = table(name).column_names
     content = kept.select(*columns).union(rows.select(*columns)).coalesce(FILES_PER_COMMIT)
-    return cycle.tables.replace(name, content, dates, commit)
+    return cycle.tables.replace(name, content, dates, note)
 
 
 def refresh_sessions(cycle: Cycle) -> dict[str, int]:
@@ -202,7 +201,7 @@ def refresh_sessions(cycle: Cycle) -> dict[str, int]:
         for name in (sessions.PARTS, sessions.SESSIONS):
             current = cycle.tables.read(name, cycle.tables.version(name), dates)
             kept = cycle.sql(sessions.OUTSIDE, rows=current, islands=islands, sessions=replaced)
-            written[name] = _swap(cycle, name, kept, rows[name], dates, cycle.commit(CLICKS))
+            written[name] = _swap(cycle, name, kept, rows[name], dates, cycle.noted(CLICKS))
         return written
     finally:
         islands.unpersist()
@@ -250,7 +249,7 @@ def refresh_purchase_clicks(cycle: Cycle) -> int | None:
         rows = cycle.sql(purchase_clicks.ROWS, clicks=clicks, affected=affected)
         current = cycle.tables.read(name, cycle.tables.version(name), extent["dates"])
         kept = current.join(sf.broadcast(keys), list(purchase_clicks.KEY), "left_anti")
-        return _swap(cycle, name, kept, rows, extent["dates"], cycle.commit(CLICKS, PURCHASES))
+        return _swap(cycle, name, kept, rows, extent["dates"], cycle.noted(CLICKS, PURCHASES))
     finally:
         touched.unpersist()
         for frame in (affected, keys):

@@ -1,10 +1,10 @@
 """All refreshes of one pass: from the silver events whose rows are to be refreshed to every table made of them."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 import polars as pl
 from pyspark.sql import DataFrame
@@ -16,6 +16,7 @@ from jobs.streaming.spark.metrics import product_metrics_5m
 from jobs.streaming.spark.progress import Journal
 from lakehouse.contracts.graph import EVENT_TABLES, sources
 from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.delta.notes import Caused
 
 T = TypeVar("T")
 log = logging.getLogger(SPARK_INGEST)
@@ -31,13 +32,11 @@ CORRECTED: Final = " corrected"
 
 @dataclass(frozen=True, slots=True)
 class Refreshes:
-    """`changed_by`: what the rows say of themselves. `details`: what the commits say beside their batch."""
+    """`note`: what the commits say of themselves beside the versions that they read."""
 
     tables: DeltaTables
     journal: Journal
-    batch_id: int
-    changed_by: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    note: Caused
 
     def run(self, clicks: DataFrame, purchases: DataFrame, paid: pl.DataFrame, gone: DataFrame | None = None) -> None:
         """Refreshes what the clicks, purchases and transactions (`paid`, columns `fraud.TOUCHED`) affect. `gone`: those
@@ -47,10 +46,7 @@ class Refreshes:
             {name: self.tables.version(name) for name in EVENT_TABLES},
             clicks,
             purchases,
-            SPARK_INGEST,
-            self.batch_id,
-            self.changed_by,
-            self.details,
+            self.note,
             gone,
         )
 

@@ -11,8 +11,9 @@ from pyspark import SparkContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
 
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
 from jobs.streaming.spark.query import Handle
+from lakehouse.delta.notes import Batch
 
 QUARANTINE: Final = "quarantine.batches"
 ATTEMPTS: Final = 3
@@ -130,7 +131,8 @@ class SetAside:
             sf.lit(datetime.now(UTC)).alias("set_aside_at"),
         )
         # Once, also when the batch is repeated because Spark didn't get to note that it was done.
-        self.tables.append(QUARANTINE, aside, Commit(self.job, batch_id), Transaction(self.app_id, batch_id))
+        note = Batch(job=self.job, batch_id=batch_id)
+        self.tables.append(QUARANTINE, aside, note, Transaction(self.app_id, batch_id))
 
 
 def _exact(rows: DataFrame) -> list[Column]:

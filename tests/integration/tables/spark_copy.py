@@ -6,7 +6,8 @@
 import sys
 
 from jobs.spark_session import build_session
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
+from lakehouse.delta.notes import Batch
 from lakehouse.settings import load_settings
 
 
@@ -17,7 +18,7 @@ def main(source: str, target: str, *names: str) -> None:
     written = DeltaTables(spark, settings.model_copy(update={"namespace": target}))
     for name in names:
         written.create(name)
-        written.append(name, read.read(name, read.version(name)), Commit("copy", 0))
+        written.append(name, read.read(name, read.version(name)), Batch(job="copy", batch_id=0))
     spark.stop()
 
 

@@ -11,9 +11,10 @@ from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.spark_session import build_session
-from jobs.streaming.spark.delta_tables import CONFLICTS, Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import CONFLICTS, DeltaTables, Transaction
 from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import table
+from lakehouse.delta.notes import Batch
 from lakehouse.settings import load_settings
 from tests.integration.tables.writing import COUNTERS, NAME, Acknowledged, rows, write_on_demand
 
@@ -25,7 +26,7 @@ def append(tables: DeltaTables, name: str, number: int) -> Acknowledged:
     run, columns = f"{name}-{number}", schema(table(NAME))
     added = [tuple(row[column] for column in columns.names) for row in rows(run, number)]
     frame = tables.spark.createDataFrame(added, columns).coalesce(1)
-    tables.append(NAME, frame, Commit(name, number), Transaction(name, number))
+    tables.append(NAME, frame, Batch(job=name, batch_id=number), Transaction(name, number))
     return Acknowledged(run, len(added))
 
 

@@ -11,6 +11,7 @@ from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta import Once, OvertakenError, append, append_ops, create_table, open_table, replace_days
 from lakehouse.delta.describe import commits
+from lakehouse.delta.notes import Asked
 from lakehouse.delta.write import to_arrow
 from lakehouse.settings import Settings
 from tests.integration.tables.lost_answers import LosingProxy
@@ -28,7 +29,8 @@ def rows(day: date, *regions: str, purchases: int = 1) -> pl.DataFrame:
 
 
 def publish(lake: Settings, day: date, frame: pl.DataFrame, version: int) -> int:
-    return replace_days(lake, MART, [day], to_arrow(MART, frame), Once(f"test/{day}", version), {"run": version})
+    note = Asked(scope=f"run {version}")
+    return replace_days(lake, MART, [day], to_arrow(MART, frame), Once(f"test/{day}", version), note)
 
 
 def quality_row(run: str) -> dict[str, object]:
@@ -79,7 +81,7 @@ def test_replacing_a_day_is_one_commit_that_says_what_it_is(lake):
     before = publish(lake, MONDAY, rows(MONDAY, "north"), 1)
     after = publish(lake, MONDAY, rows(MONDAY, "south"), 2)
     assert after == before + 1
-    assert commits(open_table(lake, MART), 1)[0].said == {"run": 2}
+    assert commits(open_table(lake, MART), 1)[0].note == Asked(scope="run 2")
     assert stored(lake, MART, version=before).equals(rows(MONDAY, "north"))
 
 

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from jobs.rust_engines import alerts, fraud, transactions
 from jobs.rust_engines.replacement import Replacement
+from lakehouse.contracts.graph import sources
 from lakehouse.contracts.tables import table
 from lakehouse.delta import create_table, open_table
 from lakehouse.delta.describe import commits, versions_read
+from lakehouse.delta.notes import Asked, Batch
 from lakehouse.semantics import Event, Events, Transaction
 from lakehouse.semantics.log import assemble
 from lakehouse.semantics.reference import METRICS
-from lakehouse.semantics.windows import DAY, HOUR, MINUTE
+from lakehouse.semantics.windows import DAY, HOUR, MINUTE, utc_date
 from lakehouse.settings import Settings
 from tests.lake import expected, fill, frame, stored
 from tests.strategies import MORNING, click, impression, moved, positioned, transaction
@@ -38,24 +40,24 @@ def payments(seed: int, count: int = 300) -> list[Transaction]:
 def silver(settings: Settings, records: Sequence[Transaction]) -> tuple[int | None, int | None]:
     """The silver step of a batch; returns what was inserted and what was displaced."""
     of_batch = frame(transactions.TABLE, METRICS[transactions.TABLE].compute(Events.of(records))).drop("event_date")
-    step = transactions.SilverTransactions(settings, {"job": "test"})
+    step = transactions.SilverTransactions(settings, Batch(job="test", batch_id=1))
     return step.insert(of_batch), step.displace(of_batch)
 
 
 def refresh(settings: Settings, records: Sequence[Transaction], changed_by: str = "reference") -> None:
     version = int(open_table(settings, transactions.TABLE).version())
     touched = frame(transactions.TABLE, METRICS[transactions.TABLE].compute(Events.of(records)))
-    said = {"silver_version": {transactions.TABLE: version}}
-    fraud.Refresh(touched.select(fraud.TOUCHED), version, Replacement(settings, "fraud", changed_by, said)).run()
+    note = Asked(scope=changed_by, read_versions={transactions.TABLE: version})
+    fraud.Refresh(touched.select(fraud.TOUCHED), version, Replacement(settings, "fraud", note)).run()
 
 
 def draw_alerts(settings: Settings) -> int | None:
-    versions = {name: int(open_table(settings, name).version()) for name in alerts.SOURCES}
-    return alerts.Refresh(Replacement(settings, "alerts", "reference", {"silver_version": versions})).run()
+    versions = {name: int(open_table(settings, name).version()) for name in sources(alerts.TABLE)}
+    return alerts.Refresh(Replacement(settings, "alerts", Asked(scope="reference", read_versions=versions))).run()
 
 
 def create(settings: Settings) -> None:
-    for name in (*WRITTEN, *alerts.SOURCES):
+    for name in (*WRITTEN, *sources(alerts.TABLE)):
         create_table(settings, name)
 
 
@@ -104,7 +106,8 @@ def test_the_lowest_position_wins_whenever_it_comes(lake: Settings) -> None:
     assert (inserted, displaced) == (None, 2)
     assert same(lake, transactions.TABLE, Events.of([lower]))
     correction, insert, _ = commits(open_table(lake, transactions.TABLE))
-    assert (correction.said["correction"], "correction" in insert.said) == ("lower_position", False)
+    assert insert.note == Batch(job="test", batch_id=1)
+    assert correction.note == insert.note.correcting("lower_position", [utc_date(first.event_time)])
 
 
 def test_only_what_a_batch_affects_is_said_to_be_changed_by_it(lake: Settings) -> None:
@@ -127,14 +130,14 @@ def test_alerts_are_drawn_anew_on_the_days_that_changed(lake: Settings) -> None:
     clicked: list[Event] = [click("bo", f"10:01:{second}") for second in range(11)]
     long: list[Event] = [click("bo", MORNING + DAY + n * 20 * MINUTE, None) for n in range(15)]
     before = Events.of([*shown, *clicked, *long])
-    fill(lake, before, *alerts.SOURCES)
+    fill(lake, before, *sources(alerts.TABLE))
     assert draw_alerts(lake) == 1
     assert same(lake, alerts.TABLE, before)
     assert stored(lake, alerts.TABLE)["rule"].to_list() == ["anomalous_session", "ctr_anomaly"]
     assert draw_alerts(lake) is None
 
     after = Events.of([*shown, *clicked, *long, *(impression("ana", f"10:02:{second}") for second in range(5))])
-    replaced = Replacement(lake, "test", "test", {"silver_version": {}})
+    replaced = Replacement(lake, "test", Asked(scope="test"))
     windows = expected(alerts.WINDOWS, after)
     replaced.swap(alerts.WINDOWS, windows["event_date"].unique().to_list(), windows, lambda held: held.clear())
     since, until = versions_read(open_table(lake, alerts.TABLE)), int(open_table(lake, alerts.WINDOWS).version())

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from infra.local.services import declared
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.query import run_query
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.delta import Once, append_ops, create_table, installations, open_table
 from lakehouse.delta.installations import ForeignTablesError, owner_of, require_own, take_over
 from lakehouse.delta.maintenance import compact, trim_log, vacuum
+from lakehouse.delta.notes import Batch
 from lakehouse.replay.staging import Staging
 from lakehouse.runtime.flink import FlinkAdapter
 from lakehouse.settings import Settings
@@ -56,8 +57,8 @@ WRITES: dict[str, Callable[[Settings, str], object]] = {
     "staging": lambda other, name: Staging(other, 1).create(name),
     "flink": lambda other, _: FlinkAdapter(other).submit(JOBS["live_dashboard"]),
     "spark_create": lambda other, name: DeltaTables(NO_SPARK, other).create(name),
-    "spark_write": lambda other, name: DeltaTables(NO_SPARK, other).append(name, NO_ROWS, Commit("job", 1)),
-    "spark_merge": lambda other, _: DeltaTables(NO_SPARK, other).committing(Commit("job", 1)).__enter__(),
+    "spark_write": lambda other, name: DeltaTables(NO_SPARK, other).append(name, NO_ROWS, Batch(job="job", batch_id=1)),
+    "spark_merge": lambda other, _: DeltaTables(NO_SPARK, other).committing(Batch(job="job", batch_id=1)).__enter__(),
     "spark_stream": lambda other, _: run_query(other, "job", NO_ROWS, lambda _app_id: pytest.fail("started")),
     "up": lambda other, _: declared(other)["minio"].initialise(),
 }

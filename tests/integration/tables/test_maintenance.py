@@ -14,6 +14,7 @@ from lakehouse.delta import Once, TableMissingError, VersionMissingError, append
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.errors import RestoreRefusedError
 from lakehouse.delta.maintenance import compact, trim_log, vacuum
+from lakehouse.delta.notes import Asked, Restored
 from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained.refreshes import outdated
@@ -160,12 +161,15 @@ def test_a_recomputed_table_goes_back_and_is_found_outdated(lake):
     for name, source_version in ((TOTALS, 1), (TOTALS, 2)):
         fill(lake, EVENTS, "silver.purchases")
         rows = to_arrow(name, expected(name, EVENTS))
-        append(lake, name, rows, Once("test", source_version), {"silver_version": {"silver.purchases": source_version}})
+        note = Asked(scope="test", read_versions={"silver.purchases": source_version})
+        append(lake, name, rows, Once("test", source_version), note)
     assert outdated(lake) == {}
     done = restore(lake, TOTALS, version=1, by="somebody")
     assert (done.target, done.version, done.changed, done.days) == (1, 3, True, None)
     assert stored(lake, TOTALS).equals(stored(lake, TOTALS, version=1))
-    assert commits(open_table(lake, TOTALS), 1)[0].said["by"] == "somebody"
+    assert commits(open_table(lake, TOTALS), 1)[0].note == Restored(
+        restored=1, by="somebody", read_versions={"silver.purchases": 1}
+    )
     assert outdated(lake) == {TOTALS: "silver.purchases 1 of 2"}
 
 

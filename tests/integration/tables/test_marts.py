@@ -21,6 +21,7 @@ from lakehouse.contracts.events import MAX_CENTS
 from lakehouse.contracts.tables import BACKFILL, UnknownTableError
 from lakehouse.delta import Once, TableMissingError, VersionMissingError, create_table, open_table, replace_days
 from lakehouse.delta.describe import commits, published_days
+from lakehouse.delta.notes import Publication
 from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
 from lakehouse.explain.changes import reason
@@ -138,15 +139,15 @@ def test_the_commit_names_its_day_engine_and_source_versions(lake):
     fill(lake, Events.of([click("ana", "10:00")]), *SOURCES)
     published = publish_day(lake, "product_daily", FIRST, "datafusion")
     assert published.sources == {"gold.product_metrics_5m": 1, "silver.products": 1}
-    assert commits(open_table(lake, "marts.product_daily"), 1)[0].said == {
-        "job": "backfill_marts",
-        "day": "2024-03-01",
-        "engine": "datafusion",
-        "read_versions": published.sources,
-        "read_tables": {name: open_table(lake, name).metadata().id for name in published.sources},
-        "read_rows": 1,
-        "seconds": round(sum(published.seconds.values()), 6),
-    }
+    assert commits(open_table(lake, "marts.product_daily"), 1)[0].note == Publication(
+        job="backfill_marts",
+        day=FIRST,
+        engine="datafusion",
+        read_versions=published.sources,
+        read_tables={name: open_table(lake, name).metadata().id for name in published.sources},
+        read_rows=1,
+        seconds=round(sum(published.seconds.values()), 6),
+    )
 
 
 def test_sources_are_pinned_when_the_computation_begins(lake):
@@ -171,7 +172,8 @@ def test_what_is_published_as_of_a_time_says_so(lake):
     until(lambda: datetime.now(UTC) > then, 5, "the time has come")
     publish_day(lake, "region_daily", FIRST, as_of=then)
     (newest,) = commits(open_table(lake, "marts.region_daily"), 1)
-    assert newest.said["as_of"] == then.isoformat()
+    assert isinstance(newest.note, Publication)
+    assert newest.note.as_of == then
     assert reason(newest) == f"mart of 2024-03-01 published by polars from the tables as of {then.isoformat()}"
 
 
@@ -299,8 +301,8 @@ def test_what_a_restore_took_back_keeps_no_publication_out(lake):
     publish_day(lake, "region_daily", FIRST, as_of=older)
     assert stored(lake, "marts.region_daily")["clicks"].to_list() == [1]
     restore(lake, "marts.region_daily", version=2)
-    (said,) = published_days(open_table(lake, "marts.region_daily")).values()
-    assert said["read_versions"]["silver.clicks"] == 2
+    (note,) = published_days(open_table(lake, "marts.region_daily")).values()
+    assert note.read_versions["silver.clicks"] == 2
 
 
 def test_days_that_another_release_has_published_are_published_again(lake):
@@ -322,7 +324,8 @@ def test_a_replay_is_told_from_one_that_another_postgresql_gave_its_number(lake)
     staging.create(mart)
     staging.append(mart, expected(mart, events))
     part = Part(mart, staging.path(mart), staging.version(mart), (FIRST,))
-    read = {FIRST: Sources.pin(lake, MARTS[mart].reads).said}
+    sources = Sources.pin(lake, MARTS[mart].reads)
+    read = {FIRST: (sources.versions, sources.ids)}
 
     def swap(requested_at: datetime) -> int:
         plan = SimpleNamespace(request=SimpleNamespace(engine="polars"))

@@ -12,6 +12,7 @@ import pytest
 from jobs.rust_engines import MARTS
 from jobs.rust_engines.publications import Place
 from jobs.rust_engines.sources import Sources
+from lakehouse.delta.notes import Publication
 from lakehouse.semantics import Events
 from lakehouse.settings import Settings
 from tests.lake import expected, fill, stored
@@ -185,9 +186,9 @@ def test_marts_of_some_days(shell, lake):
 def test_a_day_that_was_published_from_newer_tables_is_not_told_as_published(shell, lake):
     """As if another had published it while this run computed."""
     mart, day = "marts.region_daily", date(2024, 3, 1)
-    said = Sources.pin(lake, MARTS[mart].reads).said
-    said["read_versions"]["silver.clicks"] = 9
-    Place(lake, mart, day).put(expected(mart, SHOP, day), said)
+    read = Sources.pin(lake, MARTS[mart].reads)
+    note = Publication(day=day, read_versions=read.versions | {"silver.clicks": 9}, read_tables=read.ids)
+    Place(lake, mart, day).put(expected(mart, SHOP, day), note)
     printed = shell("mart", "run", "region_daily", "--day", "2024-03-01")
     assert "1 of 1: marts.region_daily of 2024-03-01 was not published: version 1, of 2" in printed
     assert "holds it from newer tables (silver.clicks 9, not 1), and stays" in printed

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import polars as pl
 import pytest
@@ -12,6 +11,7 @@ from jobs.rust_engines import look_at
 from lakehouse.contracts.tables import UnknownTableError, table
 from lakehouse.delta import Once, VersionMissingError, append, create_table, open_table, replace_all, replace_days
 from lakehouse.delta.maintenance import compact
+from lakehouse.delta.notes import Asked, Batch
 from lakehouse.delta.write import to_arrow
 from lakehouse.semantics import Event, Events
 from lakehouse.semantics.log import assemble
@@ -45,10 +45,10 @@ class Stream:
         for name in (*(f"{layer}.{kind}" for layer in ("bronze", "silver") for kind in KINDS), *DERIVED):
             create_table(lake, name)
 
-    def batch(self, *events: Event, **said: Any) -> datetime:
+    def batch(self, *events: Event, correction: str = "") -> datetime:
         """Writes what the batch adds to bronze and silver, refreshes the rest, and tells when it was done."""
         self._batches += 1
-        note = {"job": "spark_lakehouse", "batch_id": self._batches} | said
+        note = Batch(job="spark_lakehouse", batch_id=self._batches, correction=correction)
         before = self._sent
         self._sent = positioned([*before, *events])  # earlier ones keep their positions
         was, is_now = assemble(before).events, assemble(self._sent).events
@@ -62,16 +62,16 @@ class Stream:
             rows, old = expected(name, is_now), expected(name, was)
             if rows.equals(old):
                 continue
-            said, content = note | {"silver_version": read}, to_arrow(name, rows)
+            noted, content = note.reading(read), to_arrow(name, rows)
             if name == "silver.products":
-                replace_all(self._lake, name, content, Once.new("test"), said)
+                replace_all(self._lake, name, content, Once.new("test"), noted)
             else:
                 days = {*rows["event_date"], *old["event_date"]}
-                replace_days(self._lake, name, days, content, Once.new("test"), said)
+                replace_days(self._lake, name, days, content, Once.new("test"), noted)
         return datetime.now(UTC)
 
-    def _append(self, name: str, rows: pl.DataFrame, said: dict[str, Any]) -> int:
-        return append(self._lake, name, to_arrow(name, rows), Once.new("test"), said)
+    def _append(self, name: str, rows: pl.DataFrame, note: Batch) -> int:
+        return append(self._lake, name, to_arrow(name, rows), Once.new("test"), note)
 
 
 def bronze(name: str, records: list[Event]) -> pl.DataFrame:
@@ -184,9 +184,9 @@ def test_a_purchase_after_midnight_counts_for_the_day_on_which_its_session_began
 def test_corrections_and_rebuilds_are_named(stream, lake, compared):
     then = stream.batch(*BEFORE)
     stream.batch(click("ana", "10:00"), correction="reenriched")
-    name, said = "gold.product_metrics_5m", {"job": "rebuild", "scope": "rebuild 2024-03-01 to 2024-03-01"}
+    name, note = "gold.product_metrics_5m", Asked(job="rebuild", scope="rebuild 2024-03-01 to 2024-03-01")
     rows = expected(name, Events.of([click("ana", "10:00")]))
-    replace_days(lake, name, [DAY], to_arrow(name, rows), Once.new("test"), said)
+    replace_days(lake, name, [DAY], to_arrow(name, rows), Once.new("test"), note)
     assert causes(compared("product_daily", then)) == [
         (name, "correction (reenriched) in stream batch 2 of spark_lakehouse"),
         (name, "rebuild 2024-03-01 to 2024-03-01"),

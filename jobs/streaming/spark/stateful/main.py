@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pyspark.sql import DataFrame
 
 from jobs.spark_session import build_session
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
 from jobs.streaming.spark.micro_batch import judge, kafka_source, valid_events
 from jobs.streaming.spark.progress import Journal, journal_path
 from jobs.streaming.spark.query import AppId, run_query, serve, verified_topics
@@ -23,6 +23,7 @@ from lakehouse.contracts.events import PURCHASES
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, create_table, replace_all
+from lakehouse.delta.notes import Stateful
 from lakehouse.settings import Settings
 
 STATE_STORE = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
@@ -53,8 +54,8 @@ class Batches:
             tables = DeltaTables(changed.sparkSession, self.settings)
 
             def write(rows: DataFrame, batch_id: int) -> None:
-                commit = Commit(JOB, batch_id, details={"app_id": app_id})
-                merge(tables, rows, batch_id, commit, Transaction(app_id, batch_id))
+                note = Stateful(job=JOB, app_id=app_id, batch_id=batch_id)
+                merge(tables, rows, batch_id, note, Transaction(app_id, batch_id))
 
             with journal.step("merge"):
                 poison = SetAside(JOB, app_id, tables, write)(rows, batch_id)
@@ -66,9 +67,8 @@ class Batches:
 
 def begin(settings: Settings, app_id: str) -> None:
     """A new state begins with an empty table, once: what another one has written is not its to go on from."""
-    replace_all(
-        settings, TABLE, arrow_schema(table(TABLE)).empty_table(), Once(app_id, -1), {"job": JOB, "app_id": app_id}
-    )
+    nothing = arrow_schema(table(TABLE)).empty_table()
+    replace_all(settings, TABLE, nothing, Once(app_id, -1), Stateful(job=JOB, app_id=app_id))
 
 
 def run(settings: Settings) -> int:

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pyspark.errors import PySparkException
 
 from jobs.spark_session import build_session
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables
+from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.query import serve
 from jobs.streaming.spark.set_aside import Poison, set_aside_rows
 from jobs.streaming.spark.stateful.user_totals import CHANGED, JOB, TABLE, merge
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import newest_first
+from lakehouse.delta.notes import Stateful
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
 from lakehouse.settings import Settings
 
@@ -38,15 +39,16 @@ def replay(settings: Settings, batch_id: int, where: str) -> int:
 def _replay(settings: Settings, batch_id: int, where: str) -> int:
     spark = build_session(settings, settings.prefixed(f"{JOB}.replay"))
     tables = DeltaTables(spark, settings)
-    said = (commit.said for commit in newest_first(open_table(settings, TABLE)))
-    current = next((each["app_id"] for each in said if "app_id" in each), "")
+    notes = (commit.note for commit in newest_first(open_table(settings, TABLE)))
+    current = next((note.app_id for note in notes if isinstance(note, Stateful)), "")
     try:
         rows = set_aside_rows(tables, current, batch_id, CHANGED).where(where).localCheckpoint()
         count = rows.count()
         if not count:
             log.error("no such rows of batch %d of the present state (%s) are set aside", batch_id, current or "none")
             return 1
-        merge(tables, rows, batch_id, Commit(JOB, batch_id, details={"app_id": current, "replayed": count}), None)
+        note = Stateful(job=JOB, app_id=current, batch_id=batch_id, replayed=count)
+        merge(tables, rows, batch_id, note, None)
     except PySparkException as error:
         poison = Poison.found(error)
         if poison is None:

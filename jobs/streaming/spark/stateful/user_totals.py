@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as sf
 from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
 
-from jobs.streaming.spark.delta_tables import Commit, DeltaTables, Transaction
+from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
 from lakehouse.contracts.tables import table
+from lakehouse.delta.notes import Said
 
 JOB: Final = "user_totals__spark_state"
 TABLE: Final = f"gold.{JOB}"
@@ -99,7 +100,7 @@ def running_totals(purchases: DataFrame) -> DataFrame:
     return events.groupBy("user_id").transformWithState(UserTotals(), CHANGED, "Update", "None")
 
 
-def merge(tables: DeltaTables, changed: DataFrame, batch_id: int, commit: Commit, once: Transaction | None) -> None:
+def merge(tables: DeltaTables, changed: DataFrame, batch_id: int, note: Said, once: Transaction | None) -> None:
     """Brings `changed` (rows of `CHANGED`) into the table, in one commit.
 
     Idempotent by batch id, twice: the commit carries it as a Delta transaction (`once`), so that a batch repeated
@@ -117,7 +118,7 @@ def merge(tables: DeltaTables, changed: DataFrame, batch_id: int, commit: Commit
         sf.lit(batch_id).cast("bigint").alias("batch_id"),
     ).select(*table(TABLE).column_names)
     target = DeltaTable.forPath(tables.spark, tables.path(TABLE))
-    with tables.committing(commit, once):
+    with tables.committing(note, once):
         (
             target.alias("held")
             .merge(rows.alias("new"), "held.user_id = new.user_id")
