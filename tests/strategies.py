@@ -7,6 +7,7 @@ session and attribution bounds; duplicates; disorder within a partition.
 import itertools
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from random import Random
 
 from hypothesis import strategies as st
 
@@ -173,3 +174,33 @@ def event_streams(draw: st.DrawFn, min_size: int = 0, max_size: int = 40) -> lis
     drawn += draw(st.one_of(st.just([]), bursts()))
     again = draw(st.lists(st.sampled_from(drawn), max_size=5)) if drawn else []
     return positioned(draw(st.permutations([*drawn, *again])))
+
+
+def random_stream(draw: Random, size: int) -> list[Event]:
+    """A longer stream of the same kind, from one seed: for what is too slow to be asked a hundred times."""
+    bounds = [0, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 4 * HOUR, 4 * HOUR + 30 * MINUTE, DAY, DAY + HOUR]
+
+    def time() -> int:
+        near = draw.choice(bounds) + draw.randrange(-2, 3)
+        return MORNING + 12 * HOUR + draw.choice([near, near, draw.randrange(-2 * HOUR, 2 * DAY)])
+
+    def one() -> Event:
+        user, item = draw.choice(USERS), draw.choice(PRODUCTS)
+        region, cents = draw.choice(["north", "süd"]), draw.choice([draw.randrange(10**6), 2**62, 9 * 10**18])
+        match draw.randrange(10):
+            case 0 | 1:
+                return purchase(user, time(), item, cents=cents, region=region)
+            case 2 | 3:
+                return transaction(user, time(), cents=draw.randrange(10**6))
+            case 4:
+                return product(item, time(), draw.choice(["kitchen", "garden", ""]))
+            case 5:
+                return profile(user, time(), draw.choice(["new", "regular"]))
+            case _:
+                action = draw.choice(["impression", "click"])
+                return click(user, time(), draw.choice([None, item, item]), action=action, region=region)
+
+    drawn = [one() for _ in range(size)]
+    drawn += draw.sample(drawn, size // 10)
+    draw.shuffle(drawn)
+    return positioned(drawn)

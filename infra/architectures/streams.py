@@ -18,7 +18,6 @@ from jobs.rust_engines import revenue
 from jobs.spark_session import build_session
 from jobs.streaming.spark import events, ingest, refresh
 from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
-from jobs.streaming.spark.metrics import product_metrics_5m
 from jobs.streaming.spark.micro_batch import MicroBatch, judge, kafka_source, learn
 from jobs.streaming.spark.progress import Journal, journal_path
 from jobs.streaming.spark.query import AppId, run_query, serve
@@ -100,7 +99,7 @@ class Stream:
             together(
                 journal,
                 ("silver.sessions", lambda: refresh.refresh_sessions(cycle).get("silver.sessions")),
-                (product_metrics_5m.METRIC.table, lambda: refresh.refresh_metric(cycle, product_metrics_5m.METRIC)),
+                (refresh.PRODUCT_METRICS, lambda: refresh.refresh_windows(cycle, refresh.PRODUCT_METRICS)),
                 (revenue.REGION_DAILY, lambda: _revenue(cycle)),
             )
         finally:

@@ -9,7 +9,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,14 +18,12 @@ from pyspark.sql import functions as sf
 
 from jobs.process import exit_status
 from jobs.spark_session import build_session
-from jobs.spark_sql import bound, run_sql
+from jobs.spark_sql import bound, refreshed, run_sql
 from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.events import FIRST_OF_EACH
-from jobs.streaming.spark.metrics import product_metrics_5m, region_revenue_5m, region_revenue_daily, sessions
-from jobs.streaming.spark.metrics.windowed import Metric
 from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES
-from lakehouse.contracts.tables import LAMBDA_BATCH, LAMBDA_EVENTS
+from lakehouse.contracts.tables import LAMBDA_BATCH, LAMBDA_EVENTS, LAMBDA_METRICS, table
 from lakehouse.delta import open_table
 from lakehouse.delta.notes import Asked, HandedOver, Read
 from lakehouse.kafka.consumer import ReadError
@@ -72,14 +70,7 @@ class BatchLayer:
         events = self.tables.read(LAMBDA_EVENTS.name, versions[LAMBDA_EVENTS.name])
         clicks, purchases = (events.where(sf.col("topic") == topic) for topic in (CLICKS.topic, PURCHASES.topic))
         inputs = {"silver.clicks": clicks, "silver.purchases": purchases}
-        by_metric = {
-            "product_metrics_5m": self._metric(product_metrics_5m.METRIC, inputs),
-            "region_revenue_daily": self._metric(
-                region_revenue_daily.METRIC,
-                {region_revenue_5m.METRIC.table: self._metric(region_revenue_5m.METRIC, inputs)},
-            ),
-            "sessions": self._sessions(clicks),
-        }
+        by_metric = {metric: self._computed(name, inputs) for metric, name in LAMBDA_METRICS.items()}
         for metric, rows in by_metric.items():
             self._write(versions, cut, batch_table(metric), rows)
         return HandOver(cut, versions, self.topics)
@@ -106,17 +97,10 @@ class BatchLayer:
         dated = once.withColumns({name: value for name, value in gained.items() if name not in once.columns})
         return dated.withColumn("event_date", sf.to_date("event_time")).select(*LAMBDA_EVENTS.column_names)
 
-    def _metric(self, metric: Metric, inputs: dict[str, DataFrame]) -> DataFrame:
-        keyed = [run_sql(self.tables.spark, sql, events=inputs[source]) for source, sql in metric.keyed.items()]
-        return run_sql(self.tables.spark, metric.rows, keyed=union(keyed))
-
-    def _sessions(self, clicks: DataFrame) -> DataFrame:
-        spark = self.tables.spark
-        known = clicks.select("user_id", "event_time", sf.col("event_time").alias("session_end")).limit(0)
-        none = known.withColumnRenamed("event_time", "session_start")
-        islands = run_sql(spark, sessions.ISLANDS, points=clicks, known=none)
-        parts = run_sql(spark, sessions.PART_ROWS, clicks=clicks, islands=islands)
-        return run_sql(spark, sessions.SESSION_ROWS, parts=parts)
+    def _computed(self, name: str, inputs: Mapping[str, DataFrame]) -> DataFrame:
+        """A table, and those before it that it is computed from, from `inputs`."""
+        sources = {e: inputs[e] if e in inputs else self._computed(e, inputs) for e in table(name).reads}
+        return refreshed(self.tables.spark, name, sources)
 
 
 def run_batch(settings: Settings, cut: Offsets | None = None) -> HandOver:

@@ -24,16 +24,13 @@ from pyspark.sql import functions as sf
 
 from jobs.process import exit_status
 from jobs.spark_session import build_session
-from jobs.spark_sql import bound, run_sql
-from jobs.streaming.spark import events, versions
+from jobs.spark_sql import bound, refreshed, run_sql
 from jobs.streaming.spark.delta_tables import DeltaTables
-from jobs.streaming.spark.metrics import METRICS, alerts, fraud_decisions, product_metrics_5m, purchase_clicks, sessions
-from jobs.streaming.spark.metrics.windowed import Metric
-from jobs.streaming.spark.refresh import union
-from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
-from lakehouse.contracts.graph import DERIVED, finer, upstream
+from jobs.streaming.spark.metrics import sessions
+from lakehouse.contracts.events import CLICKS, PURCHASES, TRANSACTIONS, EventContract
+from lakehouse.contracts.graph import DERIVED, EVENT_TABLES, upstream
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import UnknownTableError, table
+from lakehouse.contracts.tables import UnknownTableError, ingested, table
 from lakehouse.delta import create_table, open_table
 from lakehouse.delta.notes import Asked
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
@@ -118,81 +115,41 @@ class Rebuild:
         return version
 
     def _rows(self, name: str) -> DataFrame:
-        special: dict[str, Callable[[], DataFrame]] = {
-            "silver.products": lambda: self._versions(PRODUCTS),
-            "silver.profiles": lambda: self._versions(PROFILES),
-            "silver.clicks": lambda: self._events(CLICKS),
-            "silver.purchases": lambda: self._events(PURCHASES),
-            sessions.PARTS: self._session_parts,
-            sessions.SESSIONS: lambda: self._sql(sessions.SESSION_ROWS, parts=self._staged(sessions.PARTS)),
-            purchase_clicks.TABLE: self._purchase_clicks,
-            "silver.transactions": lambda: self._once(TRANSACTIONS),
-            fraud_decisions.TABLE: self._fraud_decisions,
-            alerts.TABLE: self._alerts,
-        }
-        return special[name]() if name in special else self._metric(METRICS[name])
+        contract = table(name)
+        rows = refreshed(self.spark, name, {source: self._input(name, source) for source in contract.reads})
+        if contract.partition_by:
+            rows = rows.where(self._in_range("event_date"))
+        return rows.withColumn("changed_by", sf.lit(self.label)) if "changed_by" in contract.column_names else rows
 
-    def _versions(self, contract: EventContract) -> DataFrame:
-        """All of them: an old version may be valid in the range."""
-        return self._sql(versions.ROWS, changes=self._live(f"bronze.{contract.table}"), key=sf.col(contract.key))
+    def _input(self, name: str, source: str) -> DataFrame:
+        """What the rows of `name` in the range need of `source`."""
+        if source.startswith("bronze."):
+            # Of versions all: an old one may be valid in the range.
+            return self._bronze(ingested(source)) if table(name).partition_by else self._live(source)
+        if name == sessions.PARTS:
+            return self._clicks_of_sessions()
+        if source in EVENT_TABLES:
+            return self._with_neighbours(source)
+        if table(name).partition_by or not table(source).partition_by:
+            return self._staged(source)
+        return self._staged(source).unionByName(self._live(source).where(~self._in_range("event_date")))
 
-    def _events(self, contract: EventContract) -> DataFrame:
-        return self._sql(events.ENRICHED, events=self._once(contract), versions=self._staged("silver.products"))
-
-    def _once(self, contract: EventContract) -> DataFrame:
-        bronze = self._bronze(contract).drop("value", "arrival_date")
-        return self._sql(events.FIRST_OF_EACH, events=bronze)
-
-    def _session_parts(self) -> DataFrame:
+    def _clicks_of_sessions(self) -> DataFrame:
+        """The clicks of the sessions that begin in the range."""
         start, end = sf.lit(self.first).cast("timestamp"), sf.lit(self.last + timedelta(days=1)).cast("timestamp")
         gap = sf.expr(f"INTERVAL {sessions.GAP_MINUTES} MINUTES")
         begins, ends = sf.col("session_start"), sf.col("session_end")
         crossing = self._live(sessions.SESSIONS).where(
             ((begins < start) & (ends > start - gap)) | ((ends >= end - gap) & (begins < end + gap))
         )
-        islands = self._sql(sessions.ISLANDS, points=self._staged("silver.clicks"), known=crossing).where(
+        islands = run_sql(self.spark, sessions.ISLANDS, points=self._staged("silver.clicks"), known=crossing).where(
             (sf.col("island_start") >= start) & (sf.col("island_start") < end)
         )
         # An island may reach beyond the next day; what lies past its end does not matter.
         clicks = self._staged("silver.clicks").unionByName(
             self._live("silver.clicks").where(sf.col("event_date") > sf.lit(self.last))
         )
-        return self._sql(sessions.PART_ROWS, clicks=clicks, islands=islands)
-
-    def _purchase_clicks(self) -> DataFrame:
-        return self._sql(
-            purchase_clicks.ROWS,
-            clicks=self._with_neighbours("silver.clicks"),
-            affected=self._staged("silver.purchases"),
-        )
-
-    def _fraud_decisions(self) -> DataFrame:
-        decided = self._sql(fraud_decisions.ROWS, transactions=self._with_neighbours("silver.transactions"))
-        return decided.where(self._in_range("event_date")).withColumn("changed_by", sf.lit(self.label))
-
-    def _alerts(self) -> DataFrame:
-        drawn = self._sql(
-            alerts.ROWS,
-            windows=self._staged(product_metrics_5m.METRIC.table),
-            sessions=self._staged(sessions.SESSIONS),
-            decisions=self._staged(fraud_decisions.TABLE),
-        )
-        return drawn.withColumn("changed_by", sf.lit(self.label))
-
-    def _metric(self, metric: Metric) -> DataFrame:
-        inputs: list[DataFrame] = []
-        for source, sql in metric.keyed.items():
-            if not finer(metric.table):
-                rows = self._with_neighbours(source)
-            elif "event_date" in metric.key:
-                rows = self._staged(source)
-            else:
-                rows = self._staged(source).unionByName(self._live(source).where(~self._in_range("event_date")))
-            inputs.append(self._sql(sql, events=rows))
-        keyed = union(inputs)
-        if "event_date" in metric.key:
-            keyed = keyed.where(self._in_range("event_date"))
-        return self._sql(metric.rows, keyed=keyed).withColumn("changed_by", sf.lit(self.label))
+        return run_sql(self.spark, sessions.INSIDE, clicks=clicks, islands=islands)
 
     def _with_neighbours(self, name: str) -> DataFrame:
         """The rebuilt days, and the real table's day before and after."""
@@ -212,9 +169,9 @@ class Rebuild:
 
     def _bronze(self, contract: EventContract) -> DataFrame:
         """Events of the range. An event arrives at most 5 minutes before its own time."""
-        dated = self._live(f"bronze.{contract.table}").withColumn("event_date", sf.to_date("event_time"))
         earliest = self.first - timedelta(days=1)
-        rows = dated.where((sf.col("arrival_date") >= sf.lit(earliest)) & self._in_range("event_date"))
+        happened = sf.to_date("event_time").between(sf.lit(self.first), sf.lit(self.last))
+        rows = self._live(f"bronze.{contract.table}").where((sf.col("arrival_date") >= sf.lit(earliest)) & happened)
         if contract.topic in self.bounds:
             rows = rows.where(sf.col("offset") <= bound(self.bounds[contract.topic]))
         return rows
@@ -227,9 +184,6 @@ class Rebuild:
 
     def _staged(self, name: str) -> DataFrame:
         return self.staging.read(name, self.staging.version(name))
-
-    def _sql(self, query: str, **named: DataFrame | Column) -> DataFrame:
-        return run_sql(self.spark, query, **named)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

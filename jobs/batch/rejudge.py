@@ -23,7 +23,7 @@ from pyspark.sql import DataFrame
 
 from jobs.rust_engines import MARTS, fraud, publish_day, transactions
 from jobs.spark_session import build_session
-from jobs.streaming.spark import events, refresh, versions
+from jobs.streaming.spark import events, versions
 from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.progress import Journal, half_done, journal_path
 from jobs.streaming.spark.refreshes import Refreshes
@@ -44,7 +44,6 @@ OWNED: Final = tuple(t.name for t in TABLES.values() if t.owner == SPARK_INGEST)
 INGEST_SECONDS: Final = 180.0
 """How long the ingester of transactions may take to bring in what silver has."""
 
-_POSITION: Final = ("partition", "offset")
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
@@ -141,9 +140,7 @@ def _derive(settings: Settings, judged: Mapping[str, pl.DataFrame], label: str, 
         journal.begin()
         clicks, purchases = (_frame(tables, judged, contract.topic) for contract in (CLICKS, PURCHASES))
         paid = judged.get(TRANSACTIONS.topic, trail.touched(settings, TRANSACTIONS.topic, ()))
-        held = tables.read(refresh.CLICKS, tables.version(refresh.CLICKS)).select(*_POSITION)
-        gone = clicks.join(held, list(_POSITION), "left_anti").localCheckpoint()
-        Refreshes(tables, journal, note).run(clicks, purchases, paid.select(fraud.TOUCHED), gone)
+        Refreshes(tables, journal, note).run(clicks, purchases, paid.select(fraud.TOUCHED))
         journal.end()
     finally:
         spark.stop()

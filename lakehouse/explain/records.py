@@ -78,7 +78,7 @@ def _left_out(
 
 
 def with_lateness(records: pl.DataFrame, bronze: pl.LazyFrame) -> pl.DataFrame:
-    """Records of one topic, by the highest event time at lower offsets of their partitions (design: Lateness).
+    """Records of one topic, with how late each is (docs/semantics.md, Lateness).
 
     Only what is later than the earliest of them by more than the watermark's delay can make one late: most files of
     bronze hold nothing of the kind, and are not read.

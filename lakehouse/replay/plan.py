@@ -19,7 +19,7 @@ from lakehouse.runtime.code_in_force import code_version, running
 from lakehouse.settings import Settings
 
 UNDO_DAYS: Final = 7
-"""How long Delta's log and removed files are kept (design: Delta profile)."""
+"""How long Delta's log and removed files are kept."""
 SHOWN_DAYS: Final = 3
 
 

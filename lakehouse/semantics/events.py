@@ -147,5 +147,5 @@ def key_of(event: Event) -> str:
 
 
 def identity(event: Event) -> tuple[str, str, str, int]:
-    """What makes two records the same event: (topic, record key, event_id, event_time) (design: Identity)."""
+    """What makes two records the same event: (topic, record key, event_id, event_time) (docs/semantics.md, Events)."""
     return event.topic, key_of(event), event.event_id, event.event_time

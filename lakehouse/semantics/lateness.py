@@ -1,4 +1,4 @@
-"""Lateness: a fact of the log, and only accounting (design: Semantics, Lateness).
+"""Lateness: a fact of the log, and only accounting (docs/semantics.md, Lateness).
 
 A record's watermark is the highest event time at lower offsets of its partition, less 1 minute. An event
 time at or above it is *on time*; down to 5 minutes below it, inclusive, *late*; below that *very late*.

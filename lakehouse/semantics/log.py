@@ -84,7 +84,7 @@ class EventLog:
 
 
 def parse(record: KafkaRecord) -> Event | DeadLetter:
-    """The event that a record holds, or why it holds none (design: Events and topics, Valid)."""
+    """The event that a record holds, or why it holds none (docs/events.md, The rule)."""
     hashed = record_hash(record.topic, record.partition, record.offset, record.value)
     verdict = validate(record.topic, record.key, record.value, record.arrival_ms)
     if isinstance(verdict, Valid):

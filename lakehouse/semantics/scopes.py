@@ -1,4 +1,4 @@
-"""Which rows an event affects, and which events those rows need: declared as data (design: Refresh).
+"""Which rows an event affects, and which events those rows need: declared as data.
 
 Engines import this and turn each scope into their own filter. A scope tells, for one event, the `Range` of
 rows to replace, and for such a range the events to read. A range is closed: ``start_ms <= time <= end_ms``.

@@ -20,15 +20,16 @@ from pyspark.sql import functions as sf
 
 from jobs.rust_engines import revenue
 from jobs.rust_engines.replacement import Replacement
-from jobs.spark_sql import run_sql
+from jobs.spark_sql import refreshed, run_sql
 from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.metrics import purchase_clicks, sessions
-from jobs.streaming.spark.metrics.windowed import Metric
 from lakehouse.contracts.tables import table
 from lakehouse.delta.notes import Caused, Read
+from lakehouse.semantics.scopes import SCOPES, Window
 
 CLICKS = "silver.clicks"
 PURCHASES = "silver.purchases"
+PRODUCT_METRICS = "gold.product_metrics_5m"
 
 FILES_PER_COMMIT = 2
 
@@ -38,8 +39,8 @@ class Cycle:
     """One pass over the refreshed tables.
 
     `versions` pins the tables read. `clicks` and `purchases` are the events whose rows are to be refreshed. `note`:
-    what the commits say beside the versions that they read. `gone`: clicks among them that silver no longer has, if
-    there may be any.
+    what the commits say beside the versions that they read. Events among them that silver no longer has are events
+    whose rows are to be refreshed.
     """
 
     tables: DeltaTables
@@ -47,7 +48,6 @@ class Cycle:
     clicks: DataFrame
     purchases: DataFrame
     note: Caused
-    gone: DataFrame | None = None
 
     def touched_purchases(self) -> pl.DataFrame:
         """What Polars needs to know of the purchases."""
@@ -66,8 +66,12 @@ class Cycle:
         return self.tables.read(name, self.versions[name], dates)
 
     def sql(self, query: str, **frames: DataFrame) -> DataFrame:
-        """Runs a metric's SQL over `frames`, its names in braces."""
+        """Runs SQL over `frames`, its names in braces."""
         return run_sql(self.tables.spark, query, **frames)
+
+    def refreshed(self, name: str, sources: Mapping[str, DataFrame]) -> DataFrame:
+        """Rows of the table `name` from rows of its `sources`."""
+        return refreshed(self.tables.spark, name, sources)
 
 
 def union(frames: Collection[DataFrame]) -> DataFrame:
@@ -85,36 +89,32 @@ def days(start: datetime, end: datetime) -> set[date]:
     return {first + timedelta(days=n) for n in range((last - first).days + 1)}
 
 
-def scope_of(cycle: Cycle, metric: Metric) -> DataFrame:
-    """The keys of `metric` that the cycle's events affect."""
+def refresh_windows(cycle: Cycle, name: str) -> int | None:
+    """Replaces the rows of a table of windows that the cycle affects; returns the version, None for no change.
+
+    An event names the windows that it is in: those that the touched events alone would give are to be replaced.
+    """
+    sources, key = table(name).reads, [*table(name).key, "event_date"]
     touched = {CLICKS: cycle.clicks, PURCHASES: cycle.purchases}
-    keyed = [cycle.sql(sql, events=touched[source]).select(*metric.key) for source, sql in metric.keyed.items()]
-    return union(keyed).distinct()
-
-
-def refresh_metric(cycle: Cycle, metric: Metric) -> int | None:
-    """Replaces the rows of a windowed metric that the cycle affects; returns the version, None for no change."""
-    scope = scope_of(cycle, metric).persist()
+    scope = cycle.refreshed(name, {source: touched[source] for source in sources}).select(*key).distinct().persist()
     try:
-        extent = _extent(metric, scope)
+        extent = _extent(name, scope)
         if extent["keys"] == 0:
-            return acknowledge(cycle, metric.table, *metric.keyed)
-        keyed = [
-            _in_extent(cycle, source, sql, extent).join(sf.broadcast(scope), list(metric.key), "left_semi")
-            for source, sql in metric.keyed.items()
-        ]
-        rows = cycle.sql(metric.rows, keyed=union(keyed)).withColumn("changed_by", sf.lit(cycle.note.cause))
+            return acknowledge(cycle, name, *sources)
+        rows = cycle.refreshed(name, {source: _in_extent(cycle, source, extent) for source in sources})
+        rows = rows.join(sf.broadcast(scope), key, "left_semi").withColumn("changed_by", sf.lit(cycle.note.cause))
         dates = set(extent["dates"])
-        current = cycle.tables.read(metric.table, cycle.tables.version(metric.table), dates)
-        kept = current.join(sf.broadcast(scope), list(metric.key), "left_anti")
-        return _swap(cycle, metric.table, kept, rows, dates, cycle.noted(*metric.keyed))
+        current = cycle.tables.read(name, cycle.tables.version(name), dates)
+        kept = current.join(sf.broadcast(scope), key, "left_anti")
+        return _swap(cycle, name, kept, rows, dates, cycle.noted(*sources))
     finally:
         scope.unpersist()
 
 
-def _extent(metric: Metric, scope: DataFrame) -> Row:
-    """How many keys, on which dates, and between which times their events lie, learnt in one pass."""
-    end = sf.col("window_start") + sf.expr(f"INTERVAL {metric.window_minutes} MINUTES")
+def _extent(name: str, scope: DataFrame) -> Row:
+    """How many windows, on which dates, and between which times their events lie, learnt in one pass."""
+    (size_ms,) = {each.size_ms for each in SCOPES[name].affected.values() if isinstance(each, Window)}
+    end = sf.col("window_start") + sf.expr(f"INTERVAL {size_ms} MILLISECONDS")
     return only(
         scope.agg(
             sf.count(sf.lit(1)).alias("keys"),
@@ -126,12 +126,11 @@ def _extent(metric: Metric, scope: DataFrame) -> Row:
     )
 
 
-def _in_extent(cycle: Cycle, source: str, sql: str, extent: Row) -> DataFrame:
-    """The keyed rows of `source` that may be in the scope, with literal bounds so that files are skipped."""
-    events = cycle.read(source, {*extent["dates"], *extent["end_dates"]}).where(
+def _in_extent(cycle: Cycle, source: str, extent: Row) -> DataFrame:
+    """The events of `source` that may be in the scope, with literal bounds so that files are skipped."""
+    return cycle.read(source, {*extent["dates"], *extent["end_dates"]}).where(
         (sf.col("event_time") >= sf.lit(extent["start"])) & (sf.col("event_time") < sf.lit(extent["end"]))
     )
-    return cycle.sql(sql, events=events)
 
 
 def acknowledge(cycle: Cycle, name: str, *sources: str) -> int | None:
@@ -153,11 +152,7 @@ def _swap(cycle: Cycle, name: str, kept: DataFrame, rows: DataFrame, dates: Coll
 
 
 def refresh_sessions(cycle: Cycle) -> dict[str, int]:
-    """Replaces every session that the cycle's clicks touch, and its parts.
-
-    Where clicks are gone a session may fall apart, which its interval doesn't tell: then all that may be touched are
-    cut anew from the clicks that are left of them.
-    """
+    """Replaces every session that the cycle's clicks touch, and its parts."""
     gap = timedelta(minutes=sessions.GAP_MINUTES)
     extent = only(cycle.clicks.agg(sf.min("event_time").alias("first"), sf.max("event_time").alias("last")))
     if extent["first"] is None:
@@ -173,13 +168,6 @@ def refresh_sessions(cycle: Cycle) -> dict[str, int]:
         .select("user_id", "session_start", "session_end")
         .join(sf.broadcast(points.select("user_id").distinct()), "user_id", "left_semi")
     )
-    replaced, cut = known.limit(0), set[date]()
-    if cycle.gone is not None:
-        replaced = known.persist()
-        cut = _days_of(replaced)
-        left = cycle.sql(sessions.INSIDE, clicks=cycle.read(CLICKS, cut), sessions=replaced)
-        still = cycle.clicks.join(sf.broadcast(cycle.gone), list(sessions.IDENTITY), "left_anti")
-        points, known = union([still.select(*points.columns), left.select(*points.columns)]), replaced.limit(0)
     islands = cycle.sql(sessions.ISLANDS, points=points, known=known).persist()
     parts = None
     try:
@@ -190,22 +178,21 @@ def refresh_sessions(cycle: Cycle) -> dict[str, int]:
                 sf.max("island_end").alias("last"),
             )
         )
-        first, last = bounds["first"] or extent["first"], bounds["last"] or extent["last"]  # of clicks all gone: none
-        dates = {*(bounds["dates"] or ()), *cut}
-        clicks = cycle.read(CLICKS, days(first, last)).where(sf.col("event_time").between(sf.lit(first), sf.lit(last)))
-        parts = cycle.sql(sessions.PART_ROWS, clicks=clicks, islands=islands).persist()
-        rows = {sessions.PARTS: parts, sessions.SESSIONS: cycle.sql(sessions.SESSION_ROWS, parts=parts)}
+        first, last, dates = bounds["first"], bounds["last"], bounds["dates"]
+        near = cycle.read(CLICKS, days(first, last)).where(sf.col("event_time").between(sf.lit(first), sf.lit(last)))
+        clicks = cycle.sql(sessions.INSIDE, clicks=near, islands=islands)
+        parts = cycle.refreshed(sessions.PARTS, {CLICKS: clicks}).persist()
+        rows = {sessions.PARTS: parts, sessions.SESSIONS: cycle.refreshed(sessions.SESSIONS, {sessions.PARTS: parts})}
         written = {}
         # Parts first: which dates hold old rows is known from the sessions. A kill between the two commits
         # leaves the old sessions, from which the repeated batch finds the same dates again.
         for name in (sessions.PARTS, sessions.SESSIONS):
             current = cycle.tables.read(name, cycle.tables.version(name), dates)
-            kept = cycle.sql(sessions.OUTSIDE, rows=current, islands=islands, sessions=replaced)
+            kept = cycle.sql(sessions.OUTSIDE, rows=current, islands=islands)
             written[name] = _swap(cycle, name, kept, rows[name], dates, cycle.noted(CLICKS))
         return written
     finally:
         islands.unpersist()
-        replaced.unpersist()
         if parts is not None:
             parts.unpersist()
 
@@ -246,7 +233,7 @@ def refresh_purchase_clicks(cycle: Cycle) -> int | None:
         clicks = cycle.read(CLICKS, _with_eves(extent["dates"])).where(
             sf.col("event_time").between(sf.lit(earliest), sf.lit(extent["last"]))
         )
-        rows = cycle.sql(purchase_clicks.ROWS, clicks=clicks, affected=affected)
+        rows = cycle.refreshed(name, {CLICKS: clicks, PURCHASES: affected})
         current = cycle.tables.read(name, cycle.tables.version(name), extent["dates"])
         kept = current.join(sf.broadcast(keys), list(purchase_clicks.KEY), "left_anti")
         return _swap(cycle, name, kept, rows, extent["dates"], cycle.noted(CLICKS, PURCHASES))
@@ -255,12 +242,6 @@ def refresh_purchase_clicks(cycle: Cycle) -> int | None:
         for frame in (affected, keys):
             if frame is not None:
                 frame.unpersist()
-
-
-def _days_of(known: DataFrame) -> set[date]:
-    """The dates that these sessions reach over."""
-    spans = known.select(sf.to_date("session_start"), sf.to_date("session_end")).distinct().collect()
-    return {first + timedelta(days=n) for first, last in spans for n in range((last - first).days + 1)}
 
 
 def _with_eves(dates: Collection[date]) -> set[date]:

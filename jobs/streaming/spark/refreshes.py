@@ -12,7 +12,6 @@ from pyspark.sql import DataFrame
 from jobs.rust_engines import alerts, fraud, revenue, transactions
 from jobs.streaming.spark import refresh
 from jobs.streaming.spark.delta_tables import CONFLICTS, DeltaTables
-from jobs.streaming.spark.metrics import product_metrics_5m
 from jobs.streaming.spark.progress import Journal
 from lakehouse.contracts.graph import EVENT_TABLES, sources
 from lakehouse.contracts.tables import SPARK_INGEST
@@ -38,16 +37,14 @@ class Refreshes:
     journal: Journal
     note: Caused
 
-    def run(self, clicks: DataFrame, purchases: DataFrame, paid: pl.DataFrame, gone: DataFrame | None = None) -> None:
-        """Refreshes what the clicks, purchases and transactions (`paid`, columns `fraud.TOUCHED`) affect. `gone`: those
-        of the clicks that silver no longer has, if there may be any."""
+    def run(self, clicks: DataFrame, purchases: DataFrame, paid: pl.DataFrame) -> None:
+        """Refreshes what the clicks, purchases and transactions (`paid`, columns `fraud.TOUCHED`) affect."""
         cycle = refresh.Cycle(
             self.tables,
             {name: self.tables.version(name) for name in EVENT_TABLES},
             clicks,
             purchases,
             self.note,
-            gone,
         )
 
         def refresh_sessions() -> None:
@@ -74,7 +71,7 @@ class Refreshes:
         together(
             self.journal,
             ("silver.sessions", refresh_sessions),
-            (product_metrics_5m.METRIC.table, lambda: refresh.refresh_metric(cycle, product_metrics_5m.METRIC)),
+            (refresh.PRODUCT_METRICS, lambda: refresh.refresh_windows(cycle, refresh.PRODUCT_METRICS)),
             ("silver.purchase_clicks", lambda: refresh.refresh_purchase_clicks(cycle)),
             ("revenue and totals", refresh_revenue),
             (fraud.TABLE, refresh_fraud),

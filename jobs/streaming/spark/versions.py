@@ -1,35 +1,14 @@
 """`silver.products` and `silver.profiles`: one row per version (SCD2)."""
 
-from typing import Final
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from jobs.spark_sql import run_sql
+from jobs.spark_sql import refreshed
 from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.micro_batch import MicroBatch
 from lakehouse.contracts.events import EventContract
 from lakehouse.contracts.tables import table
 from lakehouse.delta.notes import Caused
-
-ROWS: Final = """
-WITH once AS (
-    SELECT * FROM (
-        SELECT *, row_number() OVER (PARTITION BY {key}, event_id, event_time ORDER BY partition, offset) AS copy
-        FROM {changes}
-    )
-    WHERE copy = 1
-),
-effective AS (
-    SELECT * FROM (
-        SELECT *, row_number() OVER (PARTITION BY {key}, valid_from ORDER BY partition DESC, offset DESC) AS rival
-        FROM once
-    )
-    WHERE rival = 1
-)
-SELECT *, lead(valid_from) OVER (PARTITION BY {key} ORDER BY valid_from) AS valid_to FROM effective
-"""
-"""A repeated change counts once, where it came first; of two versions with one `valid_from` the later one wins."""
 
 
 def refresh_versions(tables: DeltaTables, batch: MicroBatch, contract: EventContract, note: Caused) -> int | None:
@@ -50,7 +29,7 @@ def replace_versions(tables: DeltaTables, contract: EventContract, changed: Data
     keys = changed.select(contract.key).distinct().persist()
     try:
         changes = tables.read(bronze, source).join(sf.broadcast(keys), contract.key, "left_semi")
-        rows = run_sql(tables.spark, ROWS, changes=changes, key=sf.col(contract.key))
+        rows = refreshed(tables.spark, silver, {bronze: changes})
         kept = tables.read(silver, tables.version(silver)).join(sf.broadcast(keys), contract.key, "left_anti")
         columns = table(silver).column_names
         content = kept.select(*columns).union(rows.select(*columns)).coalesce(1)

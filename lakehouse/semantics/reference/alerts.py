@@ -1,4 +1,4 @@
-"""Alerts that are true of the data (design: Tables, `alerts`): what `shop.alerts` should have said, had all been there
+"""Alerts that are true of the data (docs/semantics.md, Alerts): what `shop.alerts` should have said, had all been there
 in time. Sessions are no rule of Flink's: their alerts are never sent."""
 
 from collections.abc import Iterator

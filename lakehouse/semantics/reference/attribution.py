@@ -1,4 +1,4 @@
-"""Which click a purchase is attributed to (design: Semantics, Purchase attribution)."""
+"""Which click a purchase is attributed to (docs/semantics.md, Purchases and clicks)."""
 
 from bisect import bisect_right
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""CTR anomalies (design: Semantics, CTR anomaly)."""
+"""CTR anomalies (docs/semantics.md, Alerts)."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Silver events: de-duplicated, with the product version valid at event time (design: Semantics, Enrichment); of
+"""Silver events: de-duplicated, with the product version valid at event time (docs/semantics.md, Versions); of
 transactions, which name no product, without."""
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Fraud: transactions that come too often (design: Semantics, Fraud)."""
+"""Fraud: transactions that come too often (docs/semantics.md, Fraud)."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Daily marts (design: Semantics, Marts)."""
+"""Daily marts (docs/semantics.md, Marts)."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Product metrics per window (design: Semantics, `product_metrics_5m`)."""
+"""Product metrics per window (docs/semantics.md, Windows)."""
 
 from collections.abc import Iterator
 from typing import Any

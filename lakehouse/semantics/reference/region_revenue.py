@@ -1,4 +1,4 @@
-"""Revenue by the purchase's region (design: Semantics, `region_revenue_*`)."""
+"""Revenue by the purchase's region (docs/semantics.md, Windows)."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sessions, their parts and a user's current session (design: Semantics, A session)."""
+"""Sessions, their parts and a user's current session (docs/semantics.md, Sessions)."""
 
 from collections.abc import Iterable, Iterator
 from operator import attrgetter

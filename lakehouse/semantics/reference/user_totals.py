@@ -1,4 +1,4 @@
-"""Purchases per user (design: Semantics, `user_totals`)."""
+"""Purchases per user (docs/semantics.md, Windows)."""
 
 from collections.abc import Iterator
 from datetime import date

@@ -1,4 +1,4 @@
-"""Versions of products and profiles (design: Tables, SCD2; Identity; Enrichment)."""
+"""Versions of products and profiles (docs/semantics.md, Versions)."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator

@@ -1,27 +1,16 @@
-"""`gold.fraud_decisions`: each transaction, flagged and blocked or not; for a rebuild, as the stream has Polars.
-
-A range counts ties that come later in the order, so what is counted is a position less what lies at or before the
-window's far edge, of which ties are on one side.
-"""
-
-from typing import Final
-
-TABLE: Final = "gold.fraud_decisions"
-
-ROWS: Final = """
+-- A range counts ties that come later in the order, so what is counted is a position less what lies at or before the
+-- window's far edge, of which ties are on one side.
 WITH counted AS (
     SELECT
         *,
         row_number() OVER (PARTITION BY user_id ORDER BY event_time, event_id) AS position,
         count(*) OVER (
-            PARTITION BY user_id ORDER BY unix_millis(event_time)
-            RANGE BETWEEN UNBOUNDED PRECEDING AND 600000L PRECEDING
+            PARTITION BY user_id ORDER BY millis(event_time) RANGE BETWEEN UNBOUNDED PRECEDING AND 600000 PRECEDING
         ) AS before_10m,
         count(*) OVER (
-            PARTITION BY user_id ORDER BY unix_millis(event_time)
-            RANGE BETWEEN UNBOUNDED PRECEDING AND 3600000L PRECEDING
+            PARTITION BY user_id ORDER BY millis(event_time) RANGE BETWEEN UNBOUNDED PRECEDING AND 3600000 PRECEDING
         ) AS before_1h
-    FROM {transactions}
+    FROM {silver_transactions}
 ),
 triggered AS (
     SELECT
@@ -41,9 +30,7 @@ SELECT
     CASE WHEN latest > event_time - INTERVAL 1 HOUR THEN latest END AS trigger_time,
     position - before_10m >= 6 AS flagged,
     coalesce(latest > event_time - INTERVAL 1 HOUR, false) AS blocked,
-    1L AS events,
+    CAST(1 AS BIGINT) AS events,
     CAST(record_hash AS DECIMAL(38, 0)) AS fingerprint,
-    event_date
+    to_date(event_time) AS event_date
 FROM triggered
-"""
-"""``{transactions}``: those to decide upon, and those of two hours before."""
