@@ -31,15 +31,24 @@ STACK = pytest.StashKey["Stack"]()
 
 IN_TURNS: Final = (
     "tests/faults/test_failed_schedules.py",
+    "tests/faults/test_kill_flink.py",
+    "tests/faults/test_kill_fraud.py",
     "tests/faults/test_upgrade.py",
+    "tests/integration/tables/test_concurrent_commits.py",
+    "tests/integration/test_change_sets.py",
+    "tests/integration/test_consumer_groups.py",
+    "tests/integration/test_lambda.py",
+    "tests/integration/test_losses.py",
+    "tests/integration/test_migration.py",
+    "tests/integration/test_rejudge.py",
     "tests/integration/test_replay.py",
     "tests/integration/test_spark_failing_store.py",
     "tests/integration/test_spark_stream.py",
     "tests/integration/test_tables_under_stream.py",
     "tests/integration/test_user_totals_state.py",
 )
-"""Files that take a core for minutes each, and of whose kind something is in every run: with `--turns`, so many of them
-run, drawn by the run's seed."""
+"""Files that take a core for minutes each. Of most kinds something is in every run: kills in a fresh schedule of faults,
+replays in the browser. With `--turns`, so many of them run, drawn by the run's seed."""
 
 # A busy machine is no reason to fail: examples may take as long as they need.
 hypothesis.settings.register_profile(
