@@ -34,7 +34,7 @@ import pyarrow as pa
 from infra.local.machine import describe
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import CLICKS_MIGRATED, INGEST_CLICKS
+from lakehouse.contracts.owners import CLICKS_MIGRATED, INGEST_CLICKS
 from lakehouse.cut import take_cut
 from lakehouse.delta import create_table, open_table
 from lakehouse.generator.traffic import ShopDay

@@ -26,7 +26,7 @@ from jobs.streaming.spark.freshness import until_gold
 from jobs.streaming.spark.progress import finished_batches
 from lakehouse.airflow_api import AirflowClient
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import BACKFILL, SPARK_INGEST
+from lakehouse.contracts.owners import BACKFILL, SPARK_INGEST
 from lakehouse.delta import create_table
 from lakehouse.drained import wait_until_drained
 from lakehouse.generator.traffic import ShopDay

@@ -23,7 +23,7 @@ import psutil
 
 from infra.local.machine import describe
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.drained import lags
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, NOTIFIER
 from lakehouse.generator.traffic import ShopDay

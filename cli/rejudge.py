@@ -10,7 +10,7 @@ from rich.table import Table
 from cli.output import console, errors, print_table, working
 from lakehouse.contracts.events import CLICKS, PURCHASES
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.drained.positions import LIVE_DASHBOARD
 from lakehouse.live_generations import delete_superseded
 from lakehouse.rejudge import trail

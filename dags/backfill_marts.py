@@ -7,7 +7,8 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, Param, task
 
 from dags.assets import table_asset, topic_asset
 from infra.airflow.quality import QualityOperator
-from lakehouse.contracts.tables import BACKFILL, TABLES
+from lakehouse.contracts.owners import BACKFILL
+from lakehouse.contracts.tables import TABLES
 
 MARTS = {name.removeprefix("marts."): t.reads for name, t in TABLES.items() if t.owner == BACKFILL}
 """By mart, the tables that must be as expected before it is built: those that it reads."""

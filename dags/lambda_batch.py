@@ -6,7 +6,8 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from dags.assets import table_asset
 from infra.airflow.remote import RemoteProcessOperator
-from lakehouse.contracts.tables import LAMBDA_BATCH, TABLES
+from lakehouse.contracts.owners import LAMBDA_BATCH
+from lakehouse.contracts.tables import TABLES
 
 with DAG(
     "lambda_batch",

@@ -12,7 +12,7 @@ from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
 from lakehouse.checkpoints import Checkpoint, Positions, current_checkpoint, read_object
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.object_store import build_client
 from lakehouse.services import ServiceDownError

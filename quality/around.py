@@ -7,9 +7,10 @@ from statistics import median
 from typing import Final
 
 from lakehouse import dead_letters
+from lakehouse.contracts.columns import TableContract
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import DEAD_LETTERS, TableContract
+from lakehouse.contracts.tables import DEAD_LETTERS
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import rows_by_day
 from lakehouse.drained import consumers

@@ -8,15 +8,9 @@ from typing import Final
 
 import polars as pl
 
-from lakehouse.semantics.scopes import (
-    ATTRIBUTION_MS,
-    BLOCK_MS,
-    FLAG_COUNT,
-    LONG_SESSION_EVENTS,
-    LONG_SESSION_MS,
-    SESSION_PART_MS,
-    TRIGGER_COUNT,
-)
+from lakehouse.semantics.metrics.fraud_decisions.spec import RULE as FRAUD
+from lakehouse.semantics.metrics.purchase_clicks.spec import RULE as ATTRIBUTION
+from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
 from quality.rules import FrameRule, RowRule, Rule, Severity
 
 _NULL: Final = pl.lit(None)
@@ -96,18 +90,18 @@ BY_HAND: Final[dict[str, tuple[Rule, ...]]] = {
     "silver.sessions": (
         RowRule("duration_ms lies between first and last event", pl.col("duration_ms") != _duration),
         RowRule(
-            f"anomalous: over {LONG_SESSION_EVENTS} events or {LONG_SESSION_MS // 3_600_000} h",
+            f"anomalous: over {SESSION.long_events} events or {SESSION.long_ms // 3_600_000} h",
             pl.col("anomalous")
-            != ((pl.col("events") > LONG_SESSION_EVENTS) | (pl.col("duration_ms") > LONG_SESSION_MS)),
+            != ((pl.col("events") > SESSION.long_events) | (pl.col("duration_ms") > SESSION.long_ms)),
         ),
         _actions_are_events,
     ),
     "silver.session_parts": (
         RowRule("a part's first event is not after its last", pl.col("part_start") > pl.col("part_end")),
         RowRule(
-            f"a part lies in its {SESSION_PART_MS // 3_600_000} h of the session",
-            (_ms(pl.col("part_start") - pl.col("session_start")) // SESSION_PART_MS != pl.col("part"))
-            | (_ms(pl.col("part_end") - pl.col("session_start")) // SESSION_PART_MS != pl.col("part")),
+            f"a part lies in its {SESSION.part_ms // 3_600_000} h of the session",
+            (_ms(pl.col("part_start") - pl.col("session_start")) // SESSION.part_ms != pl.col("part"))
+            | (_ms(pl.col("part_end") - pl.col("session_start")) // SESSION.part_ms != pl.col("part")),
         ),
         _actions_are_events,
     ),
@@ -117,8 +111,8 @@ BY_HAND: Final[dict[str, tuple[Rule, ...]]] = {
             pl.col("click_event_id").is_null() != pl.col("click_event_time").is_null(),
         ),
         RowRule(
-            f"the click came within {ATTRIBUTION_MS // 60_000} min before the purchase",
-            ~_click_delay.is_between(0, ATTRIBUTION_MS),
+            f"the click came within {ATTRIBUTION.reach_ms // 60_000} min before the purchase",
+            ~_click_delay.is_between(0, ATTRIBUTION.reach_ms),
         ),
         RowRule(
             "events counts the purchase and its click",
@@ -156,17 +150,18 @@ BY_HAND: Final[dict[str, tuple[Rule, ...]]] = {
             (pl.col("transactions_10m") < 1) | (pl.col("transactions_10m") > pl.col("transactions_1h")),
         ),
         RowRule(
-            f"flagged: the {FLAG_COUNT}th or later in 10 minutes",
-            pl.col("flagged") != (pl.col("transactions_10m") >= FLAG_COUNT),
+            f"flagged: the {FRAUD.flag_count}th or later in {FRAUD.flag_ms // 60_000} minutes",
+            pl.col("flagged") != (pl.col("transactions_10m") >= FRAUD.flag_count),
         ),
         RowRule("blocked: there is a trigger", pl.col("blocked") != pl.col("trigger_time").is_not_null()),
         RowRule(
-            f"the {TRIGGER_COUNT}th or later in an hour is a trigger, which blocks itself",
-            (pl.col("transactions_1h") >= TRIGGER_COUNT) & ~pl.col("trigger_time").eq_missing(pl.col("event_time")),
+            f"the {FRAUD.trigger_count}th or later in an hour is a trigger, which blocks itself",
+            (pl.col("transactions_1h") >= FRAUD.trigger_count)
+            & ~pl.col("trigger_time").eq_missing(pl.col("event_time")),
         ),
         RowRule(
             "a trigger blocks for less than an hour",
-            ~_ms(pl.col("event_time") - pl.col("trigger_time")).is_between(0, BLOCK_MS - 1),
+            ~_ms(pl.col("event_time") - pl.col("trigger_time")).is_between(0, FRAUD.block_ms - 1),
         ),
         RowRule("a decision is made of one transaction", pl.col("events") != 1),
     ),

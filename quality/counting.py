@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from lakehouse.contracts.arrow import arrow_schema
-from lakehouse.contracts.tables import TableContract
+from lakehouse.contracts.columns import TableContract
 from lakehouse.delta.read import scan_opened
 from lakehouse.delta.tables import open_table
 from lakehouse.settings import Settings

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from lakehouse.contracts.columns import TableContract, Type
 from lakehouse.contracts.events import (
     EARLIEST_TIME,
     EVENTS,
@@ -16,7 +17,6 @@ from lakehouse.contracts.events import (
     Kind,
     bounded_by_arrival,
 )
-from lakehouse.contracts.tables import TableContract, Type
 from quality.rules import FrameRule, RowRule, Rule, Severity
 
 _EARLIEST: Final = pl.lit(datetime.fromisoformat(EARLIEST_TIME).astimezone(UTC))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from lakehouse.contracts.tables import TableContract
+from lakehouse.contracts.columns import TableContract
 from quality.counting import Counts, declared_schema, rules_of
 from quality.rules import Observed, Severity
 

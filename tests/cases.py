@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import yaml
 
+from lakehouse.contracts.columns import Type
 from lakehouse.contracts.graph import DERIVED
-from lakehouse.contracts.tables import Type, table
+from lakehouse.contracts.tables import table
 from lakehouse.semantics import Event
 from lakehouse.semantics.metrics import ROOMS
 from tests.strategies import at, click, impression, product, profile, purchase, transaction
@@ -51,7 +52,7 @@ class Case:
 def cases(*names: str) -> Iterator[Case]:
     """Those of these tables; by default of all."""
     for name in names or DERIVED:
-        path = ROOMS / name.split(".")[1] / "cases.yaml"
+        path = ROOMS[name].folder / "cases.yaml"
         for case in yaml.safe_load(path.read_text(encoding="utf-8")):
             given = tuple(event for each in case["given"] for event in _events(dict(each)))
             expected = tuple(_row(name, row) for row in case["expected"])

@@ -8,12 +8,13 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from lakehouse.contracts.arrow import polars_schema
-from lakehouse.contracts.tables import Type, table
+from lakehouse.contracts.columns import Type
+from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, append, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.semantics import Events
+from lakehouse.semantics.metrics.fraud_decisions.reference import decisions_as_they_came
 from lakehouse.semantics.reference import METRICS
-from lakehouse.semantics.reference.fraud import decisions_as_they_came
 from lakehouse.semantics.windows import utc_date
 from lakehouse.settings import Settings
 

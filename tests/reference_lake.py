@@ -24,8 +24,8 @@ from lakehouse.kafka.sender import Outgoing, Sender
 from lakehouse.kafka.topics import ALERTS, create_topics
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValue, LiveValues
 from lakehouse.semantics import Event
+from lakehouse.semantics.metrics import SCOPES
 from lakehouse.semantics.reference import METRICS, Row
-from lakehouse.semantics.scopes import SCOPES
 from lakehouse.semantics.windows import HOUR, floor, utc_date
 from lakehouse.settings import Settings
 from tests.lake import decided, frame

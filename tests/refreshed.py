@@ -6,8 +6,9 @@ from typing import Any
 import polars as pl
 
 from lakehouse.contracts.arrow import polars_schema
+from lakehouse.contracts.columns import Type
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import Type, table
+from lakehouse.contracts.tables import table
 from lakehouse.semantics import Event
 from lakehouse.semantics.log import assemble
 from lakehouse.semantics.metrics import placeholder, refresh_sql

@@ -22,7 +22,7 @@ from lakehouse.catalog import seed_catalogue
 from lakehouse.compare import Comparison, compare
 from lakehouse.compare.segments import Offsets
 from lakehouse.contracts.jobs import DEFAULT_JOBS
-from lakehouse.contracts.tables import BACKFILL
+from lakehouse.contracts.owners import BACKFILL
 from lakehouse.drained import DrainState, wait_until_drained
 from lakehouse.generator.fraud_scenes import MIN_TRANSACTIONS
 from lakehouse.generator.traffic import ShopDay

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.streaming.spark.progress import journal_path
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.settings import Settings
 
 

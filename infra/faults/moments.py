@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 from infra.faults.journal import Journal
 from infra.faults.processes import NotRunningError, kill
 from infra.faults.schedule import SPARK_DRIVER, TASK_MANAGER, Kind
-from lakehouse.contracts.tables import INGEST_TRANSACTIONS
+from lakehouse.contracts.owners import INGEST_TRANSACTIONS
 from lakehouse.flink_rest import latest_checkpoints
 from lakehouse.object_store import build_client
 from lakehouse.services import ServiceDownError

@@ -8,7 +8,7 @@ from enum import StrEnum
 from random import Random
 from typing import Any, Final, Self
 
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.runtime.supervisor import job_program
 
 SCHEDULER: Final = "airflow-scheduler"

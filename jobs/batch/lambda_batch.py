@@ -23,7 +23,8 @@ from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.events import FIRST_OF_EACH
 from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES
-from lakehouse.contracts.tables import LAMBDA_BATCH, LAMBDA_EVENTS, LAMBDA_METRICS, table
+from lakehouse.contracts.owners import LAMBDA_BATCH
+from lakehouse.contracts.tables import LAMBDA_EVENTS, LAMBDA_METRICS, table
 from lakehouse.delta import open_table
 from lakehouse.delta.notes import Asked, HandedOver, Read
 from lakehouse.kafka.consumer import ReadError

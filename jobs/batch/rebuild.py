@@ -34,6 +34,7 @@ from lakehouse.contracts.tables import UnknownTableError, ingested, table
 from lakehouse.delta import create_table, open_table
 from lakehouse.delta.notes import Asked
 from lakehouse.runtime.owners import OwnerRunningError, owners_stopped
+from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
 from lakehouse.settings import Settings
 
 JOB: Final = "rebuild"
@@ -137,7 +138,7 @@ class Rebuild:
     def _clicks_of_sessions(self) -> DataFrame:
         """The clicks of the sessions that begin in the range."""
         start, end = sf.lit(self.first).cast("timestamp"), sf.lit(self.last + timedelta(days=1)).cast("timestamp")
-        gap = sf.expr(f"INTERVAL {sessions.GAP_MINUTES} MINUTES")
+        gap = sf.expr(f"INTERVAL {SESSION.gap_ms} MILLISECONDS")
         begins, ends = sf.col("session_start"), sf.col("session_end")
         crossing = self._live(sessions.SESSIONS).where(
             ((begins < start) & (ends > start - gap)) | ((ends >= end - gap) & (begins < end + gap))

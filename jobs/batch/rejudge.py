@@ -29,7 +29,8 @@ from jobs.streaming.spark.progress import Journal, half_done, journal_path
 from jobs.streaming.spark.refreshes import Refreshes
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import DEAD_LETTERS, SPARK_INGEST, TABLES
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import DEAD_LETTERS, TABLES
 from lakehouse.delta import TableMissingError, create_table, scan
 from lakehouse.delta.notes import Asked
 from lakehouse.rejudge import trail

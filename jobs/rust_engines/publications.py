@@ -12,7 +12,7 @@ from datetime import date
 import polars as pl
 from deltalake import DeltaTable
 
-from lakehouse.contracts.tables import BACKFILL
+from lakehouse.contracts.owners import BACKFILL
 from lakehouse.delta import TableError
 from lakehouse.delta.describe import Commit, standing
 from lakehouse.delta.log import commit_at

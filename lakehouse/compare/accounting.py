@@ -7,9 +7,9 @@ from typing import Any
 
 from lakehouse.semantics.events import Click, Purchase
 from lakehouse.semantics.log import EventLog
+from lakehouse.semantics.metrics.sessions.reference import merges
 from lakehouse.semantics.reference import METRICS
-from lakehouse.semantics.reference.sessions import merges
-from lakehouse.semantics.reference.versions import Catalog
+from lakehouse.semantics.versions import Catalog
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import polars as pl
 from lakehouse.alerts import CtrAlert, alert_history
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.reference import Reference, to_frame
-from lakehouse.contracts.tables import TableContract, table
+from lakehouse.contracts.columns import TableContract
+from lakehouse.contracts.tables import table
 from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues

@@ -9,13 +9,16 @@ import polars as pl
 
 from lakehouse.compare.segments import Offsets, Segment, events_of, read_segments
 from lakehouse.contracts.arrow import polars_schema
+from lakehouse.contracts.columns import TableContract, Type
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import DEAD_LETTERS, TABLES, TableContract, Type, ingested, table
+from lakehouse.contracts.tables import DEAD_LETTERS, TABLES, ingested, table
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.losses import KnownLoss, known_losses
 from lakehouse.semantics.events import EVENT_TYPES
 from lakehouse.semantics.log import EventLog, assemble
-from lakehouse.semantics.reference import METRICS, Row, ctr_anomalies, current_sessions
+from lakehouse.semantics.metrics.alerts.reference import ctr_anomalies
+from lakehouse.semantics.metrics.sessions.reference import current_sessions
+from lakehouse.semantics.reference import METRICS, Row
 from lakehouse.settings import Settings
 
 INGESTED: Final = tuple(topic for topic in EVENT_TYPES if f"bronze.{EVENTS[topic].table}" in TABLES)

@@ -14,13 +14,15 @@ from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import TRANSACTIONS
 from lakehouse.contracts.identity import record_hash
-from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, table
+from lakehouse.contracts.owners import ALERTS_SENT, FRAUD_ONLINE
+from lakehouse.contracts.tables import table
 from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.rejudge.trail import touched
-from lakehouse.semantics.reference.fraud import decisions_as_they_came, fraud_decisions
-from lakehouse.semantics.scopes import FRAUD_REACH_MS
+from lakehouse.semantics.metrics.fraud_decisions.reference import compute as fraud_decisions
+from lakehouse.semantics.metrics.fraud_decisions.reference import decisions_as_they_came
+from lakehouse.semantics.metrics.fraud_decisions.spec import RULE as FRAUD
 from lakehouse.settings import Settings
 
 DECISIONS: Final = f"silver.{FRAUD_ONLINE}"
@@ -31,7 +33,7 @@ FRAUD_RULES: Final = {FRAUD_FLAGGED: "flagged", FRAUD_BLOCKED: "blocked"}
 
 _KEY: Final = table(DECISIONS).key
 _SAID: Final = ("transactions_10m", "transactions_1h", "trigger_time", "flagged", "blocked")
-_REACH: Final = timedelta(milliseconds=FRAUD_REACH_MS)
+_REACH: Final = timedelta(milliseconds=FRAUD.reach_ms)
 _NONE: Final = pl.DataFrame(schema={name: polars_schema(table(DECISIONS))[name] for name in _KEY})
 
 

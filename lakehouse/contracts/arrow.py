@@ -5,7 +5,7 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-from lakehouse.contracts.tables import TableContract, Type
+from lakehouse.contracts.columns import TableContract, Type
 
 _ARROW: Final[dict[Type, pa.DataType]] = {
     Type.STRING: pa.string(),

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from lakehouse.contracts.tables import TableContract, Type
+from lakehouse.contracts.columns import TableContract, Type
 
 SQL_TYPES: Final[dict[Type, str]] = {
     Type.STRING: "STRING",

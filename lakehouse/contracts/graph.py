@@ -10,7 +10,8 @@ from typing import Final
 
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.jobs import JOBS, JobSpec
-from lakehouse.contracts.tables import SPARK_INGEST, TABLES, table
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import TABLES, table
 
 
 def _sources() -> dict[str, tuple[str, ...]]:

@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lakehouse.contracts.tables import (
+from lakehouse.contracts.owners import (
     ALERTS_SENT,
     CLICKS_MIGRATED,
-    DEAD_LETTERS,
     FRAUD_ONLINE,
     INGEST_CLICKS,
     INGEST_TRANSACTIONS,
     LAMBDA_SPEED,
     SPARK_INGEST,
-    TABLES,
 )
+from lakehouse.contracts.tables import DEAD_LETTERS, TABLES
 
 
 class Engine(StrEnum):

@@ -17,7 +17,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from lakehouse.contracts.tables import TableContract, Type
+from lakehouse.contracts.columns import TableContract, Type
 
 _TYPES: Final[dict[Type, DataType]] = {
     Type.STRING: StringType(),

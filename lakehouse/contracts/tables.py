@@ -1,44 +1,33 @@
-"""Every Delta table: columns, key, partitioning, owner and what it is computed from."""
+"""Every Delta table: what the rooms of metrics declare, and here what they are made of and what is said of runs."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Final
 
-from lakehouse.contracts.events import (
-    CLICKS,
-    EVENTS,
-    PRODUCTS,
-    PROFILES,
-    PURCHASES,
-    TRANSACTIONS,
-    EventContract,
-    Kind,
+from lakehouse.contracts.columns import (
+    EVENT_DATE,
+    HASH,
+    POSITION,
+    POSITION_KEY,
+    REVENUE,
+    ROLLED_UP,
+    Column,
+    TableContract,
+    Type,
+    payload,
 )
-
-
-class Type(StrEnum):
-    """Column types, named as Delta names them. Timestamps are UTC, whole milliseconds in microseconds."""
-
-    STRING = "string"
-    INTEGER = "integer"
-    LONG = "long"
-    DOUBLE = "double"
-    BOOLEAN = "boolean"
-    BINARY = "binary"
-    DATE = "date"
-    TIMESTAMP = "timestamp"
-    FINGERPRINT = "decimal(38,0)"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """`money_sum`: a sum of cents. It is null in a row whose sum doesn't fit 64 bits, which so stands aside."""
-
-    name: str
-    type: Type
-    nullable: bool = False
-    money_sum: bool = False
+from lakehouse.contracts.events import CLICKS, EVENTS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
+from lakehouse.contracts.owners import (
+    ALERTS_SENT,
+    CLICKS_MIGRATED,
+    FRAUD_ONLINE,
+    INGEST_CLICKS,
+    INGEST_TRANSACTIONS,
+    LAMBDA_BATCH,
+    LAMBDA_SPEED,
+    SPARK_INGEST,
+)
+from lakehouse.semantics.metrics import ROOMS
 
 
 class UnknownTableError(LookupError):
@@ -48,135 +37,13 @@ class UnknownTableError(LookupError):
         super().__init__(f"unknown table {name!r}; known tables: {', '.join(sorted(known or TABLES))}")
 
 
-@dataclass(frozen=True, slots=True)
-class TableContract:
-    """`name` is ``layer.table``. `key` identifies a row. `insert_only` tables may be read as a stream. `reads`: the
-    topics and tables that its rows are computed from; `lakehouse.contracts.graph` follows them.
-
-    `not_compared` columns tell of the run that wrote a row, not of the data: comparisons leave them out. A table that
-    is a `variant_of` another has the same meaning, made in another way by a job that is off by default: what looks at
-    all tables leaves it out, as it may never have been written.
-    """
-
-    name: str
-    owner: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    partition_by: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-    insert_only: bool = False
-    not_compared: tuple[str, ...] = ()
-    variant_of: str | None = None
-
-    @property
-    def layer(self) -> str:
-        return self.name.split(".")[0]
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self.columns)
-
-    @property
-    def money_sums(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self.columns if c.money_sum)
-
-    @property
-    def compared_columns(self) -> tuple[str, ...]:
-        return tuple(n for n in self.column_names if n not in self.not_compared)
-
-
-_WIRE_TYPES: Final = {
-    Kind.ID: Type.STRING,
-    Kind.STRING: Type.STRING,
-    Kind.INTEGER: Type.LONG,
-    Kind.TIME: Type.TIMESTAMP,
-}
-
-_POSITION: Final = (
-    Column("topic", Type.STRING),
-    Column("partition", Type.INTEGER),
-    Column("offset", Type.LONG),
-    Column("arrival", Type.TIMESTAMP),
-)
-_ROLLED_UP: Final = (Column("events", Type.LONG), Column("fingerprint", Type.FINGERPRINT))
-_CHANGED_BY: Final = Column("changed_by", Type.STRING)
-_EVENT_DATE: Final = Column("event_date", Type.DATE)
-_HASH: Final = Column("record_hash", Type.LONG)
-_WINDOW: Final = (Column("window_start", Type.TIMESTAMP), Column("window_end", Type.TIMESTAMP))
-_REVENUE_CENTS: Final = Column("revenue_cents", Type.LONG, nullable=True, money_sum=True)
-_REVENUE: Final = (Column("purchases", Type.LONG), _REVENUE_CENTS)
-_POSITION_KEY: Final = ("topic", "partition", "offset")
-
 DEAD_LETTERS: Final = "bronze.dead_letters"
-
-SPARK_INGEST: Final = "spark_lakehouse"
-"""The one Spark driver: ingest, silver and gold of the shop."""
-BACKFILL: Final = "backfill_marts"
-CLICKS_MIGRATED: Final = "clicks__migrated"
-"""The migration of clicks: a stream from a cut on, and a batch job up to it."""
-FRAUD_ONLINE: Final = "fraud_online"
-ALERTS_SENT: Final = "alerts_sent"
-"""Flink's jobs that keep what was said."""
-INGEST_TRANSACTIONS: Final = "ingest_transactions"
-INGEST_CLICKS: Final = "ingest_clicks"
-"""Flink's ingesters; that of clicks for comparisons only."""
-LAMBDA_BATCH: Final = "lambda_batch"
-LAMBDA_SPEED: Final = "lambda_speed"
-"""The two layers of the Lambda variant, which runs beside for comparison."""
-
-
-def payload(event: EventContract) -> tuple[Column, ...]:
-    """The typed columns of an event's fields, in the contract's order."""
-    return tuple(Column(f.name, _WIRE_TYPES[f.kind], f.nullable) for f in event.fields)
 
 
 def _bronze(event: EventContract, owner: str) -> TableContract:
-    columns = (*payload(event), *_POSITION, Column("value", Type.BINARY), _HASH, Column("arrival_date", Type.DATE))
+    columns = (*payload(event), *POSITION, Column("value", Type.BINARY), HASH, Column("arrival_date", Type.DATE))
     return TableContract(
-        f"bronze.{event.table}", owner, columns, _POSITION_KEY, ("arrival_date",), (event.topic,), insert_only=True
-    )
-
-
-_PRODUCT_VERSION: Final = (
-    Column("category", Type.STRING, nullable=True),
-    Column("brand", Type.STRING, nullable=True),
-    Column("price_cents", Type.LONG, nullable=True),
-    Column("product_valid_from", Type.TIMESTAMP, nullable=True),
-)
-
-
-def _silver_events(event: EventContract) -> TableContract:
-    """De-duplicated events; those that name a product with its version valid at event time."""
-    version = _PRODUCT_VERSION if any(f.name == "product_id" for f in event.fields) else ()
-    columns = (*payload(event), *_POSITION, _HASH, *version, _EVENT_DATE)
-    key = (event.key, "event_id", "event_time")
-    reads = (f"bronze.{event.table}", *([f"silver.{PRODUCTS.table}"] if version else []))
-    return TableContract(f"silver.{event.table}", SPARK_INGEST, columns, key, ("event_date",), reads, insert_only=True)
-
-
-def _silver_versions(event: EventContract) -> TableContract:
-    """SCD2: one row per version, `valid_to` null while it is the latest."""
-    columns = (*payload(event), Column("valid_to", Type.TIMESTAMP, nullable=True), *_POSITION, _HASH)
-    reads = (f"bronze.{event.table}",)
-    return TableContract(f"silver.{event.table}", SPARK_INGEST, columns, (event.key, "valid_from"), reads=reads)
-
-
-def _gold(
-    name: str,
-    reads: tuple[str, ...],
-    columns: tuple[Column, ...],
-    key: tuple[str, ...],
-    partition_by: tuple[str, ...] = ("event_date",),
-) -> TableContract:
-    dated = (_EVENT_DATE,) if "event_date" in partition_by else ()
-    return TableContract(
-        f"gold.{name}",
-        SPARK_INGEST,
-        (*columns, *_ROLLED_UP, _CHANGED_BY, *dated),
-        key,
-        partition_by,
-        reads,
-        not_compared=("changed_by",),
+        f"bronze.{event.table}", owner, columns, POSITION_KEY, ("arrival_date",), (event.topic,), insert_only=True
     )
 
 
@@ -189,79 +56,18 @@ _DECLARED: Final = (
         DEAD_LETTERS,
         "each ingester",
         (
-            *_POSITION,
+            *POSITION,
             Column("key", Type.BINARY, nullable=True),
             Column("value", Type.BINARY, nullable=True),
             Column("reason", Type.STRING),
             Column("field", Type.STRING, nullable=True),
-            _HASH,
+            HASH,
             Column("arrival_date", Type.DATE),
         ),
-        _POSITION_KEY,
+        POSITION_KEY,
         ("arrival_date",),
         tuple(EVENTS),
         insert_only=True,
-    ),
-    _silver_events(CLICKS),
-    _silver_events(PURCHASES),
-    _silver_events(TRANSACTIONS),
-    _silver_versions(PRODUCTS),
-    _silver_versions(PROFILES),
-    TableContract(
-        "silver.sessions",
-        SPARK_INGEST,
-        (
-            Column("user_id", Type.STRING),
-            Column("session_start", Type.TIMESTAMP),
-            Column("session_end", Type.TIMESTAMP),
-            Column("duration_ms", Type.LONG),
-            Column("impressions", Type.LONG),
-            Column("clicks", Type.LONG),
-            Column("anomalous", Type.BOOLEAN),
-            *_ROLLED_UP,
-            _EVENT_DATE,
-        ),
-        ("user_id", "session_start"),
-        ("event_date",),
-        ("silver.session_parts",),
-    ),
-    TableContract(
-        "silver.session_parts",
-        SPARK_INGEST,
-        (
-            Column("user_id", Type.STRING),
-            Column("session_start", Type.TIMESTAMP),
-            Column("part", Type.INTEGER),
-            Column("part_start", Type.TIMESTAMP),
-            Column("part_end", Type.TIMESTAMP),
-            Column("impressions", Type.LONG),
-            Column("clicks", Type.LONG),
-            *_ROLLED_UP,
-            _EVENT_DATE,
-        ),
-        ("user_id", "session_start", "part"),
-        ("event_date",),
-        ("silver.clicks",),
-    ),
-    TableContract(
-        "silver.purchase_clicks",
-        SPARK_INGEST,
-        (
-            Column("event_id", Type.STRING),
-            Column("event_time", Type.TIMESTAMP),
-            Column("user_id", Type.STRING),
-            Column("product_id", Type.STRING),
-            Column("quantity", Type.LONG),
-            Column("amount_cents", Type.LONG),
-            Column("region", Type.STRING),
-            Column("click_event_id", Type.STRING, nullable=True),
-            Column("click_event_time", Type.TIMESTAMP, nullable=True),
-            *_ROLLED_UP,
-            _EVENT_DATE,
-        ),
-        ("user_id", "event_id", "event_time"),
-        ("event_date",),
-        ("silver.clicks", "silver.purchases"),
     ),
     TableContract(
         "silver.fraud_online",
@@ -278,9 +84,9 @@ _DECLARED: Final = (
             Column("blocked", Type.BOOLEAN),
             Column("state_complete", Type.BOOLEAN),
             Column("decided_at", Type.TIMESTAMP),
-            *_POSITION,
-            _HASH,
-            _EVENT_DATE,
+            *POSITION,
+            HASH,
+            EVENT_DATE,
         ),
         ("user_id", "event_id", "event_time"),
         ("event_date",),
@@ -295,165 +101,32 @@ _DECLARED: Final = (
             Column("rule", Type.STRING, nullable=True),
             Column("state", Type.STRING, nullable=True),
             Column("dedup_key", Type.STRING, nullable=True),
-            *_POSITION,
+            *POSITION,
             Column("key", Type.BINARY, nullable=True),
             Column("value", Type.BINARY, nullable=True),
-            _HASH,
-            _EVENT_DATE,  # the event is the sending: of the arrival
+            HASH,
+            EVENT_DATE,  # the event is the sending: of the arrival
         ),
-        _POSITION_KEY,
+        POSITION_KEY,
         ("event_date",),
         ("shop.alerts",),
         insert_only=True,
-    ),
-    _gold(
-        "product_metrics_5m",
-        ("silver.clicks", "silver.purchases"),
-        (
-            Column("product_id", Type.STRING),
-            *_WINDOW,
-            Column("impressions", Type.LONG),
-            Column("clicks", Type.LONG),
-            Column("conversions", Type.LONG),
-            _REVENUE_CENTS,
-            Column("ctr", Type.DOUBLE, nullable=True),
-        ),
-        ("product_id", "window_start"),
-    ),
-    _gold(
-        "region_revenue_5m",
-        ("silver.purchases",),
-        (Column("region", Type.STRING), *_WINDOW, *_REVENUE),
-        ("region", "window_start"),
-    ),
-    _gold(
-        "region_revenue_daily",
-        ("gold.region_revenue_5m",),
-        (Column("region", Type.STRING), *_REVENUE),
-        ("region", "event_date"),
-    ),
-    _gold(
-        "region_revenue_sliding_10m",
-        ("silver.purchases",),
-        (Column("region", Type.STRING), *_WINDOW, *_REVENUE),
-        ("region", "window_start"),
-    ),
-    _gold(
-        "user_totals_daily",
-        ("silver.purchases",),
-        (
-            Column("user_id", Type.STRING),
-            *_REVENUE,
-            Column("first_purchase", Type.TIMESTAMP),
-            Column("last_purchase", Type.TIMESTAMP),
-        ),
-        ("user_id", "event_date"),
-    ),
-    _gold(
-        "user_totals",
-        ("gold.user_totals_daily",),
-        (
-            Column("user_id", Type.STRING),
-            *_REVENUE,
-            Column("first_purchase", Type.TIMESTAMP),
-            Column("last_purchase", Type.TIMESTAMP),
-        ),
-        ("user_id",),
-        (),
-    ),
-    _gold(
-        "fraud_decisions",
-        ("silver.transactions",),
-        (
-            Column("event_id", Type.STRING),
-            Column("event_time", Type.TIMESTAMP),
-            Column("user_id", Type.STRING),
-            Column("amount_cents", Type.LONG),
-            Column("transactions_10m", Type.LONG),
-            Column("transactions_1h", Type.LONG),
-            Column("trigger_time", Type.TIMESTAMP, nullable=True),
-            Column("flagged", Type.BOOLEAN),
-            Column("blocked", Type.BOOLEAN),
-        ),
-        ("user_id", "event_id", "event_time"),
-    ),
-    _gold(
-        "alerts",
-        ("gold.product_metrics_5m", "silver.sessions", "gold.fraud_decisions"),
-        (
-            Column("rule", Type.STRING),
-            Column("key", Type.STRING),
-            *_WINDOW,
-            Column("event_id", Type.STRING, nullable=True),
-            Column("event_time", Type.TIMESTAMP, nullable=True),
-        ),
-        ("rule", "key", "window_start", "event_id", "event_time"),
     ),
     TableContract(
         "gold.user_totals__spark_state",
         "user_totals__spark_state",
         (
             Column("user_id", Type.STRING),
-            *_REVENUE,
+            *REVENUE,
             Column("first_purchase", Type.TIMESTAMP),
             Column("last_purchase", Type.TIMESTAMP),
-            *_ROLLED_UP,
+            *ROLLED_UP,
             Column("batch_id", Type.LONG),
         ),
         ("user_id",),
         reads=(PURCHASES.topic,),
         not_compared=("batch_id",),
         variant_of="gold.user_totals",
-    ),
-    TableContract(
-        "marts.product_daily",
-        BACKFILL,
-        (
-            _EVENT_DATE,
-            Column("product_id", Type.STRING),
-            Column("impressions", Type.LONG),
-            Column("clicks", Type.LONG),
-            Column("conversions", Type.LONG),
-            _REVENUE_CENTS,
-            Column("ctr", Type.DOUBLE, nullable=True),
-            Column("category", Type.STRING, nullable=True),
-            Column("brand", Type.STRING, nullable=True),
-            *_ROLLED_UP,
-        ),
-        ("event_date", "product_id"),
-        ("event_date",),
-        ("gold.product_metrics_5m", "silver.products"),
-    ),
-    TableContract(
-        "marts.region_daily",
-        BACKFILL,
-        (
-            _EVENT_DATE,
-            Column("region", Type.STRING),
-            *_REVENUE,
-            Column("clicks", Type.LONG),
-            Column("impressions", Type.LONG),
-            Column("distinct_users", Type.LONG),
-            *_ROLLED_UP,
-        ),
-        ("event_date", "region"),
-        ("event_date",),
-        ("silver.clicks", "silver.purchases"),
-    ),
-    TableContract(
-        "marts.session_funnel",
-        BACKFILL,
-        (
-            _EVENT_DATE,
-            Column("sessions", Type.LONG),
-            Column("sessions_with_click", Type.LONG),
-            Column("sessions_with_purchase", Type.LONG),
-            _REVENUE_CENTS,
-            *_ROLLED_UP,
-        ),
-        ("event_date",),
-        ("event_date",),
-        ("silver.sessions", "silver.purchases"),
     ),
     TableContract(
         "quarantine.batches",
@@ -624,8 +297,8 @@ LAMBDA_EVENTS: Final = TableContract(
         Column("amount_cents", Type.LONG, nullable=True),
         Column("partition", Type.INTEGER),
         Column("offset", Type.LONG),
-        _HASH,
-        _EVENT_DATE,
+        HASH,
+        EVENT_DATE,
     ),
     ("topic", "user_id", "event_id", "event_time"),
     ("event_date",),
@@ -643,7 +316,7 @@ LAMBDA_METRICS: Final = {
 
 def _lambda(layer: str, owner: str, metric: str, reads: tuple[str, ...], without: tuple[str, ...]) -> TableContract:
     """A layer's table of a metric: Kappa's columns but those `without`."""
-    kappa = next(t for t in _DECLARED if t.name == LAMBDA_METRICS[metric])
+    kappa = ROOMS[LAMBDA_METRICS[metric]].contract
     columns = tuple(c for c in kappa.columns if c.name not in without)
     return replace(
         kappa,
@@ -666,7 +339,7 @@ _LAMBDA: Final = (
     ),
 )
 
-TABLES: Final = {t.name: t for t in (*_DECLARED, *_LAMBDA)}
+TABLES: Final = {t.name: t for t in (*_DECLARED, *(room.contract for room in ROOMS.values()), *_LAMBDA)}
 """Contracts by table name."""
 
 

@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from lakehouse.contracts.tables import TableContract
+from lakehouse.contracts.columns import TableContract
 
 
 class TableError(Exception):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
-from lakehouse.contracts.tables import BACKFILL, LAMBDA_BATCH, LAMBDA_SPEED
+from lakehouse.contracts.owners import BACKFILL, LAMBDA_BATCH, LAMBDA_SPEED
 
 Offsets = Mapping[str, Mapping[int, int]]
 """By topic, without namespace, and partition: the first offset that does not count."""

@@ -16,7 +16,8 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 
-from lakehouse.contracts.tables import TableContract, table
+from lakehouse.contracts.columns import TableContract
+from lakehouse.contracts.tables import table
 from lakehouse.delta import notes
 from lakehouse.delta.describe import versions_read
 from lakehouse.delta.errors import RestoreRefusedError

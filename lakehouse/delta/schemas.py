@@ -3,7 +3,7 @@
 import pyarrow as pa
 from deltalake import DeltaTable, Field
 
-from lakehouse.contracts.tables import Column, TableContract
+from lakehouse.contracts.columns import Column, TableContract
 from lakehouse.delta.errors import SchemaMismatchError
 
 

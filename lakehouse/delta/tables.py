@@ -12,7 +12,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 
 from lakehouse.contracts.arrow import arrow_schema
-from lakehouse.contracts.tables import TableContract, table
+from lakehouse.contracts.columns import TableContract
+from lakehouse.contracts.tables import table
 from lakehouse.delta.describe import Commit, newest_first
 from lakehouse.delta.errors import (
     BucketMissingError,

@@ -16,7 +16,7 @@ from typing import Final
 
 from lakehouse.checkpoints import Positions
 from lakehouse.contracts.events import TRANSACTIONS
-from lakehouse.contracts.tables import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
+from lakehouse.contracts.owners import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, lags, lost
 from lakehouse.drained.refreshes import outdated
 from lakehouse.flink_rest import latest_checkpoints

@@ -10,7 +10,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 from lakehouse.alerts import notifier_groups
 from lakehouse.checkpoints import Positions, current_checkpoint
 from lakehouse.contracts.jobs import DEFAULT_JOBS
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, count_records, record_ends, stable_ranges
 from lakehouse.kafka.offsets import partition_counts
 from lakehouse.losses import Loss, find_losses

@@ -9,9 +9,11 @@ import polars as pl
 
 from lakehouse.alerts import CTR_ANOMALY
 from lakehouse.contracts.events import CLICKS, EVENTS, MAX_CLOCK_SKEW_MS, PRODUCTS, PURCHASES, TRANSACTIONS
-from lakehouse.contracts.tables import FRAUD_ONLINE, TABLES, table
+from lakehouse.contracts.owners import FRAUD_ONLINE
+from lakehouse.contracts.tables import TABLES, table
 from lakehouse.contracts.times import milliseconds
-from lakehouse.semantics.scopes import FOREVER, SCOPES
+from lakehouse.semantics.metrics import SCOPES
+from lakehouse.semantics.scopes import FOREVER
 
 ALERTS: Final = "gold.alerts"
 FUNNEL: Final = "marts.session_funnel"

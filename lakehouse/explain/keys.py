@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import polars as pl
 
-from lakehouse.contracts.tables import Column, TableContract, Type
+from lakehouse.contracts.columns import Column, TableContract, Type
 from lakehouse.shell import arguments, quoted
 
 Key = Mapping[str, Any]

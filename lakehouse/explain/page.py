@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lakehouse.contracts.tables import TABLES, Column, Type
+from lakehouse.contracts.columns import Column, Type
+from lakehouse.contracts.tables import TABLES
 from lakehouse.explain.behind import EXPLAINED
 from lakehouse.explain.explanation import Explanation, Status, counts
 from lakehouse.plain import plain

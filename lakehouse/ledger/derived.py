@@ -15,7 +15,9 @@ from lakehouse.alerts import CTR_ANOMALY, FRAUD_BLOCKED, FRAUD_FLAGGED
 from lakehouse.contracts.graph import counted, events_behind
 from lakehouse.contracts.tables import table
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS
-from lakehouse.semantics.scopes import ANOMALY_IMPRESSIONS, SESSION_GAP_MS, SESSION_PART_MS
+from lakehouse.semantics.metrics.alerts.spec import RULE as ANOMALY
+from lakehouse.semantics.metrics.region_revenue_sliding_10m.spec import RULE as SLIDING
+from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
 
 CLICKS: Final = "silver.clicks"
 PURCHASES: Final = "silver.purchases"
@@ -116,8 +118,8 @@ def _bought(frames: Frames) -> pl.LazyFrame:
 
 
 def _sliding(frames: Frames) -> pl.LazyFrame:
-    latest = pl.col("event_time").dt.truncate("1m")
-    starts = [latest - timedelta(minutes=back) for back in range(10)]
+    latest = pl.col("event_time").dt.truncate(timedelta(milliseconds=SLIDING.every_ms))
+    starts = [latest - timedelta(milliseconds=back) for back in range(0, SLIDING.size_ms, SLIDING.every_ms)]
     windows = _bought(frames).with_columns(window_start=pl.concat_list(starts)).explode("window_start")
     return windows.with_columns(event_date=pl.col("window_start").dt.date())
 
@@ -153,7 +155,7 @@ def _alerts(frames: Frames) -> pl.LazyFrame:
     clicks, impressions = pl.col("clicks"), pl.col("impressions")
     of_event = ("event_id", "event_time")
     of_window = {"event_id": pl.lit(None, pl.String), "event_time": pl.lit(None, pl.Datetime("us", "UTC"))}
-    windows = frames[PRODUCT_5M].filter((impressions >= ANOMALY_IMPRESSIONS) & (2 * clicks > impressions))
+    windows = frames[PRODUCT_5M].filter((impressions >= ANOMALY.impressions) & (2 * clicks > impressions))
     sessions = frames[SESSIONS].filter("anomalous").with_columns(window_start="session_start")
     decisions = frames[DECISIONS].with_columns(window_start=pl.col("event_time").dt.truncate("1h"))
     drawn = [
@@ -172,14 +174,14 @@ def _windowed(given: pl.LazyFrame) -> pl.LazyFrame:
 
 def _in_sessions(given: pl.LazyFrame) -> pl.LazyFrame:
     ordered = given.sort("user_id", "event_time")
-    apart = pl.col("event_time").diff() >= timedelta(milliseconds=SESSION_GAP_MS)
+    apart = pl.col("event_time").diff() >= timedelta(milliseconds=SESSION.gap_ms)
     numbered = ordered.with_columns(session=apart.fill_null(True).cum_sum().over("user_id"))
     return numbered.with_columns(session_start=pl.col("event_time").min().over("user_id", "session"))
 
 
 def _in_parts(given: pl.LazyFrame) -> pl.LazyFrame:
     since = (pl.col("event_time") - pl.col("session_start")).dt.total_milliseconds()
-    return _in_sessions(given).with_columns(part=(since // SESSION_PART_MS).cast(pl.Int32))
+    return _in_sessions(given).with_columns(part=(since // SESSION.part_ms).cast(pl.Int32))
 
 
 def _mart_of_products(frames: Frames) -> pl.LazyFrame:

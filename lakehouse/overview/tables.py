@@ -9,7 +9,8 @@ from typing import Any, Final
 import polars as pl
 
 from lakehouse.compare import TableComparison
-from lakehouse.contracts.tables import TABLES, TableContract
+from lakehouse.contracts.columns import TableContract
+from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import TableMissingError, open_table, scan
 from lakehouse.delta.describe import Extent, extent
 from lakehouse.overview.doubts import doubts

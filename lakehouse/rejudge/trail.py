@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from lakehouse.contracts.columns import Type, payload
 from lakehouse.contracts.events import EVENTS, EventContract, Kind
-from lakehouse.contracts.tables import Type, payload
 from lakehouse.contracts.times import utc
 from lakehouse.delta import Once, TableMissingError, append_ops, scan
 from lakehouse.rejudge.judged import Misjudged

@@ -11,7 +11,8 @@ from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.graph import sources
 from lakehouse.contracts.tables import table
 from lakehouse.delta import open_table, scan, scan_opened
-from lakehouse.semantics.scopes import SCOPES, IntervalAround, Key, NaturalSession, Window
+from lakehouse.semantics.metrics import SCOPES
+from lakehouse.semantics.scopes import IntervalAround, Key, NaturalSession, Window
 from lakehouse.settings import Settings
 
 ALERTS: Final = "gold.alerts"

@@ -10,7 +10,8 @@ import polars as pl
 from deltalake import DeltaTable
 
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan, scan_opened
 from lakehouse.replay.affected import Affected, Touched
 from lakehouse.replay.offsets import EARLY, Offsets, Source, find_offsets

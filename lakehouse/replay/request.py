@@ -8,8 +8,9 @@ from typing import Final
 
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.graph import EVENT_TABLES, REFRESHED
-from lakehouse.contracts.tables import BACKFILL, TABLES, table
-from lakehouse.semantics.scopes import SCOPES
+from lakehouse.contracts.owners import BACKFILL
+from lakehouse.contracts.tables import TABLES, table
+from lakehouse.semantics.metrics import SCOPES
 
 SILVER: Final = {topic: name for topic, event in EVENTS.items() if (name := f"silver.{event.table}") in EVENT_TABLES}
 """Where the events of each topic lie, de-duplicated."""

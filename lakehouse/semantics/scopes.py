@@ -9,28 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from lakehouse.semantics.windows import DAY, HOUR, MINUTE, floor
+from lakehouse.semantics.windows import floor
 
 FOREVER: Final = 2**62
 """Later than any time; its negative is earlier."""
-
-TUMBLING_MS: Final = 5 * MINUTE
-SLIDING_MS: Final = 10 * MINUTE
-SLIDE_MS: Final = MINUTE
-SESSION_GAP_MS: Final = 30 * MINUTE
-SESSION_PART_MS: Final = 4 * HOUR
-LONG_SESSION_EVENTS: Final = 1000
-LONG_SESSION_MS: Final = 4 * HOUR
-ATTRIBUTION_MS: Final = 5 * MINUTE
-ANOMALY_IMPRESSIONS: Final = 20
-FLAG_MS: Final = 10 * MINUTE
-FLAG_COUNT: Final = 6
-TRIGGER_MS: Final = HOUR
-TRIGGER_COUNT: Final = 11
-BLOCK_MS: Final = HOUR
-FRAUD_REACH_MS: Final = TRIGGER_MS + BLOCK_MS - 2
-"""How far before a transaction lies the first that can matter to it: counted a millisecond less than an hour before a
-trigger that lies a millisecond less than an hour before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,74 +132,6 @@ class MetricScope:
     needs: Mapping[str, Scope]
 
 
-_CLICKS: Final = "shop.clicks"
-_PURCHASES: Final = "shop.purchases"
-_TRANSACTIONS: Final = "shop.transactions"
-_PRODUCTS: Final = "shop.products"
-_PROFILES: Final = "shop.profiles"
-
-_ALL_VERSIONS: Final = Key(())
-_EVERYTHING: Final = Key(())
-
-
-def _same(row_time: str | None, scopes: Mapping[str, Scope]) -> MetricScope:
+def same(row_time: str | None, scopes: Mapping[str, Scope]) -> MetricScope:
+    """An event affects the rows that need it."""
     return MetricScope(row_time, scopes, scopes)
-
-
-_PRODUCT_5M: Final = Window(TUMBLING_MS, TUMBLING_MS, ("product_id",))
-_PRODUCT_DAY: Final = Window(DAY, DAY, ("product_id",))
-_REGION_DAY: Final = Window(DAY, DAY, ("region",))
-_SESSION: Final = NaturalSession(SESSION_GAP_MS, ("user_id",))
-_USER_AT: Final = IntervalAround(0, 0, ("user_id",))
-
-SCOPES: Final[Mapping[str, MetricScope]] = {
-    "silver.clicks": MetricScope(
-        "event_time",
-        affected={_CLICKS: _USER_AT, _PRODUCTS: Version(("product_id",))},
-        needs={_CLICKS: IntervalAround(0, 0, ()), _PRODUCTS: _ALL_VERSIONS},
-    ),
-    "silver.purchases": MetricScope(
-        "event_time",
-        affected={_PURCHASES: _USER_AT, _PRODUCTS: Version(("product_id",))},
-        needs={_PURCHASES: IntervalAround(0, 0, ()), _PRODUCTS: _ALL_VERSIONS},
-    ),
-    "silver.transactions": _same("event_time", {_TRANSACTIONS: _USER_AT}),
-    "silver.products": _same(None, {_PRODUCTS: Key(("product_id",))}),
-    "silver.profiles": _same(None, {_PROFILES: Key(("user_id",))}),
-    "silver.sessions": _same("session_start", {_CLICKS: _SESSION}),
-    "silver.session_parts": _same("session_start", {_CLICKS: _SESSION}),
-    "silver.purchase_clicks": MetricScope(
-        "event_time",
-        affected={_PURCHASES: _USER_AT, _CLICKS: IntervalAround(0, ATTRIBUTION_MS, ("user_id", "product_id"))},
-        needs={
-            _PURCHASES: IntervalAround(0, 0, ("user_id",)),
-            _CLICKS: IntervalAround(ATTRIBUTION_MS, 0, ("user_id",)),
-        },
-    ),
-    "gold.product_metrics_5m": _same("window_start", {_CLICKS: _PRODUCT_5M, _PURCHASES: _PRODUCT_5M}),
-    "gold.region_revenue_5m": _same("window_start", {_PURCHASES: Window(TUMBLING_MS, TUMBLING_MS, ("region",))}),
-    "gold.region_revenue_daily": _same("event_date", {_PURCHASES: _REGION_DAY}),
-    "gold.region_revenue_sliding_10m": _same("window_start", {_PURCHASES: Window(SLIDING_MS, SLIDE_MS, ("region",))}),
-    "gold.user_totals_daily": _same("event_date", {_PURCHASES: Window(DAY, DAY, ("user_id",))}),
-    "gold.user_totals": _same(None, {_PURCHASES: Key(("user_id",))}),
-    "gold.fraud_decisions": MetricScope(
-        "event_time",
-        affected={_TRANSACTIONS: IntervalAround(0, FRAUD_REACH_MS, ("user_id",))},
-        needs={_TRANSACTIONS: IntervalAround(FRAUD_REACH_MS, 0, ("user_id",))},
-    ),
-    # Drawn from rows of other tables: an engine has the days on which those changed.
-    "gold.alerts": _same(None, {_CLICKS: _EVERYTHING, _PURCHASES: _EVERYTHING, _TRANSACTIONS: _EVERYTHING}),
-    "marts.product_daily": MetricScope(
-        "event_date",
-        affected={
-            _CLICKS: _PRODUCT_DAY,
-            _PURCHASES: _PRODUCT_DAY,
-            _PRODUCTS: Version(("product_id",), row_offset_ms=DAY - 1),
-        },
-        needs={_CLICKS: _PRODUCT_DAY, _PURCHASES: _PRODUCT_DAY, _PRODUCTS: _ALL_VERSIONS},
-    ),
-    "marts.region_daily": _same("event_date", {_CLICKS: _REGION_DAY, _PURCHASES: _REGION_DAY}),
-    # A purchase doesn't tell when the session around it began.
-    "marts.session_funnel": _same(None, {_CLICKS: _EVERYTHING, _PURCHASES: _EVERYTHING}),
-}
-"""Scopes by table."""

@@ -17,7 +17,7 @@ from lakehouse.explain.changes import reason
 from lakehouse.explain.records import with_lateness
 from lakehouse.ledger.tables import Tables
 from lakehouse.semantics.lateness import Lateness
-from lakehouse.semantics.scopes import SCOPES
+from lakehouse.semantics.metrics import SCOPES
 from lakehouse.settings import Settings
 from lakehouse.time_travel.look import Look, Span
 

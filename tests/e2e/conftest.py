@@ -15,7 +15,7 @@ from lakehouse.airflow_api import AirflowClient
 from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.compare import SAID
 from lakehouse.compare.reference import Reference
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import create_table
 from lakehouse.delta.notes import Batch
 from lakehouse.drained import kafka_ends

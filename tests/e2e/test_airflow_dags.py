@@ -15,7 +15,8 @@ from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
 from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert
 from lakehouse.contracts.graph import DERIVED
-from lakehouse.contracts.tables import BACKFILL, checked_tables
+from lakehouse.contracts.owners import BACKFILL
+from lakehouse.contracts.tables import checked_tables
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.maintenance import compact

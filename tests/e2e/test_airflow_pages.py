@@ -14,7 +14,8 @@ from playwright.sync_api import FrameLocator, Page, expect
 
 from lakehouse.airflow_api import FINISHED, AirflowClient
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import ALERTS_SENT, SPARK_INGEST, TABLES
+from lakehouse.contracts.owners import ALERTS_SENT, SPARK_INGEST
+from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import append_ops, open_table, scan
 from lakehouse.delta.describe import extent
 from lakehouse.drained import consumers

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from infra.local.batch import Submission, work_of
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import Once, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.replay import report, store

@@ -12,7 +12,7 @@ from jobs.rust_engines.publish import MARTS, publish_day
 from lakehouse.airflow_api import AirflowClient
 from lakehouse.compare import compare
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import scan, table_exists
 from lakehouse.drained import wait_until_drained
 from lakehouse.ledger import audit

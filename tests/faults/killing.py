@@ -11,7 +11,7 @@ from infra.faults import processes
 from infra.faults.flow import Flow
 from lakehouse.compare import COMPARED
 from lakehouse.contracts.jobs import JOBS, JobSpec
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.render import records
 from lakehouse.generator.traffic import ShopDay

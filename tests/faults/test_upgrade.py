@@ -16,7 +16,7 @@ from infra.faults.journal import Journal
 from lakehouse.checkpoints import current_checkpoint
 from lakehouse.compare import compare
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import INGEST_TRANSACTIONS, SPARK_INGEST
+from lakehouse.contracts.owners import INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.delta import scan
 from lakehouse.drained import wait_until_drained
 from lakehouse.flink_rest import latest_checkpoints

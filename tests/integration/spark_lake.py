@@ -15,7 +15,7 @@ from typing import Any
 
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import Once, append
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import wait_until_drained

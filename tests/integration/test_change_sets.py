@@ -16,7 +16,8 @@ from jobs.streaming.spark.change_sets import Application
 from jobs.streaming.spark.delta_tables import DeltaTables
 from lakehouse.contracts.graph import EVENT_TABLES, REFRESHED
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, create_table, open_table, replace_all
 from lakehouse.delta.write import to_arrow
 from lakehouse.replay import store

@@ -15,7 +15,8 @@ from confluent_kafka import TopicPartition
 from jobs.batch.live_first import LiveFirst
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, append, create_table
 from lakehouse.delta.notes import Asked
 from lakehouse.delta.write import to_arrow

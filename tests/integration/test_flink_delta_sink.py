@@ -17,8 +17,8 @@ from polars.testing import assert_frame_equal
 
 from jobs.spark_session import build_session
 from lakehouse.contracts.arrow import polars_schema
+from lakehouse.contracts.columns import Column, TableContract, Type
 from lakehouse.contracts.flink import SQL_TYPES, delta_sink, sink_name
-from lakehouse.contracts.tables import Column, TableContract, Type
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.flink_rest import call_flink
 from lakehouse.object_store import build_client

@@ -17,7 +17,7 @@ from lakehouse.compare.run import compare_each
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.events import CLICKS, TRANSACTIONS
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import INGEST_CLICKS, INGEST_TRANSACTIONS
+from lakehouse.contracts.owners import INGEST_CLICKS, INGEST_TRANSACTIONS
 from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.sender import Outgoing, Sender
 from lakehouse.kafka.topics import create_topics

@@ -29,7 +29,9 @@ from lakehouse.runtime import flink_home
 from lakehouse.runtime.checkpoints import newest_checkpoint
 from lakehouse.runtime.wanted import migrate, raise_generation
 from lakehouse.semantics.log import EventLog, read_events
-from lakehouse.semantics.reference import METRICS, ctr_anomalies, current_sessions
+from lakehouse.semantics.metrics.alerts.reference import ctr_anomalies
+from lakehouse.semantics.metrics.sessions.reference import current_sessions
+from lakehouse.semantics.reference import METRICS
 from lakehouse.settings import ROOT, Settings
 from tests.conftest import Stack
 from tests.threads import in_thread

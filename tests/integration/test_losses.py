@@ -7,7 +7,7 @@ import pytest
 
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import CLICKS_MIGRATED, INGEST_CLICKS
+from lakehouse.contracts.owners import CLICKS_MIGRATED, INGEST_CLICKS
 from lakehouse.delta import TableMissingError, scan
 from lakehouse.flink_rest import call_flink
 from lakehouse.kafka.topics import create_topics

@@ -23,7 +23,7 @@ from lakehouse.compare.segments import cache_directory
 from lakehouse.contracts import validation
 from lakehouse.contracts.events import MAX_CENTS
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.contracts.times import utc
 from lakehouse.delta import create_table, scan
 from lakehouse.drained import kafka_ends

@@ -20,7 +20,8 @@ from jobs.streaming.spark.progress import journal_path
 from lakehouse.compare import COMPARED, compare
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, create_table, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.generator.traffic import ShopDay

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lakehouse.compare import compare
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import scan
 from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.process import ERROR_LINE

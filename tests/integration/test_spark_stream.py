@@ -19,7 +19,7 @@ from lakehouse.compare import COMPARED, Comparison, compare
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import open_table, scan
 from lakehouse.delta.describe import newest_first
 from lakehouse.delta.notes import Batch

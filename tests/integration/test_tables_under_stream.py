@@ -25,7 +25,8 @@ from jobs.streaming.spark.progress import journal_path
 from lakehouse.compare import COMPARED, Comparison, compare
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import table
 from lakehouse.delta import open_table, scan
 from lakehouse.delta.describe import newest_first
 from lakehouse.delta.maintenance import compact, maintain

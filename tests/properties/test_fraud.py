@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from jobs.rust_engines import fraud
 from lakehouse.semantics import Events, Transaction
-from lakehouse.semantics.reference.fraud import decisions_as_they_came, fraud_decisions
+from lakehouse.semantics.metrics.fraud_decisions.reference import compute as fraud_decisions
+from lakehouse.semantics.metrics.fraud_decisions.reference import decisions_as_they_came
 from lakehouse.semantics.windows import HOUR, MINUTE
 from tests.lake import expected
 from tests.strategies import MORNING, bursts, transaction

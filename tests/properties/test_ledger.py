@@ -16,7 +16,8 @@ from lakehouse.ledger.records import losers
 from lakehouse.ledger.rows import compare_rows
 from lakehouse.semantics import Event, Events
 from lakehouse.semantics.log import assemble
-from lakehouse.semantics.reference import METRICS, current_sessions
+from lakehouse.semantics.metrics.sessions.reference import current_sessions
+from lakehouse.semantics.reference import METRICS
 from tests.lake import frame
 from tests.strategies import event_streams
 

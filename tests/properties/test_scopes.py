@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from lakehouse.semantics import Event, Events, ProductVersion, ProfileVersion
 from lakehouse.semantics.events import identity
 from lakehouse.semantics.log import assemble
+from lakehouse.semantics.metrics import SCOPES
 from lakehouse.semantics.reference import METRICS
-from lakehouse.semantics.scopes import SCOPES, Range
+from lakehouse.semantics.scopes import Range
 from lakehouse.semantics.windows import midnight
 from tests.properties.test_convergence import rows
 from tests.strategies import event_streams, events, moved

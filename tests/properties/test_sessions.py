@@ -6,11 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.semantics import Click, Events
-from lakehouse.semantics.reference.sessions import merges, session_parts, sessions
-from lakehouse.semantics.scopes import SESSION_GAP_MS, SESSION_PART_MS
+from lakehouse.semantics.metrics.session_parts.reference import compute as session_parts
+from lakehouse.semantics.metrics.sessions.reference import compute as sessions
+from lakehouse.semantics.metrics.sessions.reference import merges
+from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
 from tests.strategies import MORNING, click, clicks, positioned
 
-GAP = SESSION_GAP_MS
+GAP = SESSION.gap_ms
 
 
 def spans(events: list[Click]) -> list[tuple[int, int]]:
@@ -50,7 +52,7 @@ def test_parts_add_up_to_their_session(stream: list[Click]) -> None:
         for name in ("events", "clicks", "impressions", "fingerprint"):
             assert sum(p[name] for p in of_session) == session[name]
         for p in of_session:
-            assert 0 <= p["part_start"] - session["session_start"] - p["part"] * SESSION_PART_MS < SESSION_PART_MS
+            assert 0 <= p["part_start"] - session["session_start"] - p["part"] * SESSION.part_ms < SESSION.part_ms
     assert parts == {}
 
 

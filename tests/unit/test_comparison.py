@@ -11,7 +11,8 @@ from lakehouse.compare.live import compare_open_alerts
 from lakehouse.compare.reference import to_frame
 from lakehouse.contracts.tables import table
 from lakehouse.semantics import Events
-from lakehouse.semantics.reference import METRICS, ctr_anomalies
+from lakehouse.semantics.metrics.alerts.reference import ctr_anomalies
+from lakehouse.semantics.reference import METRICS
 from tests.strategies import at, click, impression, product, profile, purchase, transaction
 
 EVENTS = Events.of(

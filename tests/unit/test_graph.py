@@ -14,8 +14,7 @@ from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import TABLES, UnknownTableError
 from lakehouse.kafka.topics import TOPICS
-from lakehouse.semantics.metrics import placeholder, refresh_sql
-from lakehouse.semantics.scopes import SCOPES
+from lakehouse.semantics.metrics import SCOPES, placeholder, refresh_sql
 
 
 def test_each_stands_after_what_it_is_computed_from() -> None:

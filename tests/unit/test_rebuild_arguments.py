@@ -4,7 +4,8 @@ import pytest
 
 from jobs.batch.rebuild import main, with_needs
 from lakehouse.contracts.graph import DERIVED
-from lakehouse.contracts.tables import SPARK_INGEST, TABLES
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import TABLES
 
 
 def test_a_table_is_rebuilt_after_what_it_is_computed_from() -> None:

@@ -13,7 +13,7 @@ from lakehouse.compare.said import Said, decided_frames, said_of_frames
 from lakehouse.contracts.tables import table
 from lakehouse.semantics import Events, Transaction
 from lakehouse.semantics.log import EventLog
-from lakehouse.semantics.reference.fraud import fraud_decisions
+from lakehouse.semantics.metrics.fraud_decisions.reference import compute as fraud_decisions
 from tests.strategies import at, transaction
 
 DECISIONS = table("silver.fraud_online")

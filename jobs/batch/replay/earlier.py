@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import scan
 from lakehouse.replay.plan import Plan
 from lakehouse.replay.store import Replay, ReplayError, State

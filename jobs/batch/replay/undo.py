@@ -9,7 +9,8 @@ import polars as pl
 from jobs.batch.replay.earlier import highest_offsets, name_of, require
 from jobs.batch.replay.swap import Versions, apply, provided, publish
 from jobs.rust_engines.publish import MARTS
-from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import table
 from lakehouse.delta import TableError, VersionMissingError, open_table, scan
 from lakehouse.delta.describe import published_days
 from lakehouse.replay import store

@@ -5,9 +5,10 @@ from typing import Final
 
 from jobs.streaming.flink import session
 from jobs.streaming.flink.start import Start, parse_start
+from lakehouse.contracts.columns import TableContract, payload
 from lakehouse.contracts.events import EventContract
 from lakehouse.contracts.flink import sink_name
-from lakehouse.contracts.tables import DEAD_LETTERS, TableContract, payload, table
+from lakehouse.contracts.tables import DEAD_LETTERS, table
 from lakehouse.settings import Settings, load_settings
 
 JUDGED: Final = """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jobs.streaming.flink import ingest
 from lakehouse.contracts.events import CLICKS
-from lakehouse.contracts.tables import INGEST_CLICKS
+from lakehouse.contracts.owners import INGEST_CLICKS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jobs.streaming.flink import ingest
 from lakehouse.contracts.events import TRANSACTIONS
-from lakehouse.contracts.tables import INGEST_TRANSACTIONS
+from lakehouse.contracts.owners import INGEST_TRANSACTIONS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

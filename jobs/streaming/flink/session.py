@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobs.streaming.flink.start import Start
 from lakehouse.contracts import flink
+from lakehouse.contracts.columns import TableContract
 from lakehouse.contracts.flink import Source
-from lakehouse.contracts.tables import TableContract
 from lakehouse.kafka.groups import begin_group
 from lakehouse.runtime import flink_home
 from lakehouse.settings import Settings

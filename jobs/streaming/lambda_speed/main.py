@@ -23,7 +23,8 @@ from jobs.streaming.lambda_speed.seed import Seed
 from jobs.streaming.plain import serve
 from lakehouse.contracts.events import CLICKS, PARTITIONS
 from lakehouse.contracts.identity import record_hash
-from lakehouse.contracts.tables import LAMBDA_METRICS, LAMBDA_SPEED
+from lakehouse.contracts.owners import LAMBDA_SPEED
+from lakehouse.contracts.tables import LAMBDA_METRICS
 from lakehouse.contracts.validation import Invalid, validate
 from lakehouse.delta import Once, TableError, create_table, replace_all
 from lakehouse.delta.notes import Added

@@ -13,7 +13,7 @@ from jobs.streaming.lambda_speed.views import GAP, IDENTITY
 from lakehouse.contracts.tables import LAMBDA_EVENTS
 from lakehouse.delta import scan
 from lakehouse.lambda_layers import HandOver, batch_table
-from lakehouse.semantics.scopes import SESSION_GAP_MS
+from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
 from lakehouse.settings import Settings
 
 RECENT: Final = timedelta(hours=24)
@@ -59,7 +59,7 @@ class Seed:
     def near(self, clicks: pl.DataFrame) -> pl.DataFrame:
         """The batch layer's sessions that may be part of a session of `clicks`."""
         found = [self.sessions]
-        gap = timedelta(milliseconds=SESSION_GAP_MS)
+        gap = timedelta(milliseconds=SESSION.gap_ms)
         if self.since is not None:
             old = clicks.filter(pl.col("event_time") < self.since + gap)["event_time"]
             if old.len():

@@ -13,11 +13,11 @@ from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import CLICKS, PURCHASES
 from lakehouse.contracts.tables import LAMBDA_EVENTS, table
 from lakehouse.lambda_layers import speed_table
-from lakehouse.semantics.scopes import LONG_SESSION_EVENTS, LONG_SESSION_MS, SESSION_GAP_MS
+from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
 
 SCHEMA: Final = polars_schema(LAMBDA_EVENTS)
 IDENTITY: Final = list(LAMBDA_EVENTS.key)
-GAP: Final = pl.duration(milliseconds=SESSION_GAP_MS)
+GAP: Final = pl.duration(milliseconds=SESSION.gap_ms)
 _POSITION: Final = ["partition", "offset"]
 _WINDOW: Final = "5m"
 
@@ -126,6 +126,6 @@ def sessions(events: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
         )
         .filter("touched")
         .with_columns(duration_ms=duration, event_date=pl.col("session_start").dt.date())
-        .with_columns(anomalous=(pl.col("events") > LONG_SESSION_EVENTS) | (pl.col("duration_ms") > LONG_SESSION_MS))
+        .with_columns(anomalous=(pl.col("events") > SESSION.long_events) | (pl.col("duration_ms") > SESSION.long_ms))
     )
     return _shaped("sessions", rows)

@@ -31,8 +31,9 @@ from jobs.streaming.spark.events import ATTRIBUTES, ENRICHED, IDENTITY, VERSIONS
 from jobs.streaming.spark.progress import Journal, journal_path, last_batch_ended
 from jobs.streaming.spark.refreshes import Refreshes, computed_anew
 from lakehouse.contracts.graph import EVENT_TABLES
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.contracts.spark import schema
-from lakehouse.contracts.tables import SPARK_INGEST, table
+from lakehouse.contracts.tables import table
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import versions_read
 from lakehouse.delta.notes import Asked

@@ -14,7 +14,7 @@ from jobs.streaming.spark.pipeline import Pipeline
 from jobs.streaming.spark.query import run_query, serve, verified_topics
 from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import create_table
 from lakehouse.runtime.code_in_force import note_running
 from lakehouse.settings import Settings

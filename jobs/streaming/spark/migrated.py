@@ -18,7 +18,7 @@ from jobs.streaming.spark.micro_batch import judge, kafka_source, valid_events
 from jobs.streaming.spark.query import AppId, run_query, serve, verified_topics
 from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.events import CLICKS
-from lakehouse.contracts.tables import CLICKS_MIGRATED
+from lakehouse.contracts.owners import CLICKS_MIGRATED
 from lakehouse.cut import take_cut
 from lakehouse.delta.notes import Batch
 from lakehouse.settings import Settings

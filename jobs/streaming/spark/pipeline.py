@@ -20,7 +20,8 @@ from jobs.streaming.spark.micro_batch import INGESTED, MicroBatch, judge, learn
 from jobs.streaming.spark.progress import Journal, journal_path
 from jobs.streaming.spark.refreshes import CORRECTED, Refreshes, together
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
-from lakehouse.contracts.tables import DEAD_LETTERS, SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import DEAD_LETTERS
 from lakehouse.delta.notes import Batch
 from lakehouse.settings import Settings
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.settings import Settings
 
 _TAIL_BYTES = 1 << 20

@@ -25,7 +25,10 @@ from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.metrics import purchase_clicks, sessions
 from lakehouse.contracts.tables import table
 from lakehouse.delta.notes import Caused, Read
-from lakehouse.semantics.scopes import SCOPES, Window
+from lakehouse.semantics.metrics import SCOPES
+from lakehouse.semantics.metrics.purchase_clicks.spec import RULE as ATTRIBUTION
+from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
+from lakehouse.semantics.scopes import Window
 
 CLICKS = "silver.clicks"
 PURCHASES = "silver.purchases"
@@ -153,7 +156,7 @@ def _swap(cycle: Cycle, name: str, kept: DataFrame, rows: DataFrame, dates: Coll
 
 def refresh_sessions(cycle: Cycle) -> dict[str, int]:
     """Replaces every session that the cycle's clicks touch, and its parts."""
-    gap = timedelta(minutes=sessions.GAP_MINUTES)
+    gap = timedelta(milliseconds=SESSION.gap_ms)
     extent = only(cycle.clicks.agg(sf.min("event_time").alias("first"), sf.max("event_time").alias("last")))
     if extent["first"] is None:
         acknowledged = {name: acknowledge(cycle, name, CLICKS) for name in (sessions.PARTS, sessions.SESSIONS)}
@@ -229,7 +232,7 @@ def refresh_purchase_clicks(cycle: Cycle) -> int | None:
         )
         if extent["first"] is None:
             return acknowledge(cycle, name, CLICKS, PURCHASES)
-        earliest = extent["first"] - timedelta(minutes=purchase_clicks.REACH_MINUTES)
+        earliest = extent["first"] - timedelta(milliseconds=ATTRIBUTION.reach_ms)
         clicks = cycle.read(CLICKS, _with_eves(extent["dates"])).where(
             sf.col("event_time").between(sf.lit(earliest), sf.lit(extent["last"]))
         )

@@ -14,7 +14,7 @@ from jobs.streaming.spark import refresh
 from jobs.streaming.spark.delta_tables import CONFLICTS, DeltaTables
 from jobs.streaming.spark.progress import Journal
 from lakehouse.contracts.graph import EVENT_TABLES, sources
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta.notes import Caused
 
 T = TypeVar("T")

@@ -16,8 +16,10 @@ from deltalake import DeltaTable, Field, write_deltalake
 from deltalake.schema import PrimitiveType
 
 from lakehouse.contracts.arrow import arrow_schema
+from lakehouse.contracts.columns import Column, Type
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST, Column, Type, table
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import table
 from lakehouse.delta import (
     NoDeltaTableError,
     Once,

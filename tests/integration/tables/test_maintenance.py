@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.contracts.jobs import Engine, JobSpec
-from lakehouse.contracts.tables import SPARK_INGEST
+from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import Once, TableMissingError, VersionMissingError, append, create_table, open_table
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.errors import RestoreRefusedError

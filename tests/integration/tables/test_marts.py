@@ -18,7 +18,8 @@ from jobs.rust_engines import publish as publishing
 from jobs.rust_engines.publish import estimate_days
 from jobs.rust_engines.sources import Sources
 from lakehouse.contracts.events import MAX_CENTS
-from lakehouse.contracts.tables import BACKFILL, UnknownTableError
+from lakehouse.contracts.owners import BACKFILL
+from lakehouse.contracts.tables import UnknownTableError
 from lakehouse.delta import Once, TableMissingError, VersionMissingError, create_table, open_table, replace_days
 from lakehouse.delta.describe import commits, published_days
 from lakehouse.delta.notes import Publication

@@ -15,7 +15,8 @@ import pytest
 from lakehouse.alerts import OPENED, WITHDRAWN, TableAlert, parse_alert
 from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.tables import SPARK_INGEST, UnknownTableError, checked_tables, table
+from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.tables import UnknownTableError, checked_tables, table
 from lakehouse.contracts.validation import Valid, validate
 from lakehouse.delta import Once, TableMissingError, append, open_table, scan, table_exists
 from lakehouse.delta.write import to_arrow

@@ -13,7 +13,7 @@ from lakehouse.generator.render import records
 from lakehouse.generator.scenes import HOUR, LENGTH_MS, MINUTE
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.semantics import Events, Transaction
-from lakehouse.semantics.reference.fraud import fraud_decisions
+from lakehouse.semantics.metrics.fraud_decisions.reference import compute as fraud_decisions
 from tests.strategies import at, transaction
 
 NOW_MS = int(time.time() * 1000)

@@ -23,8 +23,8 @@ from lakehouse.kafka.consumer import Record as KafkaRecord
 from lakehouse.kafka.partitioner import partition_of
 from lakehouse.semantics.lateness import Lateness
 from lakehouse.semantics.log import read_events
+from lakehouse.semantics.metrics.sessions.reference import merges
 from lakehouse.semantics.reference import METRICS
-from lakehouse.semantics.reference.sessions import merges
 
 NOW_MS = int(time.time() * 1000)
 

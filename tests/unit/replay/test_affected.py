@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.replay.affected import Affected
-from lakehouse.semantics.scopes import SCOPES, IntervalAround, Window
+from lakehouse.semantics.metrics import SCOPES
+from lakehouse.semantics.scopes import IntervalAround, Window
 from lakehouse.settings import Settings
 
 TIMES = st.datetimes(datetime(2026, 3, 1), datetime(2026, 3, 4)).map(

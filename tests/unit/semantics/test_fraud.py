@@ -1,7 +1,7 @@
 from typing import Any
 
 from lakehouse.semantics import Events, Transaction
-from lakehouse.semantics.reference.fraud import fraud_decisions
+from lakehouse.semantics.metrics.fraud_decisions.reference import compute as fraud_decisions
 from tests.strategies import at, transaction
 
 

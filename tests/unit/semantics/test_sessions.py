@@ -1,7 +1,7 @@
 import pytest
 
 from lakehouse.semantics import Events
-from lakehouse.semantics.reference.sessions import current_sessions, merges
+from lakehouse.semantics.metrics.sessions.reference import current_sessions, merges
 from tests.strategies import at, click
 
 

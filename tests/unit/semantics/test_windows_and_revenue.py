@@ -1,5 +1,6 @@
 from lakehouse.semantics import Events
-from lakehouse.semantics.reference import METRICS, ctr_anomalies
+from lakehouse.semantics.metrics.alerts.reference import ctr_anomalies
+from lakehouse.semantics.reference import METRICS
 from tests.strategies import click, impression, product, purchase
 
 

@@ -5,13 +5,15 @@ cut anew from the events of each resulting island with such an event in it, be i
 together falls apart.
 """
 
+from string import Template
 from typing import Final
+
+from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
 
 SESSIONS: Final = "silver.sessions"
 PARTS: Final = "silver.session_parts"
-GAP_MINUTES: Final = 30
 
-ISLANDS: Final = """
+ISLANDS: Final = Template("""
 WITH intervals AS (
     SELECT user_id, event_time AS first, event_time AS last, 1 AS touched FROM {points}
     UNION ALL
@@ -28,7 +30,7 @@ reached AS (
 numbered AS (
     SELECT
         *,
-        sum(CASE WHEN first < reached + INTERVAL 30 MINUTES THEN 0 ELSE 1 END) OVER (
+        sum(CASE WHEN first < reached + INTERVAL $gap_minutes MINUTES THEN 0 ELSE 1 END) OVER (
             PARTITION BY user_id ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS island
     FROM reached
@@ -41,7 +43,7 @@ SELECT
 FROM numbered
 GROUP BY user_id, island
 HAVING max(touched) = 1
-"""
+""").substitute(SESSION.numbers())
 """``{points}``: events (user_id, event_time); ``{known}``: sessions that may lie near them. `dates`: on which a session
 of the island may begin."""
 

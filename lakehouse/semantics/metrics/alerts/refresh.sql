@@ -9,7 +9,7 @@ SELECT
     fingerprint,
     event_date
 FROM {gold_product_metrics_5m}
-WHERE impressions >= 20 AND 2 * clicks > impressions
+WHERE impressions >= $impressions AND 2 * clicks > impressions
 UNION ALL
 SELECT
     'anomalous_session', user_id, session_start, session_end, CAST(NULL AS STRING), CAST(NULL AS TIMESTAMP),

@@ -2,7 +2,7 @@
 WITH counted AS (
     SELECT
         product_id,
-        window_start(event_time, 5) AS window_start,
+        window_start(event_time, $size_minutes) AS window_start,
         CAST(action = 'impression' AS INT) AS impression,
         CAST(action = 'click' AS INT) AS click,
         0 AS conversion,
@@ -11,13 +11,13 @@ WITH counted AS (
     FROM {silver_clicks}
     WHERE product_id IS NOT NULL
     UNION ALL
-    SELECT product_id, window_start(event_time, 5), 0, 0, 1, amount_cents, record_hash
+    SELECT product_id, window_start(event_time, $size_minutes), 0, 0, 1, amount_cents, record_hash
     FROM {silver_purchases}
 )
 SELECT
     product_id,
     window_start,
-    window_start + INTERVAL 5 MINUTES AS window_end,
+    window_start + INTERVAL $size_minutes MINUTES AS window_end,
     sum(impression) AS impressions,
     sum(click) AS clicks,
     sum(conversion) AS conversions,

@@ -1,4 +1,4 @@
--- The user's latest click on the product in the 5 minutes before the purchase, both ends included.
+-- The user's latest click on the product in the time before the purchase, both ends included.
 WITH matched AS (
     SELECT
         p.user_id,
@@ -13,7 +13,7 @@ WITH matched AS (
     FROM {silver_clicks} c
     JOIN {silver_purchases} p
         ON c.user_id = p.user_id AND c.product_id = p.product_id
-        AND c.event_time BETWEEN p.event_time - INTERVAL 5 MINUTES AND p.event_time
+        AND c.event_time BETWEEN p.event_time - INTERVAL $reach_minutes MINUTES AND p.event_time
     WHERE c.action = 'click'
 )
 SELECT

@@ -1,18 +1,13 @@
--- A purchase counts in ten windows; one that begins before midnight has the earlier day's date.
+-- A purchase counts in several windows; one that begins before midnight has the earlier day's date.
 WITH counted AS (
-    SELECT p.region, window_start(p.event_time, 1) - b.back AS window_start, p.amount_cents, p.record_hash
+    SELECT p.region, window_start(p.event_time, $every_minutes) - b.back AS window_start, p.amount_cents, p.record_hash
     FROM {silver_purchases} p
-    CROSS JOIN (
-        VALUES
-            (INTERVAL '0' MINUTE), (INTERVAL '1' MINUTE), (INTERVAL '2' MINUTE), (INTERVAL '3' MINUTE),
-            (INTERVAL '4' MINUTE), (INTERVAL '5' MINUTE), (INTERVAL '6' MINUTE), (INTERVAL '7' MINUTE),
-            (INTERVAL '8' MINUTE), (INTERVAL '9' MINUTE)
-    ) AS b(back)
+    CROSS JOIN (VALUES $starts) AS b(back)
 )
 SELECT
     region,
     window_start,
-    window_start + INTERVAL 10 MINUTES AS window_end,
+    window_start + INTERVAL $size_minutes MINUTES AS window_end,
     count(*) AS purchases,
     checked_sum(amount_cents) AS revenue_cents,
     count(*) AS events,

@@ -1,4 +1,4 @@
--- A session begins where no event of the user lies less than 30 minutes before. Parts are 4 hours each, from its first.
+-- A session begins where no event of the user lies less than the gap before. Its parts are counted from its first.
 WITH begun AS (
     SELECT
         user_id,
@@ -6,7 +6,7 @@ WITH begun AS (
         action,
         record_hash,
         CASE
-            WHEN event_time < lag(event_time) OVER (PARTITION BY user_id ORDER BY event_time) + INTERVAL 30 MINUTES
+            WHEN event_time < lag(event_time) OVER (PARTITION BY user_id ORDER BY event_time) + INTERVAL $gap_minutes MINUTES
             THEN NULL ELSE event_time
         END AS begins
     FROM {silver_clicks}
@@ -22,7 +22,7 @@ members AS (
 numbered AS (
     SELECT
         *,
-        CAST(floor((millis(event_time) - millis(session_start)) / CAST(14400000 AS DOUBLE)) AS INT) AS part,
+        CAST(floor((millis(event_time) - millis(session_start)) / CAST($part_ms AS DOUBLE)) AS INT) AS part,
         CAST(action = 'impression' AS INT) AS impression
     FROM members
 )

@@ -1,4 +1,3 @@
--- Anomalous: more than 1000 events, or longer than 4 hours.
 SELECT
     user_id,
     session_start,
@@ -6,7 +5,7 @@ SELECT
     millis(max(part_end)) - millis(session_start) AS duration_ms,
     sum(impressions) AS impressions,
     sum(clicks) AS clicks,
-    sum(events) > 1000 OR millis(max(part_end)) - millis(session_start) > 14400000 AS anomalous,
+    sum(events) > $long_events OR millis(max(part_end)) - millis(session_start) > $long_ms AS anomalous,
     sum(events) AS events,
     CAST(sum(fingerprint) AS DECIMAL(38, 0)) AS fingerprint,
     event_date

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from lakehouse.semantics.events import Events
+from lakehouse.semantics.metrics.product_metrics_5m.spec import RULE
 from lakehouse.semantics.money import money_sum
-from lakehouse.semantics.scopes import TUMBLING_MS
 from lakehouse.semantics.windows import floor, utc_date
 
 Row = dict[str, Any]
@@ -42,15 +42,15 @@ def ctr(impressions: int, clicks: int) -> float | None:
     return float(clicks) / float(impressions) if impressions else None
 
 
-def product_metrics_5m(events: Events) -> Iterator[Row]:
+def compute(events: Events) -> Iterator[Row]:
     """One row per product and 5-minute tumbling window."""
     for (product_id, start), (impressions, clicks, conversions, revenue, fingerprint) in measure(
-        events, TUMBLING_MS
+        events, RULE.size_ms
     ).items():
         yield {
             "product_id": product_id,
             "window_start": start,
-            "window_end": start + TUMBLING_MS,
+            "window_end": start + RULE.size_ms,
             "impressions": impressions,
             "clicks": clicks,
             "conversions": conversions,

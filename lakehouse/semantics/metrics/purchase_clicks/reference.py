@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from lakehouse.semantics.events import Click, Events
-from lakehouse.semantics.scopes import ATTRIBUTION_MS
+from lakehouse.semantics.metrics.purchase_clicks.spec import RULE
 from lakehouse.semantics.windows import utc_date
 
 Row = dict[str, Any]
 
 
-def purchase_clicks(events: Events) -> Iterator[Row]:
+def compute(events: Events) -> Iterator[Row]:
     """One row per purchase, with the user's latest click on the same product with t - 5 min <= click <= t.
 
     Latest by (event_time, event_id). Without one the purchase stays, unattributed. `events` is 2 with the
@@ -30,7 +30,7 @@ def purchase_clicks(events: Events) -> Iterator[Row]:
         t = purchase.event_time
         candidates = clicks.get((purchase.user_id, purchase.product_id), [])
         latest = bisect_right(candidates, t, key=lambda c: c[0]) - 1
-        last = candidates[latest][2] if latest >= 0 and candidates[latest][0] >= t - ATTRIBUTION_MS else None
+        last = candidates[latest][2] if latest >= 0 and candidates[latest][0] >= t - RULE.reach_ms else None
         yield {
             "event_id": purchase.event_id,
             "event_time": t,

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from lakehouse.semantics.events import Events, Transaction
-from lakehouse.semantics.scopes import BLOCK_MS, FLAG_COUNT, FLAG_MS, TRIGGER_COUNT, TRIGGER_MS
+from lakehouse.semantics.metrics.fraud_decisions.spec import RULE
 from lakehouse.semantics.windows import utc_date
 
 Row = dict[str, Any]
@@ -27,7 +27,7 @@ class Decision(NamedTuple):
 
     @property
     def flagged(self) -> bool:
-        return self.transactions_10m >= FLAG_COUNT
+        return self.transactions_10m >= RULE.flag_count
 
     @property
     def blocked(self) -> bool:
@@ -50,15 +50,15 @@ def decide(ordered: Sequence[Transaction]) -> Iterator[Decision]:
     times = [transaction.event_time for transaction in ordered]
     trigger_time: int | None = None
     for position, t in enumerate(times, 1):
-        in_1h = position - bisect_right(times, t - TRIGGER_MS)
-        if in_1h >= TRIGGER_COUNT:
+        in_1h = position - bisect_right(times, t - RULE.trigger_ms)
+        if in_1h >= RULE.trigger_count:
             trigger_time = t
         # Times only grow in the order, so that the latest trigger is the one which blocks longest.
-        blocking = trigger_time if trigger_time is not None and trigger_time > t - BLOCK_MS else None
-        yield Decision(position - bisect_right(times, t - FLAG_MS), in_1h, blocking)
+        blocking = trigger_time if trigger_time is not None and trigger_time > t - RULE.block_ms else None
+        yield Decision(position - bisect_right(times, t - RULE.flag_ms), in_1h, blocking)
 
 
-def fraud_decisions(events: Events) -> Iterator[Row]:
+def compute(events: Events) -> Iterator[Row]:
     """One row per transaction. It is made of that one alone (decision 0080): the counts tell of the others."""
     for ordered in in_order(events.transactions).values():
         for transaction, decision in zip(ordered, decide(ordered), strict=True):
@@ -103,6 +103,6 @@ def _decide_one(came: Sequence[Place], index: int) -> Decision:
         return at + 1 - bisect_right(came, came[at][0] - ms, key=itemgetter(0))
 
     # Where it is no trigger itself, few lie in the hour that one must lie in.
-    blocking = range(index, index - in_window(index, BLOCK_MS), -1)
-    latest = next((came[i][0] for i in blocking if in_window(i, TRIGGER_MS) >= TRIGGER_COUNT), None)
-    return Decision(in_window(index, FLAG_MS), in_window(index, TRIGGER_MS), latest)
+    blocking = range(index, index - in_window(index, RULE.block_ms), -1)
+    latest = next((came[i][0] for i in blocking if in_window(i, RULE.trigger_ms) >= RULE.trigger_count), None)
+    return Decision(in_window(index, RULE.flag_ms), in_window(index, RULE.trigger_ms), latest)

@@ -5,13 +5,28 @@ from collections.abc import Iterator
 from typing import Any
 
 from lakehouse.semantics.events import Events
-from lakehouse.semantics.reference.ctr_anomaly import anomalous
-from lakehouse.semantics.reference.fraud import fraud_decisions
-from lakehouse.semantics.reference.product_metrics import product_metrics_5m
-from lakehouse.semantics.reference.sessions import sessions
+from lakehouse.semantics.metrics.alerts.spec import RULE
+from lakehouse.semantics.metrics.fraud_decisions import reference as fraud_decisions
+from lakehouse.semantics.metrics.product_metrics_5m import reference as product_metrics_5m
+from lakehouse.semantics.metrics.sessions import reference as sessions
 from lakehouse.semantics.windows import HOUR, floor
 
 Row = dict[str, Any]
+
+
+def anomalous(impressions: int, clicks: int) -> bool:
+    """impressions >= 20 and 2 * clicks > impressions, in integers."""
+    return impressions >= RULE.impressions and 2 * clicks > impressions
+
+
+def ctr_anomalies(events: Events) -> Iterator[Row]:
+    """The windows of `product_metrics_5m` for which an alert is open once everything is read."""
+    for row in product_metrics_5m.compute(events):
+        if anomalous(row["impressions"], row["clicks"]):
+            yield {
+                name: row[name]
+                for name in ("product_id", "window_start", "window_end", "impressions", "clicks", "events")
+            }
 
 
 def _alert(rule: str, key: str, start: int, end: int, source: Row, of_event: bool = False) -> Row:
@@ -28,18 +43,18 @@ def _alert(rule: str, key: str, start: int, end: int, source: Row, of_event: boo
     }
 
 
-def alerts(events: Events) -> Iterator[Row]:
+def compute(events: Events) -> Iterator[Row]:
     """One row per window with an anomalous click-through rate, per anomalous session, and per transaction that is
     flagged and that is blocked: in the hour, by the epoch, that it lies in."""
-    for window in product_metrics_5m(events):
+    for window in product_metrics_5m.compute(events):
         if anomalous(window["impressions"], window["clicks"]):
             yield _alert("ctr_anomaly", window["product_id"], window["window_start"], window["window_end"], window)
-    for session in sessions(events):
+    for session in sessions.compute(events):
         if session["anomalous"]:
             yield _alert(
                 "anomalous_session", session["user_id"], session["session_start"], session["session_end"], session
             )
-    for decision in fraud_decisions(events):
+    for decision in fraud_decisions.compute(events):
         hour = floor(decision["event_time"], HOUR)
         for rule, column in (("fraud_flagged", "flagged"), ("fraud_blocked", "blocked")):
             if decision[column]:

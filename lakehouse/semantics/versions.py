@@ -1,10 +1,11 @@
-"""Versions of products and profiles (docs/semantics.md, Versions)."""
+"""Versions of products and profiles, and events with them (docs/semantics.md, Versions)."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from lakehouse.semantics.events import Events, ProductVersion, ProfileVersion, key_of
+from lakehouse.semantics.events import Click, ProductVersion, ProfileVersion, Purchase, key_of
+from lakehouse.semantics.windows import utc_date
 
 Row = dict[str, Any]
 V = TypeVar("V", bound=ProductVersion | ProfileVersion)
@@ -21,21 +22,12 @@ def effective(versions: Iterable[V]) -> dict[str, list[V]]:
     return {key: [found[t] for t in sorted(found)] for key, found in by_key.items()}
 
 
-def _scd2(versions: Iterable[V]) -> Iterator[Row]:
+def scd2(versions: Iterable[V]) -> Iterator[Row]:
+    """One row per version: valid until the next one's `valid_from`, the latest openly (null)."""
     for ordered in effective(versions).values():
         ends = [*(successor.valid_from for successor in ordered[1:]), None]
         for version, valid_to in zip(ordered, ends, strict=True):
             yield version._asdict() | {"valid_to": valid_to}
-
-
-def products(events: Events) -> Iterator[Row]:
-    """One row per product version: valid until the next one's `valid_from`, the latest openly (null)."""
-    return _scd2(events.products)
-
-
-def profiles(events: Events) -> Iterator[Row]:
-    """One row per profile version, as for products."""
-    return _scd2(events.profiles)
 
 
 class Catalog:
@@ -54,3 +46,19 @@ class Catalog:
             return None
         index = bisect_right(starts, time_ms)
         return self._versions[product_id][index - 1] if index else None
+
+
+def enriched(events: Iterable[Click] | Iterable[Purchase], catalog: Catalog) -> Iterator[Row]:
+    """Rows of silver; before a product's first version the attributes are null."""
+    for event in events:
+        row = event._asdict()
+        version = catalog.at(event.product_id, event.event_time)
+        if version is None:
+            row["category"] = row["brand"] = row["price_cents"] = row["product_valid_from"] = None
+        else:
+            row["category"] = version.category
+            row["brand"] = version.brand
+            row["price_cents"] = version.price_cents
+            row["product_valid_from"] = version.valid_from
+        row["event_date"] = utc_date(event.event_time)
+        yield row

@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 from lakehouse.semantics.events import Click, Events
-from lakehouse.semantics.scopes import LONG_SESSION_EVENTS, LONG_SESSION_MS, SESSION_GAP_MS, SESSION_PART_MS
+from lakehouse.semantics.metrics.sessions.spec import RULE
 from lakehouse.semantics.windows import utc_date
 
 Row = dict[str, Any]
@@ -27,7 +27,7 @@ def split(ordered: list[Click]) -> Iterator[list[Click]]:
     """Cuts one user's events where the gap to the previous one is 30 minutes or more."""
     session = [ordered[0]]
     for click in ordered[1:]:
-        if click.event_time - session[-1].event_time >= SESSION_GAP_MS:
+        if click.event_time - session[-1].event_time >= RULE.gap_ms:
             yield session
             session = []
         session.append(click)
@@ -44,48 +44,20 @@ def _row(session: list[Click]) -> Row:
         "duration_ms": end - start,
         "impressions": impressions,
         "clicks": len(session) - impressions,
-        "anomalous": len(session) > LONG_SESSION_EVENTS or end - start > LONG_SESSION_MS,
+        "anomalous": len(session) > RULE.long_events or end - start > RULE.long_ms,
         "events": len(session),
         "fingerprint": sum(click.record_hash for click in session),
         "event_date": utc_date(start),
     }
 
 
-def sessions(events: Events) -> Iterator[Row]:
+def compute(events: Events) -> Iterator[Row]:
     """One row per session; start and end are its first and last event's time, its date the first's.
 
     `anomalous`: more than 1000 events, or more than 4 h from first to last.
     """
     for ordered in by_user(events.clicks).values():
         yield from map(_row, split(ordered))
-
-
-def session_parts(events: Events) -> Iterator[Row]:
-    """Sessions cut every 4 hours from their first event: part = (t - session's first) div 4 h.
-
-    A part's start and end are its first and last event's time. Gaps within a session are under 30 minutes,
-    so no part is empty. Parts have their session's date.
-    """
-    for ordered in by_user(events.clicks).values():
-        for session in split(ordered):
-            start = session[0].event_time
-            parts: dict[int, list[Click]] = {}
-            for click in session:
-                parts.setdefault((click.event_time - start) // SESSION_PART_MS, []).append(click)
-            for part, clicks in parts.items():
-                impressions = sum(click.action == "impression" for click in clicks)
-                yield {
-                    "user_id": clicks[0].user_id,
-                    "session_start": start,
-                    "part": part,
-                    "part_start": clicks[0].event_time,
-                    "part_end": clicks[-1].event_time,
-                    "impressions": impressions,
-                    "clicks": len(clicks) - impressions,
-                    "events": len(clicks),
-                    "fingerprint": sum(click.record_hash for click in clicks),
-                    "event_date": utc_date(start),
-                }
 
 
 def current_sessions(events: Events) -> Iterator[Row]:
@@ -107,12 +79,12 @@ def merges(clicks_in_arrival_order: Iterable[Click]) -> int:
         known = sessions_of.setdefault(click.user_id, [])
         if known and t >= known[-1][0]:
             # Most events come in order: only the last session can be meant.
-            if t - known[-1][1] < SESSION_GAP_MS:
+            if t - known[-1][1] < RULE.gap_ms:
                 known[-1][1] = max(known[-1][1], t)
             else:
                 known.append([t, t])
             continue
-        touched = [s for s in known if s[0] - t < SESSION_GAP_MS and t - s[1] < SESSION_GAP_MS]
+        touched = [s for s in known if s[0] - t < RULE.gap_ms and t - s[1] < RULE.gap_ms]
         for session in touched:
             known.remove(session)
         merged += max(0, len(touched) - 1)

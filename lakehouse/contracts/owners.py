@@ -1,0 +1,18 @@
+"""Who owns tables: the names of the jobs that write them, once."""
+
+from typing import Final
+
+SPARK_INGEST: Final = "spark_lakehouse"
+"""The one Spark driver: ingest, silver and gold of the shop."""
+BACKFILL: Final = "backfill_marts"
+CLICKS_MIGRATED: Final = "clicks__migrated"
+"""The migration of clicks: a stream from a cut on, and a batch job up to it."""
+FRAUD_ONLINE: Final = "fraud_online"
+ALERTS_SENT: Final = "alerts_sent"
+"""Flink's jobs that keep what was said."""
+INGEST_TRANSACTIONS: Final = "ingest_transactions"
+INGEST_CLICKS: Final = "ingest_clicks"
+"""Flink's ingesters; that of clicks for comparisons only."""
+LAMBDA_BATCH: Final = "lambda_batch"
+LAMBDA_SPEED: Final = "lambda_speed"
+"""The two layers of the Lambda variant, which runs beside for comparison."""

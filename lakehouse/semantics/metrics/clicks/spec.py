@@ -1,0 +1,15 @@
+"""`silver.clicks`: each click and impression once, with the product version valid at its time."""
+
+from typing import Final
+
+from lakehouse.contracts.columns import silver_events
+from lakehouse.contracts.events import CLICKS, PRODUCTS
+from lakehouse.semantics.scopes import IntervalAround, Key, MetricScope, Version
+
+CONTRACT: Final = silver_events(CLICKS)
+
+SCOPE: Final = MetricScope(
+    "event_time",
+    affected={CLICKS.topic: IntervalAround(0, 0, ("user_id",)), PRODUCTS.topic: Version(("product_id",))},
+    needs={CLICKS.topic: IntervalAround(0, 0, ()), PRODUCTS.topic: Key(())},
+)
