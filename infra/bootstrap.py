@@ -151,6 +151,8 @@ def steps() -> list[Step]:
         found.append(Step(f"jars-{name}", f"jars of {name}", inputs, CACHE / "jars" / name, _copy_jars(pom)))
     sources = [p for p in (ROOT / "connectors").rglob("*") if p.is_file() and "target" not in p.parts]
     sources += (ROOT / "lakehouse" / "contracts").glob("*.py")
+    semantics = ROOT / "lakehouse" / "semantics"
+    sources += (semantics / "export.py", semantics / "rules.py", *(semantics / "metrics").glob("*/spec.py"))
     sources.sort()
     session = (ROOT / "jobs" / "spark_session.py", ROOT / "jobs" / "spark_classes.py")
     # All that a JVM compares before it takes an archive: the class path's jars, and itself.

@@ -47,8 +47,8 @@ IN_TURNS: Final = (
     "tests/integration/test_tables_under_stream.py",
     "tests/integration/test_user_totals_state.py",
 )
-"""Files that take a core for minutes each. Of most kinds something is in every run: kills in a fresh schedule of faults,
-replays in the browser. With `--turns`, so many of them run, drawn by the run's seed."""
+"""Files that take a core for minutes each. Of most kinds something is in every run: kills in a fresh schedule of
+faults, replays in the browser. With `--turns`, so many of them run, drawn by the run's seed."""
 
 # A busy machine is no reason to fail: examples may take as long as they need.
 hypothesis.settings.register_profile(

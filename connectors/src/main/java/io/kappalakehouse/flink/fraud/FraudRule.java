@@ -1,5 +1,7 @@
 package io.kappalakehouse.flink.fraud;
 
+import io.kappalakehouse.flink.Rules;
+
 /**
  * The rule: one is flagged when it is its user's 6th or later in {@code (t - 10 min, t]}, a trigger when it is the 11th or
  * later in {@code (t - 1 h, t]}, and blocked by the latest trigger at or before it in the order, if that lies in
@@ -11,12 +13,18 @@ package io.kappalakehouse.flink.fraud;
  */
 final class FraudRule {
 
-  static final long FLAG_WINDOW_MS = 10 * 60_000L;
-  static final long TRIGGER_WINDOW_MS = 60 * 60_000L;
+  static final long FLAG_WINDOW_MS = number("flag_ms");
+  static final long TRIGGER_WINDOW_MS = number("trigger_ms");
   static final long REACH_MS = 2 * TRIGGER_WINDOW_MS;
 
-  private static final int FLAG_COUNT = 6;
-  private static final int TRIGGER_COUNT = 11;
+  private static final long FLAG_COUNT = number("flag_count");
+  private static final long TRIGGER_COUNT = number("trigger_count");
+
+  static {
+    if (number("block_ms") != TRIGGER_WINDOW_MS) {
+      throw new IllegalStateException("a trigger blocks for as long as its transactions are counted");
+    }
+  }
 
   private final TransactionTree held;
 
@@ -50,6 +58,10 @@ final class FraudRule {
   /** Those up to the one at {@code index} in the order, which is at {@code time}, and later than that less the window. */
   private long countWithin(long index, long time, long window) throws Exception {
     return index + 1 - held.countUntil(Math.max(time - window, forgottenUntil));
+  }
+
+  private static long number(String name) {
+    return Rules.number("fraud_decisions", name);
   }
 
   private Long triggerTime(long index, long inHour, long time) throws Exception {

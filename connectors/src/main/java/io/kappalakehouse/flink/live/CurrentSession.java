@@ -1,10 +1,12 @@
 package io.kappalakehouse.flink.live;
 
+import io.kappalakehouse.flink.Rules;
+
 /** A user's current session, as it goes out. */
 public class CurrentSession {
 
-  private static final long MAX_EVENTS = 1000;
-  private static final long MAX_DURATION_MS = 4 * 3_600_000L;
+  private static final long MAX_EVENTS = Rules.number("sessions", "long_events");
+  private static final long MAX_DURATION_MS = Rules.number("sessions", "long_ms");
 
   public String userId;
   public long seq;

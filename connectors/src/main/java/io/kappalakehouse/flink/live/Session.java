@@ -1,9 +1,11 @@
 package io.kappalakehouse.flink.live;
 
+import io.kappalakehouse.flink.Rules;
+
 /** A stretch of one user's events without a pause of {@link #GAP_MS} or more. */
 public class Session {
 
-  public static final long GAP_MS = 30 * 60_000L;
+  public static final long GAP_MS = Rules.number("sessions", "gap_ms");
 
   /** Event time of the first event, epoch milliseconds. */
   public long start;

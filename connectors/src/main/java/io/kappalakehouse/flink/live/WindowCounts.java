@@ -1,11 +1,13 @@
 package io.kappalakehouse.flink.live;
 
-/** One product's window of five minutes. */
+import io.kappalakehouse.flink.Rules;
+
+/** One product's window. */
 public class WindowCounts {
 
-  public static final long SIZE_MS = 5 * 60_000L;
+  public static final long SIZE_MS = Rules.number("product_metrics_5m", "size_ms");
 
-  private static final long MIN_IMPRESSIONS = 20;
+  private static final long MIN_IMPRESSIONS = Rules.number("alerts", "impressions");
 
   public long impressions;
   public long clicks;
