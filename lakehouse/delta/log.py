@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any, Final
+from urllib.parse import unquote
 
 from minio import Minio
 from minio.error import S3Error
@@ -12,6 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from lakehouse.contracts.tables import table
 from lakehouse.delta.describe import Commit, commit_of
+from lakehouse.delta.difference import Rewrite
 from lakehouse.object_store import build_client
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
@@ -36,6 +38,35 @@ def days_changed(settings: Settings, name: str, versions: Iterable[int]) -> dict
     wanted = list(versions)
     with ThreadPoolExecutor(_READERS) as pool:
         return dict(zip(wanted, pool.map(changed, wanted), strict=True))
+
+
+def rewrites(settings: Settings, name: str, versions: Iterable[int]) -> list[Rewrite]:
+    """What each of these commits did to files, of those whose entries of the log are kept; one request for each.
+
+    Raises ServiceDownError.
+    """
+    client = build_client(settings)
+
+    def of(version: int) -> Rewrite | None:
+        try:
+            actions = _actions(client, settings, name, version)
+        except S3Error as error:
+            if error.code == "NoSuchKey":
+                return None
+            raise
+        added = [action["add"] for action in actions if "add" in action]
+        removed = [action["remove"] for action in actions if "remove" in action]
+        return Rewrite(
+            frozenset(unquote(file["path"]) for file in added),
+            frozenset(unquote(file["path"]) for file in removed),
+            any(file["dataChange"] for file in (*added, *removed)),
+        )
+
+    try:
+        with ThreadPoolExecutor(_READERS) as pool:
+            return [each for each in pool.map(of, versions) if each is not None]
+    except HTTPError as error:
+        raise ServiceDownError("minio", settings.s3_endpoint) from error
 
 
 def commit_at(settings: Settings, name: str, version: int) -> Commit | None:

@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -40,12 +40,13 @@ class Once:
     stay in the table's log for ever.
 
     `check` is called with the table before each attempt. The commit follows that very version, so what was found there
-    still holds; what `check` raises ends the write.
+    still holds; what `check` raises ends the write. `positions`: further transactions of the commit, by application.
     """
 
     app_id: str
     version: int | None = 0
     check: Callable[[DeltaTable], None] = lambda _opened: None
+    positions: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def new(cls, purpose: str) -> "Once":
@@ -180,7 +181,10 @@ def commit_once(settings: Settings, name: str, once: Once, attempt: Attempt, not
         once.check(opened)
         tried = int(opened.version()) + 1
         properties = CommitProperties(
-            app_transactions=[Transaction(once.app_id, tried if once.version is None else once.version)],
+            app_transactions=[
+                Transaction(once.app_id, tried if once.version is None else once.version),
+                *(Transaction(app_id, version) for app_id, version in once.positions.items()),
+            ],
             custom_metadata={**said, _MARK: mark},
             max_commit_retries=0,
         )
