@@ -139,7 +139,7 @@ def test_a_day_is_built_from_the_tables_as_of_a_time_and_a_time_that_cannot_be_r
         append(shop_days, name, to_arrow(name, scan(shop_days, name).head(0).collect()), Once.new("test"))
 
     airflow.wait(airflow.trigger(BACKFILL, {"day": DAY.isoformat(), "as_of": then.isoformat()}), PATIENCE_SECONDS)
-    note = published(shop_days, FUNNEL)
+    note, held = published(shop_days, FUNNEL), int(open_table(shop_days, FUNNEL).version())
     assert (note.read_versions, note.as_of) == (versions, then)
 
     before_history = (then - timedelta(days=30)).isoformat()
@@ -148,7 +148,7 @@ def test_a_day_is_built_from_the_tables_as_of_a_time_and_a_time_that_cannot_be_r
         airflow.wait(run, PATIENCE_SECONDS)
     with pytest.raises(httpx.HTTPStatusError, match="as_of"):
         airflow.trigger(BACKFILL, {"as_of": "yesterday"})
-    assert commits(open_table(shop_days, FUNNEL), 1) == [published]
+    assert open_table(shop_days, FUNNEL).version() == held
 
 
 def test_a_broken_row_blocks_its_mart_and_fails_the_quality_run_until_it_is_gone(
