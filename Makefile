@@ -7,7 +7,7 @@ CORES := $(shell nproc)
 # Processes that share the tests out, each with a stack of its own: up to 6 GB, and a core that others don't wait for.
 TEST_STACKS ?= $(shell awk '/MemTotal/ { n = int($$2 / 7e6); n = n > $(CORES) ? $(CORES) : n; print (n < 1 ? 1 : (n > 3 ? 3 : n)) }' /proc/meminfo)
 # So many of the dearest files have their turn in a run, drawn by its seed.
-TURNS ?= 2
+TURNS ?= 1
 PYTEST := $(HERE) $(BIN)/python -m pytest $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)
 QUICK := tests/unit tests/properties
 UV := $(LAKEHOUSE_CACHE)/tools/bin/uv
