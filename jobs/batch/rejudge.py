@@ -45,7 +45,6 @@ OWNED: Final = tuple(t.name for t in TABLES.values() if t.owner == SPARK_INGEST)
 INGEST_SECONDS: Final = 180.0
 """How long the ingester of transactions may take to bring in what silver has."""
 
-
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
 

@@ -21,6 +21,7 @@ from lakehouse.alerts import CTR_ANOMALY, FRAUD_BLOCKED, FRAUD_FLAGGED
 from lakehouse.contracts.graph import sources
 from lakehouse.delta import VersionMissingError, open_table, scan
 from lakehouse.delta.describe import versions_read
+from lakehouse.semantics.metrics.alerts.spec import RULE
 from lakehouse.settings import Settings
 
 TABLE: Final = "gold.alerts"
@@ -36,8 +37,8 @@ _NO_EVENT: Final = {"event_id": pl.lit(None, pl.String), "event_time": pl.lit(No
 
 
 def ctr_anomalies(windows: pl.LazyFrame) -> pl.LazyFrame:
-    """At least 20 impressions, and over half as many clicks."""
-    anomalous = (pl.col("impressions") >= 20) & (2 * pl.col("clicks") > pl.col("impressions"))
+    """Enough impressions, and over half as many clicks."""
+    anomalous = (pl.col("impressions") >= RULE.impressions) & (2 * pl.col("clicks") > pl.col("impressions"))
     return windows.filter(anomalous).with_columns(rule=pl.lit(CTR_ANOMALY), key="product_id", **_NO_EVENT)
 
 

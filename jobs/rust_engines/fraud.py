@@ -13,14 +13,13 @@ import polars as pl
 from jobs.rust_engines.replacement import Replacement
 from jobs.rust_engines.transactions import TABLE as SOURCE
 from lakehouse.delta import scan
+from lakehouse.semantics.metrics.fraud_decisions.spec import RULE
 
 TABLE: Final = "gold.fraud_decisions"
 TOUCHED: Final = ("user_id", "event_time")
 """What is to be known of a touched transaction."""
 
-FLAGGED_FROM: Final = 6
-TRIGGER_FROM: Final = 11
-REACH: Final = timedelta(hours=2)
+REACH: Final = timedelta(milliseconds=RULE.trigger_ms + RULE.block_ms)
 
 
 def decide(transactions: pl.DataFrame) -> pl.DataFrame:
@@ -33,17 +32,18 @@ def decide(transactions: pl.DataFrame) -> pl.DataFrame:
         position=pl.int_range(pl.len(), dtype=pl.Int64).over("user_id")
     )
 
-    def counted(window: str) -> pl.Expr:
+    def counted(window_ms: int) -> pl.Expr:
+        window = timedelta(milliseconds=window_ms)
         first = pl.col("position").rolling_min_by("event_time", window, closed="right").over("user_id")
         return pl.col("position") - first + 1
 
-    counts = ordered.with_columns(transactions_10m=counted("10m"), transactions_1h=counted("1h"))
-    is_trigger = pl.col("transactions_1h") >= TRIGGER_FROM
+    counts = ordered.with_columns(transactions_10m=counted(RULE.flag_ms), transactions_1h=counted(RULE.trigger_ms))
+    is_trigger = pl.col("transactions_1h") >= RULE.trigger_count
     latest = pl.when(is_trigger).then("event_time").forward_fill().over("user_id")
-    blocking = latest > pl.col("event_time") - timedelta(hours=1)
+    blocking = latest > pl.col("event_time") - timedelta(milliseconds=RULE.block_ms)
     return counts.with_columns(
         trigger_time=pl.when(blocking).then(latest),
-        flagged=pl.col("transactions_10m") >= FLAGGED_FROM,
+        flagged=pl.col("transactions_10m") >= RULE.flag_count,
         blocked=blocking.fill_null(value=False),
     )
 

@@ -72,7 +72,7 @@ def _events(name: str) -> Callable[[Inputs, date], pl.DataFrame]:
 
 
 def _region_5m(inputs: Inputs, day: date) -> pl.DataFrame:
-    return revenue.of_windows(revenue.tumbling(inputs.rows(PURCHASES, day, day).collect()), revenue.FIVE_MINUTES)
+    return revenue.of_windows(revenue.tumbling(inputs.rows(PURCHASES, day, day).collect()), revenue.TUMBLING_SIZE)
 
 
 def _region_daily(inputs: Inputs, day: date) -> pl.DataFrame:
@@ -81,10 +81,10 @@ def _region_daily(inputs: Inputs, day: date) -> pl.DataFrame:
 
 def _region_sliding(inputs: Inputs, day: date) -> pl.DataFrame:
     """The last windows of the day hold purchases of the next one's first minutes."""
-    before = last_millisecond(day) + revenue.TEN_MINUTES
+    before = last_millisecond(day) + revenue.SLIDING_SIZE
     purchases = inputs.rows(PURCHASES, day, day + _ONE_DAY).filter(pl.col("event_time") <= before).collect()
     windows = revenue.sliding(purchases).filter(pl.col("event_date") == day)
-    return revenue.of_windows(windows, revenue.TEN_MINUTES)
+    return revenue.of_windows(windows, revenue.SLIDING_SIZE)
 
 
 def _user_daily(inputs: Inputs, day: date) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta import Once, append, open_table, replace_all, replace_days, scan_opened
 from lakehouse.delta.describe import commits
-from lakehouse.delta.notes import Caused, Read
+from lakehouse.delta.notes import Caused
 from lakehouse.delta.write import to_arrow
 from lakehouse.settings import Settings
 
@@ -57,7 +57,7 @@ class Replacement:
         could tell "nothing to do" from "not done". None where its newest commit says so already."""
         opened = open_table(self.settings, name)
         (newest,) = commits(opened, 1)
-        if isinstance(newest.note, Read) and newest.note.read_versions == self.note.read_versions:
+        if self.note.read_the_same(newest.note):
             return None
         empty = pl.DataFrame(schema=polars_schema(table(name)))
         return append(self.settings, name, to_arrow(name, empty), Once.after(opened, self._app_id), self.note)

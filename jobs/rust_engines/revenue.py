@@ -10,6 +10,8 @@ import polars as pl
 from jobs.rust_engines.replacement import Replacement
 from lakehouse.checked_sums import checked_sum
 from lakehouse.delta import scan
+from lakehouse.semantics.metrics.region_revenue_5m.spec import RULE as TUMBLING
+from lakehouse.semantics.metrics.region_revenue_sliding_10m.spec import RULE as SLIDING
 
 SOURCE: Final = "silver.purchases"
 TOUCHED: Final = ("region", "user_id", "event_time")
@@ -33,19 +35,20 @@ _SUMS: Final = (
     pl.col("record_hash").cast(pl.Decimal(38, 0)).sum().alias("fingerprint"),
 )
 _ROLLED_UP: Final = (pl.sum("purchases", "events", "fingerprint"), checked_sum("revenue_cents"))
-FIVE_MINUTES: Final = timedelta(minutes=5)
-TEN_MINUTES: Final = timedelta(minutes=10)
+TUMBLING_SIZE: Final = timedelta(milliseconds=TUMBLING.size_ms)
+SLIDING_SIZE: Final = timedelta(milliseconds=SLIDING.size_ms)
+_SLIDE: Final = timedelta(milliseconds=SLIDING.every_ms)
 
 
 def tumbling(purchases: pl.DataFrame) -> pl.DataFrame:
-    """The one window of 5 minutes of each purchase."""
-    return _dated(purchases.with_columns(window_start=pl.col("event_time").dt.truncate("5m")))
+    """The one tumbling window of each purchase."""
+    return _dated(purchases.with_columns(window_start=pl.col("event_time").dt.truncate(TUMBLING_SIZE)))
 
 
 def sliding(purchases: pl.DataFrame) -> pl.DataFrame:
-    """The ten windows of 10 minutes of each purchase; the first may begin on the day before."""
-    latest = pl.col("event_time").dt.truncate("1m")
-    starts = [latest - timedelta(minutes=back) for back in range(10)]
+    """The sliding windows of each purchase; the first may begin on the day before."""
+    latest = pl.col("event_time").dt.truncate(_SLIDE)
+    starts = [latest - _SLIDE * back for back in range(SLIDING_SIZE // _SLIDE)]
     return _dated(purchases.with_columns(window_start=pl.concat_list(starts)).explode("window_start"))
 
 
@@ -98,12 +101,12 @@ class Refresh:
                 yield name, self.replacement.acknowledge(name)
             return
         yield from self.regions()
-        yield REGION_SLIDING, self._windows(REGION_SLIDING, sliding, TEN_MINUTES)[0]
+        yield REGION_SLIDING, self._windows(REGION_SLIDING, sliding, SLIDING_SIZE)[0]
         yield from self._users()
 
     def regions(self) -> Iterator[tuple[str, int]]:
         """As `run`, of the two tables of regions that don't slide; something must be touched."""
-        version, content = self._windows(REGION_5M, tumbling, FIVE_MINUTES)
+        version, content = self._windows(REGION_5M, tumbling, TUMBLING_SIZE)
         yield REGION_5M, version
         daily = tumbling(self.purchases).select("region", "event_date").unique()
         rows = of_region_days(content.join(daily, ["region", "event_date"], "semi"))

@@ -42,6 +42,10 @@ class Read(Said):
     job: str = ""
     read_versions: dict[str, int] = Field(default={}, validation_alias=AliasChoices("read_versions", "silver_version"))
 
+    def read_the_same(self, other: Said | None) -> bool:
+        """Whether the other commit, whatever it is, was computed from these versions too."""
+        return isinstance(other, Read) and other.read_versions == self.read_versions
+
     def reading(self, versions: Mapping[str, int]) -> Self:
         """The same of a commit that was computed from these."""
         return self.model_copy(update={"read_versions": dict(versions)})

@@ -4,6 +4,7 @@ A window or day gets what the batch layer's row lacks, to be added to it. A sess
 sessions that new events reach are handed over as intervals with their sums, which is all that a merger needs.
 """
 
+from datetime import timedelta
 from typing import Final
 
 import polars as pl
@@ -13,13 +14,14 @@ from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import CLICKS, PURCHASES
 from lakehouse.contracts.tables import LAMBDA_EVENTS, table
 from lakehouse.lambda_layers import speed_table
+from lakehouse.semantics.metrics.product_metrics_5m.spec import RULE as PRODUCTS
 from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
 
 SCHEMA: Final = polars_schema(LAMBDA_EVENTS)
 IDENTITY: Final = list(LAMBDA_EVENTS.key)
 GAP: Final = pl.duration(milliseconds=SESSION.gap_ms)
 _POSITION: Final = ["partition", "offset"]
-_WINDOW: Final = "5m"
+_WINDOW: Final = timedelta(milliseconds=PRODUCTS.size_ms)
 
 
 def first_of_each(records: pl.DataFrame) -> pl.DataFrame:
@@ -77,7 +79,7 @@ def product_metrics_5m(events: pl.DataFrame) -> pl.DataFrame:
             fingerprint=_FINGERPRINT,
         )
     )
-    return _shaped("product_metrics_5m", rows.with_columns(window_end=pl.col("window_start").dt.offset_by(_WINDOW)))
+    return _shaped("product_metrics_5m", rows.with_columns(window_end=pl.col("window_start") + _WINDOW))
 
 
 def region_revenue_daily(events: pl.DataFrame) -> pl.DataFrame:

@@ -75,7 +75,7 @@ class Inserted:
 @dataclass(frozen=True, slots=True)
 class SilverEvents:
     """Brings one topic's events of a batch into silver. `versions` pins ``silver.products``; `note`: what commits
-    say beside it."""
+    say beside that version."""
 
     tables: DeltaTables
     contract: EventContract

@@ -24,7 +24,7 @@ from jobs.spark_sql import refreshed, run_sql
 from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.metrics import purchase_clicks, sessions
 from lakehouse.contracts.tables import table
-from lakehouse.delta.notes import Caused, Read
+from lakehouse.delta.notes import Caused
 from lakehouse.semantics.metrics import SCOPES
 from lakehouse.semantics.metrics.purchase_clicks.spec import RULE as ATTRIBUTION
 from lakehouse.semantics.metrics.sessions.spec import RULE as SESSION
@@ -42,8 +42,7 @@ class Cycle:
     """One pass over the refreshed tables.
 
     `versions` pins the tables read. `clicks` and `purchases` are the events whose rows are to be refreshed. `note`:
-    what the commits say beside the versions that they read. Events among them that silver no longer has are events
-    whose rows are to be refreshed.
+    what the commits say beside the versions that they read. Silver need not have the events any more.
     """
 
     tables: DeltaTables
@@ -141,8 +140,8 @@ def acknowledge(cycle: Cycle, name: str, *sources: str) -> int | None:
 
     Without it, silver having moved on and the table not, nobody could tell "nothing to do" from "not done".
     """
-    note, newest = cycle.noted(*sources), cycle.tables.last_note(name)
-    if isinstance(newest, Read) and newest.read_versions == note.read_versions:
+    note = cycle.noted(*sources)
+    if note.read_the_same(cycle.tables.last_note(name)):
         return None
     empty = cycle.tables.read(name, cycle.tables.version(name)).limit(0)
     return cycle.tables.append(name, empty, note)

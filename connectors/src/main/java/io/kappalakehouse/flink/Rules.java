@@ -1,22 +1,19 @@
 package io.kappalakehouse.flink;
 
+import io.kappalakehouse.Resources;
 import java.io.IOException;
-import java.io.InputStream;
+import java.io.StringReader;
 import java.io.UncheckedIOException;
 import java.util.Properties;
 
 /** The numbers of the rules that {@code lakehouse.semantics.metrics} declares, from the resource that the build exports. */
 public final class Rules {
 
-  private static final String RESOURCE = "/rules.properties";
   private static final Properties NUMBERS = new Properties();
 
   static {
-    try (InputStream stream = Rules.class.getResourceAsStream(RESOURCE)) {
-      if (stream == null) {
-        throw new IllegalStateException(RESOURCE + " is not in the jar: build it with mvn package");
-      }
-      NUMBERS.load(stream);
+    try {
+      NUMBERS.load(new StringReader(Resources.read("/rules.properties")));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

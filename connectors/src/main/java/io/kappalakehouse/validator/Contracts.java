@@ -1,9 +1,6 @@
 package io.kappalakehouse.validator;
 
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
+import io.kappalakehouse.Resources;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,7 +19,7 @@ public final class Contracts {
   private static final Map<String, Contract> BY_TOPIC = new LinkedHashMap<>();
 
   static {
-    Map<?, ?> exported = StrictJson.parseObject(resource("/contracts.json"), 64);
+    Map<?, ?> exported = StrictJson.parseObject(Resources.read("/contracts.json"), 64);
     MAX_VALUE_BYTES = number(exported, "max_value_bytes").intValue();
     MAX_ID_BYTES = number(exported, "max_id_bytes").intValue();
     MAX_DEPTH = number(exported, "max_depth").intValue();
@@ -75,16 +72,5 @@ public final class Contracts {
 
   private static Long number(Map<?, ?> object, String name) {
     return (Long) object.get(name);
-  }
-
-  private static String resource(String name) {
-    try (InputStream stream = Contracts.class.getResourceAsStream(name)) {
-      if (stream == null) {
-        throw new IllegalStateException(name + " is not in the jar: build it with mvn package");
-      }
-      return new String(stream.readAllBytes(), StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
   }
 }
