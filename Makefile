@@ -4,8 +4,8 @@ export LAKEHOUSE_CACHE ?= $(CURDIR)/.lakehouse/cache
 BIN := $(LAKEHOUSE_CACHE)/venv/main/bin
 HERE := JAVA_HOME=$(LAKEHOUSE_CACHE)/java-home PYTHONPATH=$(CURDIR)
 CORES := $(shell nproc)
-# Processes that share the tests out, each with a stack of its own: up to 6 GB, and a core that others don't wait for.
-TEST_STACKS ?= $(shell awk '/MemTotal/ { n = int($$2 / 7e6); n = n > $(CORES) ? $(CORES) : n; print (n < 1 ? 1 : (n > 3 ? 3 : n)) }' /proc/meminfo)
+# Processes that share the tests out, each with a stack of its own, of up to 6 GB. Those beyond the cores begin late.
+TEST_STACKS ?= $(shell awk '/MemTotal/ { n = int($$2 / 7e6); print (n < 1 ? 1 : (n > 3 ? 3 : n)) }' /proc/meminfo)
 # So many of the dearest files have their turn in a run, drawn by its seed.
 TURNS ?= 1
 PYTEST := $(HERE) $(BIN)/python -m pytest $(if $(SEED),--seed $(SEED)) $(PYTEST_ARGS)

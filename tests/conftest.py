@@ -95,6 +95,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _WITH_AIRFLOW = "e2e/"
+_BUSY = (_WITH_AIRFLOW, "tests/faults/")
+"""Scopes of which each takes a core."""
+_CORES = len(os.sched_getaffinity(0))
 
 
 def in_turn(config: pytest.Config) -> list[str]:
@@ -120,10 +123,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _OneAirflow(LoadFileScheduling):
-    """A file's tests share their fixtures and so a process; those of `tests/e2e` an Airflow, which is dear."""
+    """A file's tests share their fixtures and so a process; those of `tests/e2e` an Airflow, which is dear.
+
+    Of more processes than cores, those beyond wait until what takes a core for itself is done, which comes first: the
+    rest waits a good deal, for Kafka and for commands.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         return _WITH_AIRFLOW if _WITH_AIRFLOW in nodeid else super()._split_scope(nodeid)
+
+    def _waits(self, node: WorkerController) -> bool:
+        begun = [unit for units in self.assigned_work.values() for unit in units.items()]
+        units = (*self.workqueue.items(), *begun)
+        busy = any(scope.startswith(_BUSY) and not all(done.values()) for scope, done in units)
+        return busy and node in self.nodes[_CORES:]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if not self._waits(node):
+            super()._assign_work_unit(node)
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        super().mark_test_complete(node, item_index, duration)
+        for idle in self.nodes[_CORES:]:
+            if not self._pending_of(self.assigned_work[idle]):
+                self._reschedule(idle)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
