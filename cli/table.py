@@ -82,7 +82,8 @@ def list_tables() -> None:
         try:
             opened = open_table(settings, contract.name)
         except TableMissingError:
-            shown.add_row(contract.name, "", "", "", "", styled(("not written", "dim")), contract.owner)
+            if contract.variant_of is None:
+                shown.add_row(contract.name, "", "", "", "", styled(("not written", "dim")), contract.owner)
             continue
         size, (last,) = extent(opened), commits(opened, 1)
         shown.add_row(

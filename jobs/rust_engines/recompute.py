@@ -13,6 +13,7 @@ import polars as pl
 
 from jobs.rust_engines import fraud, revenue
 from jobs.rust_engines.days import first_millisecond, last_millisecond
+from jobs.rust_engines.enrichment import VERSIONS, enriched
 from jobs.rust_engines.publish import MARTS, Engine
 from jobs.rust_engines.sources import Pinned, Sources
 from jobs.rust_engines.transactions import IDENTITY, first_of_each, typed
@@ -21,12 +22,10 @@ from lakehouse.contracts.tables import table
 from lakehouse.delta import scan
 from lakehouse.replay.staging import Staging
 
-VERSIONS: Final = "silver.products"
 CLICKS: Final = "silver.clicks"
 PURCHASES: Final = "silver.purchases"
 TRANSACTIONS: Final = "silver.transactions"
 _ONE_DAY: Final = timedelta(days=1)
-ATTRIBUTES: Final = ("category", "brand", "price_cents", "product_valid_from")
 
 
 class Inputs(Protocol):
@@ -45,22 +44,6 @@ class Inputs(Protocol):
 Rule = Callable[[Inputs, date], pl.DataFrame]
 """How the rows of a table on a day are computed (of an unpartitioned one: all rows, whatever the day), once those are
 that it is computed from."""
-
-
-def enriched(events: pl.DataFrame, versions: pl.LazyFrame) -> pl.DataFrame:
-    """`events` with the attributes of the product version that was valid when they happened."""
-    known = versions.select(
-        "product_id", "valid_from", "valid_to", "category", "brand", "price_cents", product_valid_from="valid_from"
-    )
-    found = events.sort("event_time").join_asof(
-        known.sort("valid_from").collect(),
-        left_on="event_time",
-        right_on="valid_from",
-        by="product_id",
-        check_sortedness=False,  # each side is sorted as a whole, which Polars can't know of its groups
-    )
-    valid = pl.col("valid_to").is_null() | (pl.col("event_time") < pl.col("valid_to"))
-    return found.with_columns(pl.when(valid).then(pl.col(name)) for name in ATTRIBUTES)
 
 
 def _events(name: str) -> Callable[[Inputs, date], pl.DataFrame]:

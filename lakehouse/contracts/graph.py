@@ -10,7 +10,7 @@ from typing import Final
 
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.jobs import JOBS, JobSpec
-from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.owners import FOLLOWER, SPARK_INGEST
 from lakehouse.contracts.tables import TABLES, table
 
 
@@ -53,8 +53,14 @@ DERIVED: Final = tuple(
 )
 """What the stream makes of bronze: silver and gold."""
 
-LINEAGE: Final = tuple(name for name in ORDER if SOURCES[name] or any(name in read for read in SOURCES.values()))
-"""What is computed from something, or something from it; the others are records of runs."""
+LINEAGE: Final = tuple(
+    name
+    for name in ORDER
+    if (SOURCES[name] or any(name in read for read in SOURCES.values()))
+    and not (name in TABLES and TABLES[name].owner == FOLLOWER)
+)
+"""What is computed from something, or something from it; the others are records of runs. The follower's tables read one
+another as those do that they are variants of."""
 
 _TITLES: Final = {"shop": "topics"}
 

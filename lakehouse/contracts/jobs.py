@@ -7,6 +7,7 @@ from typing import Final
 from lakehouse.contracts.owners import (
     ALERTS_SENT,
     CLICKS_MIGRATED,
+    FOLLOWER,
     FRAUD_ONLINE,
     INGEST_CLICKS,
     INGEST_TRANSACTIONS,
@@ -61,6 +62,8 @@ class JobSpec:
         """Whether it is a stream of Spark's, which keeps its position in a checkpoint."""
         return self.entry_point.startswith("jobs.streaming.spark.")
 
+
+_FOLLOWED: Final = tuple(t for t in TABLES.values() if t.owner == FOLLOWER)
 
 _DECLARED: Final = (
     JobSpec(
@@ -167,6 +170,17 @@ _DECLARED: Final = (
         freshness_seconds=120,
         by_default=False,
         state_in_tables=True,
+    ),
+    JobSpec(
+        name=FOLLOWER,
+        engine=Engine.PROCESS,
+        group=FOLLOWER,
+        entry_point="jobs.follower.main",
+        reads=tuple(dict.fromkeys(read for t in _FOLLOWED for read in t.reads if read.startswith("bronze."))),
+        writes=tuple(t.name for t in _FOLLOWED),
+        guarantee="exactly once: each commit follows from one snapshot, and says how far its sources were read",
+        freshness_seconds=15,
+        by_default=False,
     ),
     JobSpec(
         name=LAMBDA_SPEED,

@@ -20,6 +20,7 @@ from lakehouse.contracts.events import CLICKS, EVENTS, PRODUCTS, PROFILES, PURCH
 from lakehouse.contracts.owners import (
     ALERTS_SENT,
     CLICKS_MIGRATED,
+    FOLLOWER,
     FRAUD_ONLINE,
     INGEST_CLICKS,
     INGEST_TRANSACTIONS,
@@ -339,7 +340,27 @@ _LAMBDA: Final = (
     ),
 )
 
-TABLES: Final = {t.name: t for t in (*_DECLARED, *(room.contract for room in ROOMS.values()), *_LAMBDA)}
+FOLLOWED: Final = "__follower"
+"""What names of the follower's tables have beyond those of the Spark driver's."""
+
+
+def _follower(contract: TableContract) -> TableContract:
+    """Of the same rows, in files that are cut by time and lie in no partitions."""
+    own = {name for name, room in ROOMS.items() if room.contract.owner == SPARK_INGEST}
+    reads = tuple(f"{name}{FOLLOWED}" if name in own else name for name in contract.reads)
+    return replace(
+        contract,
+        name=f"{contract.name}{FOLLOWED}",
+        owner=FOLLOWER,
+        partition_by=(),
+        reads=reads,
+        variant_of=contract.name,
+    )
+
+
+_FOLLOWER: Final = tuple(_follower(room.contract) for room in ROOMS.values() if room.contract.owner == SPARK_INGEST)
+
+TABLES: Final = {t.name: t for t in (*_DECLARED, *(room.contract for room in ROOMS.values()), *_LAMBDA, *_FOLLOWER)}
 """Contracts by table name."""
 
 

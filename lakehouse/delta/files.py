@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 import pyarrow as pa
@@ -70,25 +71,39 @@ def gained_and_lost(settings: Settings, name: str, since: int, until: DeltaTable
     return difference(before, paths(until), known)
 
 
-def read_files(settings: Settings, name: str, files: Iterable[str]) -> pl.DataFrame:
-    """The rows of these data files of a table, which need not be in its newest version any more."""
-    contract, root = table(name), settings.table_path(name)
-    schema = polars_schema(contract)
-    stored = [column for column in contract.column_names if column not in contract.partition_by]
-    frames = [pl.DataFrame(schema=schema)]
-    for path in files:
-        rows = pl.scan_parquet(
+def read_each(
+    settings: Settings, name: str, files: Iterable[str], columns: Collection[str] | None = None
+) -> dict[str, pl.DataFrame]:
+    """The rows of each of these data files of a table, which need not be in its newest version any more; by default all
+    `columns`. One that a file is too old to have is null.
+
+    Raises:
+        OSError: one of them is gone.
+    """
+    contract, root, wanted = table(name), settings.table_path(name), list(files)
+    types = polars_schema(contract)
+    stored = {column: types[column] for column in contract.column_names if column not in contract.partition_by}
+    scans = [
+        pl.scan_parquet(
             f"{root}/{path}",
+            schema=stored,
+            missing_columns="insert",
+            extra_columns="ignore",
             storage_options=settings.delta_storage_options(),
             credential_provider=None,
             hive_partitioning=False,
             glob=False,
         )
-        rows = rows.select(pl.col(column).cast(schema[column]) for column in stored)
-        for column in contract.partition_by:
-            rows = rows.with_columns(pl.lit(_value_of(path, column)).cast(schema[column]).alias(column))
-        frames.append(rows.select(contract.column_names).collect())
-    return pl.concat(frames)
+        .with_columns(pl.lit(_day_of(path, c)).alias(c) for c in contract.partition_by)
+        .select(column for column in contract.column_names if columns is None or column in columns)
+        for path in wanted
+    ]
+    return dict(zip(wanted, pl.collect_all(scans), strict=True))
+
+
+def read_files(settings: Settings, name: str, files: Iterable[str]) -> pl.DataFrame:
+    """The same as one frame, of all columns."""
+    return pl.concat([pl.DataFrame(schema=polars_schema(table(name))), *read_each(settings, name, files).values()])
 
 
 def write_files(settings: Settings, name: str, frames: Iterable[pl.DataFrame]) -> list[AddAction]:
@@ -153,12 +168,13 @@ def commit_files(
         now.create_write_transaction(actions, "append", now.schema(), None, commit_properties=properties)
 
     positions = {source.app_id: version for source, version in (read or {}).items()}
-    return commit_once(settings, name, Once(app_id, None, unchanged, positions), attempt, note)
+    return commit_once(settings, name, Once(app_id, None, unchanged, positions), attempt, note, opened)
 
 
 def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _value_of(path: str, column: str) -> str:
-    return path.split(f"{column}=", 1)[1].split("/", 1)[0]
+def _day_of(path: str, column: str) -> date:
+    """All that is partitioned is so by a date."""
+    return date.fromisoformat(path.split(f"{column}=", 1)[1].split("/", 1)[0])

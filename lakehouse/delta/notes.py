@@ -96,6 +96,20 @@ class Asked(Caused):
         return self.scope
 
 
+class Follow(Caused):
+    """A follower brought the table up to what its sources have become."""
+
+    kind: Literal["follow"] = "follow"
+
+    @property
+    def cause(self) -> str:
+        return ", ".join(f"{name} {version}" for name, version in self.read_versions.items())
+
+    def __str__(self) -> str:
+        follow = f"{self.job} up to {self.cause}"
+        return f"correction ({self.correction}) by {follow}" if self.correction else follow
+
+
 class Stateful(Said):
     """A stream with a state of its own, `app_id`, wrote it: a batch's rows, `replayed` of them again by hand; without
     `batch_id` the state's beginning."""
@@ -201,6 +215,7 @@ def _kind(said: Any) -> str | None:
 Note = Annotated[
     Annotated[Batch, Tag("batch")]
     | Annotated[Asked, Tag("asked")]
+    | Annotated[Follow, Tag("follow")]
     | Annotated[Stateful, Tag("stateful")]
     | Annotated[Publication, Tag("publication")]
     | Annotated[Restored, Tag("restored")]

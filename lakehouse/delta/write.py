@@ -16,6 +16,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from lakehouse.contracts.arrow import arrow_schema, polars_schema
 from lakehouse.contracts.tables import table
 from lakehouse.delta.errors import CommitRefusedError, OvertakenError, StoreFailingError, TableMissingError
+from lakehouse.delta.installations import require_own
 from lakehouse.delta.notes import Said
 from lakehouse.delta.schemas import padded
 from lakehouse.delta.tables import create_table, open_table
@@ -156,10 +157,18 @@ def _replace(settings: Settings, name: str, rows: pa.Table, once: Once, note: Sa
     return commit_once(settings, name, once, attempt, note)
 
 
-def commit_once(settings: Settings, name: str, once: Once, attempt: Attempt, note: Said | None = None) -> int:
+def commit_once(
+    settings: Settings,
+    name: str,
+    once: Once,
+    attempt: Attempt,
+    note: Said | None = None,
+    opened: DeltaTable | None = None,
+) -> int:
     """Lets `attempt` commit to the table `name`, until it has once; returns the version that holds the commit.
 
-    Called again after another writer's commit, `attempt` must compute anew from the table that it is given.
+    The first attempt is given the table as it is `opened`; without, it is opened, and created if need be. Called again
+    after another writer's commit, `attempt` must compute anew from the table that it is given.
     Raises CommitRefusedError when other writers won every attempt, StoreFailingError when the store failed at each
     (its client repeats a request ten times by itself), and what `once.check` and `attempt` raise otherwise.
 
@@ -171,7 +180,11 @@ def commit_once(settings: Settings, name: str, once: Once, attempt: Attempt, not
     """
     mark = str(uuid.uuid4())
     said = {"userMetadata": note.text} if note else {}
-    opened, tried = create_table(settings, name), -1
+    if opened is None:
+        opened = create_table(settings, name)
+    else:
+        require_own(settings)
+    tried = -1
     for number in range(ATTEMPTS):
         if number:
             time.sleep(_PAUSE_SECONDS * number)
@@ -197,7 +210,7 @@ def commit_once(settings: Settings, name: str, once: Once, attempt: Attempt, not
                 raise
             last_error = error
         else:
-            return int(open_table(settings, name).version())
+            return tried
     opened = open_table(settings, name)
     if _landed(opened, once, mark, tried):
         return int(opened.version())

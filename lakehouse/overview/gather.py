@@ -45,11 +45,13 @@ def overview(settings: Settings, jobs: Iterable[JobSpec], answers: Answers, wait
     answers.gather(_questions(settings, jobs))
     answers.wait(wait_seconds)
     gathering, known, at = answers.gathering, answers.known(), datetime.now(UTC)
+    rows = (table_row(contract, known, at) for contract in TABLES.values())
     return Overview(
         at,
         gathering,
         tuple(job_row(settings, job, known, at) for job in jobs),
-        tuple(table_row(contract, known, at) for contract in TABLES.values()),
+        # A variant is shown once somebody has written it.
+        tuple(row for row in rows if row.extent is not None or TABLES[row.table].variant_of is None),
     )
 
 

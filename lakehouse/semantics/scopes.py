@@ -61,10 +61,14 @@ class IntervalAround:
 
 @dataclass(frozen=True, slots=True)
 class NaturalSession:
-    """From the event, widened in both directions until no event of the key lies within the gap of the edge."""
+    """From the event, widened in both directions until no event of the key lies within the gap of the edge.
+
+    `extent`: the columns of a row between whose times all its events lie.
+    """
 
     gap_ms: int
     key: tuple[str, ...]
+    extent: tuple[str, str]
 
     def rows(self, time_ms: int, neighbours: Sequence[int] = ()) -> tuple[int, int]:
         """`neighbours`: the sorted times of the key's events."""
@@ -130,6 +134,16 @@ class MetricScope:
     row_time: str | None
     affected: Mapping[str, Scope]
     needs: Mapping[str, Scope]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How a table follows one that it is computed from: which of its rows a row there affects, and which rows there
+    those need. `time` is the column of that row whose time counts, if one does."""
+
+    affected: Scope
+    needs: Scope
+    time: str | None
 
 
 def same(row_time: str | None, scopes: Mapping[str, Scope]) -> MetricScope:

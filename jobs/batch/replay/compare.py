@@ -8,6 +8,7 @@ import polars as pl
 
 from jobs.batch.replay.earlier import require, what_was_recomputed
 from jobs.rust_engines import recompute as recomputation
+from jobs.rust_engines.enrichment import ATTRIBUTES, VERSIONS, enriched
 from jobs.rust_engines.publish import MARTS
 from lakehouse.contracts.tables import table
 from lakehouse.delta import open_table, scan_opened
@@ -74,8 +75,8 @@ def difference(settings: Settings, replay: Replay, name: str, days: Sequence[dat
         before, after = (frame.filter(pl.col("event_date").is_in(list(days))) for frame in (before, after))
     rows = after.collect()
     if table(name).insert_only and "product_id" in rows.columns:
-        versions = open_table(settings, recomputation.VERSIONS)
-        if versions.version() != recomputed["pinned"][recomputation.VERSIONS]:
-            known = scan_opened(settings, recomputation.VERSIONS, versions)
-            rows = recomputation.enriched(rows.drop(recomputation.ATTRIBUTES), known)
+        versions = open_table(settings, VERSIONS)
+        if versions.version() != recomputed["pinned"][VERSIONS]:
+            known = scan_opened(settings, VERSIONS, versions)
+            rows = enriched(rows.drop(ATTRIBUTES), known)
     return diff.compare(name, int(stored.version()), days, before.collect(), rows)

@@ -1,6 +1,7 @@
 """The rooms of the metrics: a folder for each table that is computed from others, and all that is said of it.
 
-- `spec.py`: `CONTRACT`, the table; `SCOPE`, what an event affects and what rows need; `RULE`, its numbers, if any.
+- `spec.py`: `CONTRACT`, the table; `SCOPE`, what an event affects and what rows need; `RULE`, its numbers, if any;
+  `FOLLOWED`, by table, how rows there affect it, where that doesn't follow from keys and times alone.
 - `reference.py`: `compute`, what the rows are, in pure Python, for comparisons alone.
 - `refresh.sql`: the rows, less `changed_by`, in SQL that Spark and DataFusion run (`lakehouse.semantics.dialects`). It
   names the tables that it reads in braces, ``{silver_clicks}`` is silver.clicks, and its rule's numbers by ``$gap_ms``.
@@ -20,8 +21,9 @@ from string import Template
 from typing import Any, Final
 
 from lakehouse.contracts.columns import TableContract
+from lakehouse.contracts.events import EVENTS
 from lakehouse.semantics.rules import Rule
-from lakehouse.semantics.scopes import MetricScope
+from lakehouse.semantics.scopes import Followed, IntervalAround, Key, MetricScope, NaturalSession, Scope
 
 FOLDER: Final = Path(__file__).parent
 
@@ -33,6 +35,33 @@ class Room:
     contract: TableContract
     scope: MetricScope
     rule: Rule | None
+    declared: Mapping[str, Scope]
+
+    @property
+    def follows(self) -> Mapping[str, Followed]:
+        """By table that it is computed from. Of events the scope says how; of rows that add events up, what they have
+        in common with its key: they go into the rows that have the same."""
+        return {source: self._followed(source) for source in self.contract.reads}
+
+    def _followed(self, source: str) -> Followed:
+        event = EVENTS.get(f"shop.{source.split('.')[1]}")
+        if event is not None and event.topic in self.scope.affected:
+            moment = "valid_from" if event.changelog else "event_time"
+            return Followed(self.scope.affected[event.topic], self.scope.needs[event.topic], moment)
+        time, columns = self.scope.row_time, ROOMS[source].contract.column_names
+        if source in self.declared:
+            return Followed(self.declared[source], self.declared[source], time)
+        key = tuple(column for column in self.contract.key if column in columns and column != time)
+        scope = IntervalAround(0, 0, key) if time in columns else Key(key)
+        return Followed(scope, scope, time if time in columns else None)
+
+    @property
+    def cut_by(self) -> str:
+        """The column in the order of which its files are cut: its rows' time, of sessions their last, else its key."""
+        for scope in self.scope.affected.values():
+            if isinstance(scope, NaturalSession):
+                return scope.extent[1]
+        return self.scope.row_time or self.contract.key[0]
 
     @property
     def folder(self) -> Path:
@@ -46,7 +75,10 @@ class Room:
 def _found() -> dict[str, Room]:
     names = sorted(path.parent.name for path in FOLDER.glob("*/spec.py"))
     specs = [import_module(f"{__name__}.{name}.spec") for name in names]
-    rooms = {spec.CONTRACT.name: Room(spec.CONTRACT, spec.SCOPE, getattr(spec, "RULE", None)) for spec in specs}
+    rooms = {
+        spec.CONTRACT.name: Room(spec.CONTRACT, spec.SCOPE, getattr(spec, "RULE", None), getattr(spec, "FOLLOWED", {}))
+        for spec in specs
+    }
     order = TopologicalSorter({name: room.contract.reads for name, room in rooms.items()}).static_order()
     layers = ("silver", "gold", "marts")
     by_layer = sorted(filter(rooms.__contains__, order), key=lambda name: layers.index(name.split(".")[0]))

@@ -6,7 +6,8 @@ from typing import Final
 from lakehouse.contracts.columns import WINDOW, Column, Type, gold
 from lakehouse.contracts.events import CLICKS, PURCHASES, TRANSACTIONS
 from lakehouse.semantics.rules import Rule
-from lakehouse.semantics.scopes import Key, same
+from lakehouse.semantics.scopes import Key, Window, same
+from lakehouse.semantics.windows import DAY
 
 CONTRACT: Final = gold(
     "alerts",
@@ -31,4 +32,9 @@ class AnomalyRule(Rule):
 
 RULE: Final = AnomalyRule()
 
-SCOPE: Final = same(None, {CLICKS.topic: Key(()), PURCHASES.topic: Key(()), TRANSACTIONS.topic: Key(())})
+SCOPE: Final = same("event_date", {CLICKS.topic: Key(()), PURCHASES.topic: Key(()), TRANSACTIONS.topic: Key(())})
+
+_DAY: Final = Window(DAY, DAY, ())
+
+FOLLOWED: Final = dict.fromkeys(CONTRACT.reads, _DAY)
+"""A row there says all that its alert does, its date included."""

@@ -29,4 +29,6 @@ CONTRACT: Final = TableContract(
 
 RULE: Final = SESSION
 
-SCOPE: Final = same("session_start", {CLICKS.topic: NaturalSession(RULE.gap_ms, ("user_id",))})
+SCOPE: Final = same(
+    "session_start", {CLICKS.topic: NaturalSession(RULE.gap_ms, ("user_id",), ("part_start", "part_end"))}
+)

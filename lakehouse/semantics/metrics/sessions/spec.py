@@ -43,4 +43,6 @@ class SessionRule(Rule):
 
 RULE: Final = SessionRule()
 
-SCOPE: Final = same("session_start", {CLICKS.topic: NaturalSession(RULE.gap_ms, ("user_id",))})
+SCOPE: Final = same(
+    "session_start", {CLICKS.topic: NaturalSession(RULE.gap_ms, ("user_id",), ("session_start", "session_end"))}
+)

@@ -1,0 +1,226 @@
+"""What the follower takes for a record, in bulk and live: `python -m benchmarks.follower`.
+
+Needs `lakehouse up minio`. A generated day's clicks and purchases lie in bronze as its ingesters would have left them,
+written in the order of sending, with products' versions before them; Kafka and ingest are not in the figures, nor is
+the store's own CPU. The follower runs in a process of its own, which the reading of peak memory is of.
+
+*Bulk*: the day but its last `--cycles` lots of `--lot` records comes in batches of 250,000, a cycle each. *Live*: the
+rest, a lot per cycle: what a cycle takes when it meets a day that is there.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from benchmarks.marts import peak_memory_mib, remove
+from infra.local.machine import describe
+from jobs.follower.events import BATCH
+from lakehouse.contracts.arrow import polars_schema
+from lakehouse.contracts.tables import FOLLOWED, table
+from lakehouse.delta import Once, append, create_table
+from lakehouse.delta.write import to_arrow
+from lakehouse.generator.catalogue import base_products
+from lakehouse.generator.shop import NO_PRODUCT, PAGES, REGIONS, product_id
+from lakehouse.generator.traffic import CLICK, IMPRESSION, PURCHASE, ShopDay, build
+from lakehouse.settings import Settings, load_settings
+
+RESULT: Final = Path(__file__).with_name("results") / "follower.json"
+DAY: Final = date(2024, 3, 1)
+PARTITIONS: Final = 6
+_MIDNIGHT: Final = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+def records(day: ShopDay) -> dict[str, pl.DataFrame]:
+    """By bronze table, the day's valid records in the order of sending, which `sent` numbers over all tables."""
+    columns = build(day)
+    draw = np.random.default_rng(day.seed)
+    pages, regions = pl.Series(PAGES), pl.Series(REGIONS)
+    all_records = pl.DataFrame(
+        {
+            "kind": columns.kind,
+            "number": columns.number,
+            "ms": columns.time,
+            "user": columns.user,
+            "product": columns.product,
+            "page": pages.gather(columns.page % len(PAGES)),
+            "region": regions.gather(columns.region),
+            "quantity": columns.quantity,
+            "amount_cents": columns.amount,
+            "record_hash": draw.integers(0, 1 << 60, len(columns)),
+            "partition": columns.user % PARTITIONS,
+        }
+    ).with_row_index("sent")
+    found = {}
+    for name, kinds in {"clicks": (IMPRESSION, CLICK), "purchases": (PURCHASE,)}.items():
+        time_of = (pl.lit(_MIDNIGHT) + pl.duration(milliseconds="ms")).dt.cast_time_unit("us")
+        of_topic = all_records.filter(pl.col("kind").is_in(kinds))
+        found[f"bronze.{name}"] = of_topic.select(
+            "sent",
+            pl.format("{}-{}", pl.lit(name), "number").alias("event_id"),
+            time_of.alias("event_time"),
+            pl.format("u{}", "user").alias("user_id"),
+            pl.when(pl.col("product") != NO_PRODUCT)
+            .then(pl.col("product").map_elements(product_id, pl.String))
+            .alias("product_id"),
+            pl.when(pl.col("kind") == CLICK).then(pl.lit("click")).otherwise(pl.lit("impression")).alias("action"),
+            "page",
+            "region",
+            pl.col("quantity").clip(1),
+            "amount_cents",
+            pl.lit("EUR").alias("currency"),
+            pl.lit(f"shop.{name}").alias("topic"),
+            "partition",
+            pl.int_range(pl.len()).over("partition").alias("offset"),
+            time_of.alias("arrival"),
+            pl.lit(b"{}").alias("value"),
+            "record_hash",
+            pl.lit(DAY).alias("arrival_date"),
+        )
+    return found
+
+
+def write(settings: Settings, frames: dict[str, pl.DataFrame], first: int, end: int) -> int:
+    """Appends what was sent from `first` up to `end`; how many records."""
+    written = 0
+    for name, frame in frames.items():
+        lot = frame.filter(pl.col("sent").is_between(first, end, closed="left"))
+        schema = polars_schema(table(name))
+        append(settings, name, to_arrow(name, lot.select(schema.names()).cast(schema)), Once.new("bench"))
+        written += lot.height
+    return written
+
+
+def write_products(settings: Settings, seed: int) -> None:
+    versions = pl.DataFrame([version._asdict() for version in base_products(seed)])
+    name = "bronze.products"
+    schema = polars_schema(table(name))
+    rows = versions.with_columns(
+        event_id=pl.format("v{}", pl.int_range(pl.len())),
+        event_time="valid_from",
+        topic=pl.lit("shop.products"),
+        partition=0,
+        offset=pl.int_range(pl.len()),
+        arrival=pl.lit(_MIDNIGHT),
+        value=pl.lit(b"{}"),
+        record_hash=pl.int_range(pl.len()),
+        arrival_date=pl.lit(DAY),
+    )
+    append(settings, name, to_arrow(name, rows.select(schema.names()).cast(schema)), Once.new("bench"))
+
+
+class Child:
+    """The follower, which makes a cycle for each line that it is sent."""
+
+    def __init__(self, namespace: str) -> None:
+        command = [sys.executable, "-m", "benchmarks.follower", "--follow", namespace]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def cycle(self) -> dict[str, Any]:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write("cycle\n")
+        self._process.stdin.flush()
+        found: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return found
+
+    def end(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def follow(namespace: str) -> None:
+    from jobs.follower.cycle import Follower
+    from jobs.follower.lake import Lake
+
+    follower = Follower(Lake(load_settings().model_copy(update={"namespace": namespace}), FOLLOWED))
+    for _ in sys.stdin:
+        began, cpu = time.perf_counter(), time.process_time()
+        committed = follower.cycle()
+        told = {
+            "committed": committed,
+            "seconds": time.perf_counter() - began,
+            "cpu_seconds": time.process_time() - cpu,
+            "peak_memory_mib": peak_memory_mib(),
+            "cpu_by_node": follower.cpu_seconds,
+        }
+        print(json.dumps(told), flush=True)
+
+
+def lots(total: int, cycles: int, lot: int) -> Iterator[tuple[bool, int, int]]:
+    """Whether it is live, and what it holds."""
+    bulk = total - cycles * lot
+    for first in range(0, bulk, BATCH):
+        yield False, first, min(bulk, first + BATCH)
+    for first in range(bulk, total, lot):
+        yield True, first, first + lot
+
+
+def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    sent, cpu = sum(r["records"] for r in rounds), sum(r["cpu_seconds"] for r in rounds)
+    nodes = {name: round(sum(r["cpu_by_node"].get(name, 0.0) for r in rounds), 2) for name in rounds[0]["cpu_by_node"]}
+    return {
+        "records": sent,
+        "cycles": len(rounds),
+        "cpu_us_per_record": round(cpu / sent * 1e6, 1),
+        "cpu_seconds_per_cycle": round(statistics.mean(r["cpu_seconds"] for r in rounds), 3),
+        "seconds_per_cycle": round(statistics.mean(r["seconds"] for r in rounds), 3),
+        "peak_memory_mib": max(r["peak_memory_mib"] for r in rounds),
+        "cpu_seconds_by_node": dict(sorted(nodes.items(), key=lambda each: -each[1])),
+        "cpu_seconds": [round(r["cpu_seconds"], 2) for r in rounds],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clicks", type=int, default=1_000_000)
+    parser.add_argument("--cycles", type=int, default=20, help="Live ones, after the bulk.")
+    parser.add_argument("--lot", type=int, default=10_000, help="Records of a live cycle.")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--follow", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.follow:
+        follow(arguments.follow)
+        return
+    settings = load_settings().model_copy(update={"namespace": f"bench_{time.time_ns():x}"})
+    frames = records(ShopDay(DAY, arguments.clicks, arguments.clicks // 100, arguments.seed))
+    for name in ("bronze.profiles", "bronze.transactions"):
+        create_table(settings, name)
+    rounds: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    try:
+        write_products(settings, arguments.seed)
+        total = sum(frame.height for frame in frames.values())
+        write(settings, frames, 0, 0)
+        child = Child(settings.namespace)
+        child.cycle()
+        for live, first, end in lots(total, arguments.cycles, arguments.lot):
+            sent = write(settings, frames, first, end)
+            rounds[live].append(child.cycle() | {"records": sent})
+            print(f"{'live' if live else 'bulk'}: {rounds[live][-1]['cpu_seconds']:.2f} CPU s", file=sys.stderr)
+        child.end()
+    finally:
+        remove(settings)
+    result = {
+        "benchmark": "follower",
+        "machine": describe(),
+        "seed": arguments.seed,
+        "clicks": arguments.clicks,
+        "bulk": summary(rounds[False]),
+        "live": summary(rounds[True]),
+    }
+    RESULT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

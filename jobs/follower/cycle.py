@@ -1,0 +1,81 @@
+"""One follower: all nodes in the order of the graph, over one lake."""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from jobs.follower.events import Events
+from jobs.follower.lake import Lake
+from jobs.follower.node import Node
+from jobs.follower.refresh import Refresh
+from jobs.rust_engines.sql import Frames
+from lakehouse.contracts.graph import DERIVED, EVENT_TABLES, upstream
+from lakehouse.contracts.owners import FOLLOWER
+from lakehouse.delta import OvertakenError, TableError
+from lakehouse.services import ServiceDownError
+
+ATTEMPTS: Final = 5
+"""How often a node starts anew in one cycle where others keep committing to its table."""
+
+log = logging.getLogger(FOLLOWER)
+
+
+@dataclass(slots=True)
+class Follower:
+    """What it keeps in memory is for speed: another that starts from the tables alone goes on where it was."""
+
+    lake: Lake
+    frames: Frames = field(default_factory=Frames)
+    nodes: dict[str, Node] = field(init=False)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
+    """By table, what its node took in the last cycle."""
+
+    def __post_init__(self) -> None:
+        self.nodes = {
+            name: Events(self.lake, name) if name in EVENT_TABLES else Refresh(self.lake, name, frames=self.frames)
+            for name in DERIVED
+        }
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The tables that it follows and does not write."""
+        return tuple(name for name in upstream(DERIVED) if name.startswith("bronze."))
+
+    def cycle(self, settle: bool = False) -> int:
+        """Lets each node follow what has become of its sources; returns how many have committed.
+
+        A node that fails stops none but those that follow it, which wait for it. `settle`: every node says in its log
+        how far it has read.
+        """
+        committed, failed = 0, dict[str, str]()
+        self.cpu_seconds = {}
+        for name in self.sources:
+            self.lake.refresh(name)
+        for name, node in self.nodes.items():
+            if held_up := [source for source in node.room.contract.reads if source in failed]:
+                failed[name] = failed[held_up[0]]
+                log.warning("%s waits for %s", name, failed[name])
+                continue
+            began = time.process_time()
+            try:
+                committed += self._followed(node, settle)
+            except (TableError, ServiceDownError, OSError) as error:
+                failed[name] = name
+                log.error("%s stands still: %s", name, error)
+            self.cpu_seconds[name] = time.process_time() - began
+        return committed
+
+    def _followed(self, node: Node, settle: bool) -> bool:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return node.cycle(settle)
+            except OvertakenError as overtaken:
+                log.info("%s begins anew: %s", node.name, overtaken)
+        return node.cycle(settle)
+
+    def settle(self) -> Iterator[int]:
+        """Cycles until nothing is left to do; how many tables each changed."""
+        while committed := self.cycle(settle=True):
+            yield committed

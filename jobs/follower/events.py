@@ -1,0 +1,178 @@
+"""Silver's events: what bronze brings is inserted once, by identity; what is learnt late of it is corrected.
+
+A correction is a commit of its own, before the insertions, and the last commit says how far was read: a kill between
+them costs a repetition, which finds its events known. Of a bronze table that has gained more than a batch, a cycle
+takes a batch.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+import polars as pl
+
+from jobs.follower.lake import SIGN, News
+from jobs.follower.node import Node
+from jobs.rust_engines.enrichment import ATTRIBUTES, VERSIONS, enriched
+from jobs.rust_engines.transactions import IDENTITY, first_of_each, typed
+from lakehouse.contracts.tables import table
+from lakehouse.semantics.scopes import FOREVER
+
+BATCH: Final = 250_000
+"""Records that a cycle takes at most, but for those of one file."""
+
+_FILE: Final = "_file"
+_POSITION: Final = ("partition", "offset")
+_MINUTE_MS: Final = 60_000
+_VERSION: Final = ("product_id", "category", "brand", "price_cents", "valid_from", "valid_to")
+
+
+@dataclass(slots=True)
+class Events(Node):
+    """One of `EVENT_TABLES`. `batch` as `BATCH`."""
+
+    batch: int = BATCH
+    _taken: frozenset[str] = frozenset()
+
+    @property
+    def bronze(self) -> str:
+        return self.name.replace("silver.", "bronze.")
+
+    @property
+    def _columns(self) -> list[str]:
+        """Of bronze, those that silver keeps."""
+        return [c for c in table(self.bronze).column_names if c in table(self.name).column_names]
+
+    def follow(self, news: Mapping[str, News], settle: bool) -> bool:
+        corrected = VERSIONS in news and self._reenrich(news[VERSIONS])
+        return self._insert(news, settle) or corrected
+
+    def _insert(self, news: Mapping[str, News], settle: bool) -> bool:
+        arrived, gone, rest = self._arrived(news[self.bronze])
+        if arrived.is_empty() and gone.is_empty() and not rest:
+            self._taken = frozenset()
+            return self.nothing_changes(news, settle)
+        first = first_of_each(pl.concat([arrived, self._others(gone)]))
+        held = self._held(pl.concat([first.select(IDENTITY), gone.select(IDENTITY)]))
+        stale = held.filter(_displaced(held, first, gone))
+        fresh = first.join(held, IDENTITY, "anti")
+        last = {} if rest else news
+        if stale.height:
+            won = self._enriched(first.join(stale, IDENTITY, "semi"))
+            why = "judged_anew" if gone.height else "lower_position"
+            self._replace(stale, won, {} if fresh.height else last, why)
+        if fresh.height:
+            self.commit(self._enriched(fresh), [], last)
+        elif stale.is_empty() and not rest:
+            self._taken = frozenset()
+            return self.nothing_changes(news, settle)
+        self._taken = rest
+        return bool(stale.height or fresh.height)
+
+    def _arrived(self, news: News) -> tuple[pl.DataFrame, pl.DataFrame, frozenset[str]]:
+        """Records that bronze has gained and that this cycle takes; those that it has lost; and, where some are left
+        for cycles to come, the files that were taken."""
+        files, none = self.lake.files(self.bronze), self.lake.empty(self.bronze, self._columns)
+        if news.difference is not None and news.difference.lost:
+            try:
+                changed = self.lake.changed(self.bronze, news.difference, self._columns)
+            except FileNotFoundError:
+                return self._arrived(replace(news, difference=None))
+            return changed.filter(pl.col(SIGN) > 0).drop(SIGN), changed.filter(pl.col(SIGN) < 0).drop(SIGN), frozenset()
+        gained = frozenset(files.paths) if news.difference is None else news.difference.gained
+        chosen, records, counts = set[str](), 0, files.rows
+        for path in sorted(gained - self._taken):
+            records += counts[path] or 0
+            if chosen and records > self.batch:
+                return self.lake.read(self.bronze, sorted(chosen), self._columns), none, self._taken | chosen
+            chosen.add(path)
+        unknown = news.difference is None and self.lake.files(self.name).paths
+        gone = self._not_in_bronze() if unknown else none
+        return self.lake.read(self.bronze, sorted(chosen), self._columns), gone, frozenset()
+
+    def _not_in_bronze(self) -> pl.DataFrame:
+        """What silver has of records that bronze has no more."""
+        held = self.lake.read(self.name, self.lake.files(self.name).paths, self._columns)
+        records = self.lake.read(self.bronze, self.lake.files(self.bronze).paths, _POSITION)
+        return held.join(records, _POSITION, "anti")
+
+    def _others(self, gone: pl.DataFrame) -> pl.DataFrame:
+        """The records that bronze still has of these events."""
+        if gone.is_empty():
+            return gone
+        times = gone["event_time"].dt.epoch("ms")
+        files = self.lake.files(self.bronze).between("event_time", "event_time", times, times)
+        return self.lake.read(self.bronze, files, self._columns).join(gone, IDENTITY, "semi")
+
+    def _held(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Which of these silver has: from which record, and in which file."""
+        minutes = (events["event_time"].dt.epoch("ms") // _MINUTE_MS).unique() * _MINUTE_MS
+        near = self.lake.files(self.name).between("event_time", "event_time", minutes, minutes + _MINUTE_MS - 1)
+        columns = [c for c in table(self.name).column_names if c in (*IDENTITY, *_POSITION)]
+        found = [
+            rows.with_columns(pl.lit(path).alias(_FILE)).join(events, IDENTITY, "semi")
+            for path, rows in self.lake.read_each(self.name, near, columns).items()
+        ]
+        return pl.concat([self.lake.empty(self.name, columns).with_columns(_file=pl.lit("")).clear(), *found])
+
+    def _replace(self, stale: pl.DataFrame, rows: pl.DataFrame, news: Mapping[str, News], why: str) -> None:
+        """Puts `rows` in place of those that are stale."""
+        removed = stale[_FILE].unique().to_list()
+        kept = self.lake.read(self.name, removed).join(stale, IDENTITY, "anti")
+        self.commit(pl.concat([kept, rows]), removed, news, why)
+
+    def _reenrich(self, news: News) -> bool:
+        """Corrects what a product version, learnt late, is valid for; returns whether there was any."""
+        files = self.lake.files(self.name)
+        if not files.paths:
+            return False
+        changed = self._changed_versions(news)
+        if changed.is_empty():
+            return False
+        since = pl.Series([changed["valid_from"].min()], dtype=changed.schema["valid_from"]).dt.epoch("ms")
+        near = files.between("event_time", "event_time", since, pl.Series([FOREVER]))
+        columns = [*IDENTITY, "product_id", *ATTRIBUTES]
+        outdated = []
+        for path, rows in self.lake.read_each(self.name, near, columns).items():
+            met = rows.join(changed, "product_id", "semi")
+            again = self._with_versions(met.drop(ATTRIBUTES)).select(met.columns)
+            if met.join(again, met.columns, "anti", nulls_equal=True).height:
+                outdated.append(path)
+        if not outdated:
+            return False
+        rows = self._enriched(self.lake.read(self.name, outdated).drop(ATTRIBUTES))
+        self.commit(rows, outdated, {VERSIONS: news}, "late_product_version")
+        return True
+
+    def _changed_versions(self, news: News) -> pl.DataFrame:
+        """All there are, where nobody can tell."""
+        if news.difference is not None:
+            with suppress(FileNotFoundError):
+                return self.lake.changed(VERSIONS, news.difference, _VERSION)
+        return self.lake.read(VERSIONS, self.lake.files(VERSIONS).paths, _VERSION)
+
+    def _enriched(self, events: pl.DataFrame) -> pl.DataFrame:
+        return typed(self.name, self._with_versions(events))
+
+    def _with_versions(self, events: pl.DataFrame) -> pl.DataFrame:
+        if VERSIONS not in self.room.contract.reads:
+            return events
+        versions = self.lake.read(VERSIONS, self.lake.files(VERSIONS).paths, _VERSION)
+        return enriched(events, versions.lazy())
+
+
+def _displaced(held: pl.DataFrame, first: pl.DataFrame, gone: pl.DataFrame) -> pl.Series:
+    """Which of silver's rows another record stands for from now on: one from a lower (partition, offset); or, of events
+    of which records have gone, whichever is the first that is left, if any."""
+    partition, offset = _POSITION
+    winners = first.select(*IDENTITY, winner=partition, winner_offset=offset)
+    judged = gone.select(IDENTITY).unique().with_columns(judged=pl.lit(True))
+    met = held.join(winners, IDENTITY, "left", maintain_order="left").join(
+        judged, IDENTITY, "left", maintain_order="left"
+    )
+    same_partition = pl.col("winner") == pl.col(partition)
+    lower = (pl.col("winner") < pl.col(partition)) | (same_partition & (pl.col("winner_offset") < pl.col(offset)))
+    same = same_partition & (pl.col("winner_offset") == pl.col(offset))
+    other = pl.col("judged").fill_null(False) & ~same.fill_null(False)
+    return met.select((lower.fill_null(False) | other).alias("displaced")).to_series()

@@ -1,0 +1,43 @@
+"""The follower: silver and gold, each table following the logs of those that it is computed from.
+
+Run as ``python -m jobs.follower.main``. Ends with status 0 on SIGTERM, after the cycle under way. A kill at any moment
+costs a repetition: how far each table has read its sources is in its own log.
+"""
+
+import logging
+import sys
+import threading
+import time
+from typing import Final
+
+from jobs.follower.cycle import Follower
+from jobs.follower.lake import Lake
+from jobs.streaming.plain import serve
+from lakehouse.contracts.owners import FOLLOWER
+from lakehouse.contracts.tables import FOLLOWED
+from lakehouse.delta import TableError
+from lakehouse.services import ServiceDownError
+from lakehouse.settings import Settings
+
+POLL_SECONDS: Final = 1.0
+"""Between two looks for news where there were none."""
+
+log = logging.getLogger(FOLLOWER)
+
+
+def run(settings: Settings, stopping: threading.Event) -> None:
+    """Cycles until `stopping` is set; when it is, each table's log says how far it has read."""
+    follower = Follower(Lake(settings, FOLLOWED))
+    log.info("follows %s", ", ".join(follower.sources))
+    while not stopping.is_set():
+        began, cpu = time.monotonic(), time.process_time()
+        if committed := follower.cycle():
+            seconds, used = time.monotonic() - began, time.process_time() - cpu
+            log.info("cycle: %d commits in %.2f s, %.2f CPU seconds", committed, seconds, used)
+        else:
+            stopping.wait(POLL_SECONDS)
+    follower.cycle(settle=True)
+
+
+if __name__ == "__main__":
+    sys.exit(serve(log, run, TableError, ServiceDownError))

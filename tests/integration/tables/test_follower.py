@@ -1,0 +1,134 @@
+"""The follower's silver and gold are the reference's rows, whatever order records come in and wherever it is killed."""
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from polars.testing import assert_frame_equal
+
+from jobs.follower import lake as follower_lake
+from jobs.follower.cycle import Follower
+from jobs.follower.lake import Lake
+from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.graph import DERIVED
+from lakehouse.contracts.tables import FOLLOWED, table
+from lakehouse.delta import Once, append, open_table, replace_all, scan
+from lakehouse.delta.files import commit_files
+from lakehouse.delta.maintenance import compact
+from lakehouse.delta.notes import Asked
+from lakehouse.delta.write import to_arrow
+from lakehouse.semantics import Event
+from lakehouse.settings import Settings
+from tests.refreshed import bronze, rows_of
+from tests.strategies import moved, random_stream
+
+NOTE = Asked(job="test", scope="test")
+BRONZE = tuple(f"bronze.{contract.table}" for contract in EVENTS.values())
+
+
+class KilledError(Exception):
+    """Stands for a kill: nothing that the process would have done after it is done."""
+
+
+@pytest.fixture
+def kills(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """`before` or `after`: how many commits from now on the process dies."""
+    left: dict[str, int] = {}
+
+    def commit(*arguments: Any) -> int:
+        for moment in ("before", "after"):
+            if moment in left:
+                left[moment] -= 1
+        if left.get("before") == 0:
+            raise KilledError
+        version = commit_files(*arguments)
+        if left.get("after") == 0:
+            raise KilledError
+        return version
+
+    monkeypatch.setattr(follower_lake, "commit_files", commit)
+    return left
+
+
+def write(lake: Settings, stream: Iterable[Event]) -> None:
+    records = list(stream)
+    for name in BRONZE:
+        append(lake, name, to_arrow(name, bronze(name, records)), Once.new("test"))
+
+
+def assert_equal(lake: Settings, stream: list[Event]) -> None:
+    for name in DERIVED:
+        compared = list(table(name).compared_columns)
+        rows = scan(lake, f"{name}{FOLLOWED}").select(compared).sort(table(name).key).collect()
+        assert_frame_equal(rows, rows_of(name, stream))
+
+
+def follower(lake: Settings) -> Follower:
+    return Follower(Lake(lake, FOLLOWED))
+
+
+def test_it_makes_the_reference_s_rows_of_a_stream_in_batches_under_kills(
+    lake: Settings, seed: int, kills: dict[str, int]
+) -> None:
+    draw = random.Random(seed)
+    stream, sent = random_stream(draw, 250), 0
+    running, killed = follower(lake), 0
+    while sent < len(stream):
+        size = draw.randrange(20, 80)
+        write(lake, stream[sent : sent + size])
+        sent += size
+        if draw.random() < 0.3:
+            compact(lake, draw.choice(BRONZE))
+        kills.clear()
+        if draw.random() < 0.8:
+            kills[draw.choice(["before", "after"])] = draw.randrange(1, 15)
+        try:
+            running.cycle()
+        except KilledError:
+            killed += 1
+            running = follower(lake)
+    assert_settled(running, kills)
+    assert_equal(lake, stream)
+    assert killed
+
+
+def assert_settled(running: Follower, kills: dict[str, int]) -> None:
+    kills.clear()
+    for _ in running.settle():
+        pass
+    assert running.cycle(settle=True) == 0
+
+
+def test_copies_from_lower_positions_take_the_place_of_later_ones_until_they_are_gone(
+    lake: Settings, seed: int
+) -> None:
+    draw = random.Random(seed)
+    stream = [moved(event, event.offset + 1_000, event.partition + 1) for event in random_stream(draw, 200)]
+    running = follower(lake)
+    write(lake, stream)
+    assert_settled(running, {})
+    copies = [moved(event, event.offset - 1_000, 0) for event in draw.sample(stream, 60)]
+    write(lake, copies)
+    assert_settled(running, {})
+    assert_equal(lake, [*stream, *copies])
+    kept = draw.sample([*stream, *copies], 200)
+    for name in BRONZE:
+        replace_all(lake, name, to_arrow(name, bronze(name, kept)), Once.new("test"), NOTE)
+    assert_settled(running, {})
+    assert_equal(lake, kept)
+
+
+def test_what_cannot_tell_what_changed_is_computed_anew(lake: Settings, seed: int) -> None:
+    draw = random.Random(seed)
+    stream = random_stream(draw, 200)
+    write(lake, stream[:100])
+    assert_settled(follower(lake), {})
+    write(lake, stream[100:])
+    for name in BRONZE:
+        opened = open_table(lake, name)
+        compact(lake, name)
+        opened.update_incremental()
+        opened.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+    assert_settled(follower(lake), {})
+    assert_equal(lake, stream)
