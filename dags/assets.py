@@ -2,9 +2,16 @@
 
 from airflow.sdk import Asset
 
+from lakehouse.contracts.tables import TABLES
+
 
 def table_asset(table: str) -> Asset:
     return Asset(name=table, uri=f"delta://lakehouse/{table.replace('.', '/')}", group="table")
+
+
+def read_asset(name: str) -> Asset:
+    """Of a topic, or of a table."""
+    return table_asset(name) if name in TABLES else topic_asset(name)
 
 
 def topic_asset(topic: str) -> Asset:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, CronTriggerTimetable, Param, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags.assets import topic_asset
+from dags.assets import read_asset, topic_asset
 from lakehouse.contracts.jobs import JOBS, JobSpec
 from lakehouse.settings import load_settings
 
@@ -17,7 +17,7 @@ def reconcile_job(job: JobSpec):
     @task(
         task_id=job.name,
         doc_md=f"{job.guarantee}. Reads {', '.join(job.reads)}; writes {', '.join(job.writes)}.",
-        inlets=[topic_asset(name) for name in job.reads],
+        inlets=[read_asset(name) for name in job.reads],
     )
     def reconcile_one() -> str:
         from lakehouse.runtime.reconcile import reconcile
@@ -121,7 +121,7 @@ the page *Lakehouse* in the menu how the tables are.
 
     @task(
         doc_md="How far each consumer is behind Kafka, why, and what to do; skipped where nobody can say.",
-        inlets=[topic_asset(name) for name in dict.fromkeys(topic for job in JOBS.values() for topic in job.reads)],
+        inlets=[topic_asset(name) for name in dict.fromkeys(topic for job in JOBS.values() for topic in job.topics)],
         # What makes jobs as they are wanted goes first.
         priority_weight=0,
     )

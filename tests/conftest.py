@@ -32,6 +32,7 @@ STACK = pytest.StashKey["Stack"]()
 IN_TURNS: Final = (
     "tests/faults/test_failed_schedules.py",
     "tests/faults/test_kill_flink.py",
+    "tests/faults/test_kill_follower.py",
     "tests/faults/test_kill_fraud.py",
     "tests/faults/test_upgrade.py",
     "tests/integration/tables/test_concurrent_commits.py",

@@ -16,6 +16,8 @@ from infra.faults.journal import Journal
 from infra.faults.processes import NotRunningError, kill
 from infra.faults.schedule import SPARK_DRIVER, TASK_MANAGER, Kind
 from lakehouse.contracts.owners import INGEST_TRANSACTIONS
+from lakehouse.delta import TableError, open_table
+from lakehouse.delta.files import Source
 from lakehouse.flink_rest import latest_checkpoints
 from lakehouse.object_store import build_client
 from lakehouse.services import ServiceDownError
@@ -112,6 +114,24 @@ class FlinkUnacknowledged:
         return int(completed["id"]) if completed else None
 
 
+@dataclass(slots=True)
+class Unread:
+    """`table` has committed, and `reader`, which follows it, has not read that yet."""
+
+    settings: Settings
+    table: str
+    reader: str
+
+    def now(self) -> bool:
+        """Whether the reader's log lags behind the table's."""
+        try:
+            table, reader = (open_table(self.settings, name) for name in (self.table, self.reader))
+        except (TableError, ServiceDownError):
+            return False
+        position = Source.of(self.table, table).position(reader)
+        return (-1 if position is None else position) < int(table.version())
+
+
 def newest_version(settings: Settings, table: str) -> int:
     """By the names in its log; -1: it has none."""
     log = build_client(settings).list_objects(settings.bucket, f"{_root(settings, table)}/_delta_log/")
@@ -133,7 +153,11 @@ def moment(settings: Settings, kind: Kind, target: str) -> Moment:
 def kill_at(settings: Settings, kind: Kind, target: str, over: threading.Event) -> int | None:
     """Kill `target` at the next moment of `kind`, and again until it was one; the pid that it had, None if none came
     before it was `over`."""
-    awaited = moment(settings, kind, target)
+    return kill_in(settings, moment(settings, kind, target), target, over)
+
+
+def kill_in(settings: Settings, awaited: Moment, target: str, over: threading.Event) -> int | None:
+    """The same at a moment of one's own."""
     while not over.wait(_LOOK_SECONDS):
         if not awaited.now():
             continue

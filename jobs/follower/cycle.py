@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from jobs.follower.events import Events
@@ -13,7 +14,9 @@ from jobs.follower.refresh import Refresh
 from jobs.rust_engines.sql import Frames
 from lakehouse.contracts.graph import DERIVED, EVENT_TABLES, upstream
 from lakehouse.contracts.owners import FOLLOWER
+from lakehouse.contracts.tables import table
 from lakehouse.delta import OvertakenError, TableError
+from lakehouse.delta.maintenance import SETTLED_AFTER, compact
 from lakehouse.services import ServiceDownError
 
 ATTEMPTS: Final = 5
@@ -52,7 +55,11 @@ class Follower:
         committed, failed = 0, dict[str, str]()
         self.cpu_seconds = {}
         for name in self.sources:
-            self.lake.refresh(name)
+            try:
+                self.lake.refresh(name)
+            except (TableError, ServiceDownError, OSError) as error:
+                failed[name] = name
+                log.warning("%s: %s", name, error)
         for name, node in self.nodes.items():
             if held_up := [source for source in node.room.contract.reads if source in failed]:
                 failed[name] = failed[held_up[0]]
@@ -74,6 +81,17 @@ class Follower:
             except OvertakenError as overtaken:
                 log.info("%s begins anew: %s", node.name, overtaken)
         return node.cycle(settle)
+
+    def compact(self) -> int:
+        """Puts small files together that changes have left alone; returns of how many tables."""
+        settled, compacted = datetime.now(UTC) - SETTLED_AFTER, 0
+        for name in self.nodes:
+            stored = self.lake.stored(name)
+            if self.lake.files(name).scattered(table(stored).cut_by or "", settled):
+                compact(self.lake.settings, stored)
+                self.lake.refresh(name)
+                compacted += 1
+        return compacted
 
     def settle(self) -> Iterator[int]:
         """Cycles until nothing is left to do; how many tables each changed."""

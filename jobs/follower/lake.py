@@ -18,7 +18,6 @@ from lakehouse.delta.files import Source, commit_files, read_each, write_files
 from lakehouse.delta.layout import Files, cut
 from lakehouse.delta.log import rewrites
 from lakehouse.delta.notes import Caused
-from lakehouse.semantics.metrics import ROOMS
 from lakehouse.settings import Settings
 
 CACHED_BYTES: Final = 200 << 20
@@ -156,7 +155,7 @@ class Lake:
         Raises OvertakenError: another has committed since. The table is then open as that left it.
         """
         stored, opened = self.stored(name), self.opened(name)
-        frames = [typed(stored, each) for each in cut(rows, ROOMS[name].cut_by)]
+        frames = [typed(stored, each) for each in cut(rows, table(stored).cut_by or table(stored).key[0])]
         written = write_files(self.settings, stored, frames)
         try:
             commit_files(self.settings, stored, opened, written, list(removed), note, read, APP_ID)

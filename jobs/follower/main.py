@@ -21,6 +21,8 @@ from lakehouse.settings import Settings
 
 POLL_SECONDS: Final = 1.0
 """Between two looks for news where there were none."""
+COMPACT_SECONDS: Final = 60.0
+"""Between two looks for files to put together."""
 
 log = logging.getLogger(FOLLOWER)
 
@@ -29,6 +31,7 @@ def run(settings: Settings, stopping: threading.Event) -> None:
     """Cycles until `stopping` is set; when it is, each table's log says how far it has read."""
     follower = Follower(Lake(settings, FOLLOWED))
     log.info("follows %s", ", ".join(follower.sources))
+    compacted = time.monotonic()
     while not stopping.is_set():
         began, cpu = time.monotonic(), time.process_time()
         if committed := follower.cycle():
@@ -36,6 +39,9 @@ def run(settings: Settings, stopping: threading.Event) -> None:
             log.info("cycle: %d commits in %.2f s, %.2f CPU seconds", committed, seconds, used)
         else:
             stopping.wait(POLL_SECONDS)
+        if time.monotonic() - compacted >= COMPACT_SECONDS:
+            follower.compact()
+            compacted = time.monotonic()
     follower.cycle(settle=True)
 
 

@@ -37,6 +37,8 @@ class TableContract:
     """`name` is ``layer.table``. `key` identifies a row. `insert_only` tables may be read as a stream. `reads`: the
     topics and tables that its rows are computed from; `lakehouse.contracts.graph` follows them.
 
+    `cut_by`: the column in the order of which its rows are cut into files, by whoever writes these himself.
+
     `not_compared` columns tell of the run that wrote a row, not of the data: comparisons leave them out. A table that
     is a `variant_of` another has the same meaning, made in another way by a job that is off by default: what looks at
     all tables leaves it out, as it may never have been written.
@@ -51,6 +53,7 @@ class TableContract:
     insert_only: bool = False
     not_compared: tuple[str, ...] = ()
     variant_of: str | None = None
+    cut_by: str | None = None
 
     @property
     def layer(self) -> str:

@@ -28,7 +28,7 @@ from lakehouse.contracts.owners import (
     LAMBDA_SPEED,
     SPARK_INGEST,
 )
-from lakehouse.semantics.metrics import ROOMS
+from lakehouse.semantics.metrics import ROOMS, Room
 
 
 class UnknownTableError(LookupError):
@@ -344,8 +344,9 @@ FOLLOWED: Final = "__follower"
 """What names of the follower's tables have beyond those of the Spark driver's."""
 
 
-def _follower(contract: TableContract) -> TableContract:
+def _follower(room: Room) -> TableContract:
     """Of the same rows, in files that are cut by time and lie in no partitions."""
+    contract = room.contract
     own = {name for name, room in ROOMS.items() if room.contract.owner == SPARK_INGEST}
     reads = tuple(f"{name}{FOLLOWED}" if name in own else name for name in contract.reads)
     return replace(
@@ -355,10 +356,11 @@ def _follower(contract: TableContract) -> TableContract:
         partition_by=(),
         reads=reads,
         variant_of=contract.name,
+        cut_by=room.cut_by,
     )
 
 
-_FOLLOWER: Final = tuple(_follower(room.contract) for room in ROOMS.values() if room.contract.owner == SPARK_INGEST)
+_FOLLOWER: Final = tuple(_follower(room) for room in ROOMS.values() if room.contract.owner == SPARK_INGEST)
 
 TABLES: Final = {t.name: t for t in (*_DECLARED, *(room.contract for room in ROOMS.values()), *_LAMBDA, *_FOLLOWER)}
 """Contracts by table name."""

@@ -9,7 +9,7 @@ import io
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import polars as pl
@@ -139,29 +139,35 @@ def commit_files(
     opened: DeltaTable,
     added: Collection[AddAction],
     removed: Collection[str],
-    note: Said,
+    note: Said | None,
     read: Mapping[Source, int] | None = None,
     app_id: str = "files",
+    *,
+    same_rows: bool = False,
 ) -> int:
     """Commits files to the table as it is `opened`, with how far its sources were `read`; returns the new version.
 
-    `app_id`: of the table's one owner. Without files it says only how far was read.
+    `app_id`: of the table's one owner. Without files it says only how far was read. `same_rows`: those that come hold
+    the rows of those that go, which changes no data (``dataChange=false``), and what others do beside is no matter.
 
     Raises:
-        OvertakenError: somebody has committed since the table was opened. What was written is not in it; compute anew.
+        OvertakenError: somebody has committed since the table was opened; with `same_rows`, has removed one of these
+            files. What was written is not in it; compute anew.
         ValueError: one of `removed` is not in it.
         CommitRefusedError, StoreFailingError, ServiceDownError: as `lakehouse.delta.append`.
     """
+    base = int(opened.version())
     if gone := set(removed) - paths(opened):
-        raise ValueError(f"{name} has at version {opened.version()} no {', '.join(sorted(gone))}")
+        raise ValueError(f"{name} has at version {base} no {', '.join(sorted(gone))}")
 
     def unchanged(now: DeltaTable) -> None:
-        if now.version() != opened.version():
-            raise OvertakenError(now.table_uri, app_id, int(opened.version()), int(now.version()))
+        overtaken = bool(set(removed) - paths(now)) if same_rows else now.version() != base
+        if overtaken:
+            raise OvertakenError(now.table_uri, app_id, base, int(now.version()))
 
     actions: list[AddAction | RemoveAction] = [
-        *added,
-        *(RemoveAction(path, True, _now(), None, {}) for path in removed),
+        *(replace(each, data_change=not same_rows) for each in added),
+        *(RemoveAction(path, not same_rows, _now(), None, {}) for path in removed),
     ]
 
     def attempt(now: DeltaTable, properties: CommitProperties) -> None:

@@ -6,6 +6,7 @@ may hold anything.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -16,6 +17,9 @@ MANY: Final = 1_000
 """Rows of an hour that have files of their own."""
 LARGEST: Final = 250_000
 """Rows of one file at most."""
+SCATTERED: Final = 8
+"""So many small files of one hour, or of several hours, are worth being put together."""
+_HOUR_MS: Final = 3_600_000
 
 
 def cut(rows: pl.DataFrame, column: str) -> Iterator[pl.DataFrame]:
@@ -38,11 +42,10 @@ class Files:
     def __init__(self, opened: DeltaTable) -> None:
         self._actions = pa.table(opened.get_add_actions(flatten=True))
         self.paths: list[str] = self._actions["path"].to_pylist()
-
-    @property
-    def rows(self) -> dict[str, int]:
-        """By path, how many rows."""
-        return dict(zip(self.paths, self._actions["num_records"].to_pylist(), strict=True))
+        # A table without files has no statistics.
+        counts = self._actions["num_records"].to_pylist() if self.paths else []
+        self.rows: dict[str, int] = dict(zip(self.paths, counts, strict=True))
+        """By path, how many."""
 
     def between(self, low: str, high: str, start: pl.Series, end: pl.Series) -> list[str]:
         """Those with rows whose time in `low` is not after, and in `high` not before one of these spans, in
@@ -52,6 +55,23 @@ class Files:
     def holding(self, column: str, values: pl.Series) -> list[str]:
         """Those that may have a row with one of these values."""
         return self._meeting(self._bound("min", column), self._bound("max", column), values, values)
+
+    def scattered(self, column: str, written_before: datetime) -> list[list[str]]:
+        """Groups of small files whose rows belong into fewer, cut by `column`: of one hour each, and of those that hold
+        several. What was written since is left alone: it is about to change."""
+        if not self.paths:
+            return []
+        low, high = self._bound("min", column), self._bound("max", column)
+        hour = low // _HOUR_MS if low.dtype == pl.Int64 else pl.Series([None] * len(low), dtype=pl.Int64)
+        last = high // _HOUR_MS if low.dtype == pl.Int64 else hour
+        written = pl.Series(self._actions["modification_time"]).cast(pl.Datetime("ms")).dt.epoch("ms")
+        files = pl.DataFrame(
+            {"path": self.paths, "hour": hour, "last": last, "written": written, "rows": self._actions["num_records"]}
+        )
+        small = files.filter(pl.col("rows") < LARGEST // 2, pl.col("written") < int(written_before.timestamp() * 1000))
+        within = pl.when(pl.col("hour") == pl.col("last")).then(pl.col("hour"))
+        groups = small.group_by(within.alias("within")).agg("path").filter(pl.col("path").list.len() >= SCATTERED)
+        return groups["path"].to_list()
 
     def _meeting(self, low: pl.Series, high: pl.Series, start: pl.Series, end: pl.Series) -> list[str]:
         """Whose bounds meet a span. Of spans in the order of their starts, the last that does not begin after a file

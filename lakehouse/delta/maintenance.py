@@ -13,20 +13,30 @@ old ones new names (`PendingFiles` in `connectors/`). Staged rows of replays lie
 vacuums, and undo and restore refuse a version whose files are gone.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from lakehouse.contracts.tables import table
 from lakehouse.delta.describe import extent
+from lakehouse.delta.errors import OvertakenError
+from lakehouse.delta.files import commit_files, read_files, write_files
 from lakehouse.delta.installations import require_own
+from lakehouse.delta.layout import Files, cut
 from lakehouse.delta.tables import open_table
 from lakehouse.settings import Settings
 
 TARGET_BYTES: Final = 128 * 1024 * 1024
 """Files are joined up to this size."""
 ATTEMPTS: Final = 3
+SETTLED_AFTER: Final = timedelta(seconds=30)
+"""Files that are younger are left to their owner."""
+ROWS_AT_ONCE: Final = 1_000_000
+"""So many are cut anew in one run, in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,10 @@ class Vacuuming:
 
 def compact(settings: Settings, name: str, target_bytes: int = TARGET_BYTES) -> Compaction:
     """Joins the small files of each partition in one commit that changes no data (``dataChange=false``): a reader of
-    the table as a stream sees nothing of it. Raises ForeignTablesError, and what `open_table` raises."""
+    the table as a stream sees nothing of it. Of a table that is cut by a column, those of one hour, and of several.
+    Raises ForeignTablesError, and what `open_table` raises."""
+    if (column := table(name).cut_by) is not None:
+        return _cut_anew(settings, name, column)
     for _ in range(ATTEMPTS):
         opened = _open(settings, name)
         read, before = opened.version(), extent(opened).files
@@ -69,6 +82,23 @@ def compact(settings: Settings, name: str, target_bytes: int = TARGET_BYTES) -> 
             return Compaction(name, None, before, before)
         after = before - joined["numFilesRemoved"] + joined["numFilesAdded"]
         return Compaction(name, max(int(opened.version()), read + 1), before, after)
+    return Compaction(name, None, before, before, beaten=True)
+
+
+def _cut_anew(settings: Settings, name: str, column: str) -> Compaction:
+    for _ in range(ATTEMPTS):
+        opened = _open(settings, name)
+        files = Files(opened)
+        before, settled = len(files.paths), datetime.now(UTC) - SETTLED_AFTER
+        scattered: list[str] = []
+        for group in files.scattered(column, settled):
+            scattered += group if sum(files.rows[path] for path in scattered) < ROWS_AT_ONCE else []
+        if not scattered:
+            return Compaction(name, None, before, before)
+        joined = write_files(settings, name, cut(read_files(settings, name, scattered), column))
+        with suppress(OvertakenError):
+            version = commit_files(settings, name, opened, joined, scattered, None, app_id="compaction", same_rows=True)
+            return Compaction(name, version, before, before - len(scattered) + len(joined))
     return Compaction(name, None, before, before, beaten=True)
 
 

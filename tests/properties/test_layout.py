@@ -42,8 +42,8 @@ class Opened:
 
     def get_add_actions(self, flatten: bool) -> pl.DataFrame:
         assert flatten
-        rows = [(str(n), low, high) for n, (low, high) in enumerate(self.bounds)]
-        types = {"path": pl.String, "min.at": pl.Int64, "max.at": pl.Int64}
+        rows = [(str(n), 1, low, high) for n, (low, high) in enumerate(self.bounds)]
+        types = {"path": pl.String, "num_records": pl.Int64, "min.at": pl.Int64, "max.at": pl.Int64}
         return pl.DataFrame(rows, schema=types, orient="row").to_arrow()  # type: ignore[return-value]
 
 

@@ -72,6 +72,7 @@ print(json.dumps({
         "pools": {t.task_id: t.pool for t in d.tasks if t.pool != "default_pool"},
         "undescribed": [n for n in d.params if not described(d.params.get_param(n))],
         "assets": sorted({a.name for t in d.tasks for a in (*t.inlets, *t.outlets)}),
+        "addresses": sorted({(a.name, a.uri) for t in d.tasks for a in (*t.inlets, *t.outlets)}),
         "written": sorted({a.name for t in d.tasks for a in t.outlets}),
     } for d in bag.dags.values()},
 }))
@@ -133,6 +134,12 @@ def test_a_task_per_job(parsed: dict[str, Any]) -> None:
 def test_assets_are_declared_tables_and_topics(parsed: dict[str, Any]) -> None:
     for name, dag in parsed["dags"].items():
         assert set(dag["assets"]) <= TABLES.keys() | TOPICS.keys(), name
+
+
+def test_an_asset_has_one_address(parsed: dict[str, Any]) -> None:
+    """Airflow knows one of each name, and fails the tasks that name another."""
+    found = {(name, address) for dag in parsed["dags"].values() for name, address in dag["addresses"]}
+    assert sorted(name for name, _ in found) == sorted({name for name, _ in found})
 
 
 def test_every_dag_is_joined_to_what_it_reads_or_writes_but_those_that_change_no_data_here(

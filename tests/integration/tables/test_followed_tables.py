@@ -238,6 +238,27 @@ def test_of_two_that_computed_from_one_version_the_second_is_refused_and_leaves_
     assert scan_opened(lake, SUMS.name, open_table(lake, SUMS.name)).collect().height == 1
 
 
+def test_putting_files_together_minds_only_who_removes_one_of_them(lake: Settings) -> None:
+    create_table(lake, SUMS.name)
+    rows = pl.DataFrame({"owner": ["ana"], "amount": [1], "things": [1]})
+
+    def add() -> None:
+        commit_files(lake, SUMS.name, open_table(lake, SUMS.name), write_files(lake, SUMS.name, [rows]), [], NOTE)
+
+    def join(opened: DeltaTable) -> int:
+        joined = write_files(lake, SUMS.name, [read_files(lake, SUMS.name, paths(opened))])
+        return commit_files(lake, SUMS.name, opened, joined, paths(opened), None, same_rows=True)
+
+    add()
+    add()
+    opened = open_table(lake, SUMS.name)
+    add()
+    assert join(opened) == 4
+    assert read_files(lake, SUMS.name, paths(open_table(lake, SUMS.name))).height == 3
+    with pytest.raises(OvertakenError):
+        join(opened)
+
+
 def test_a_file_that_the_table_does_not_have_is_not_removed(lake: Settings) -> None:
     opened = create_table(lake, SUMS.name)
     with pytest.raises(ValueError, match=r"gold.sums has at version 0 no nothing.parquet"):

@@ -10,9 +10,11 @@ from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.contracts.jobs import Engine, JobSpec
 from lakehouse.contracts.owners import SPARK_INGEST
-from lakehouse.delta import Once, TableMissingError, VersionMissingError, append, create_table, open_table
+from lakehouse.contracts.tables import FOLLOWED
+from lakehouse.delta import Once, TableMissingError, VersionMissingError, append, create_table, maintenance, open_table
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.errors import RestoreRefusedError
+from lakehouse.delta.files import commit_files, write_files
 from lakehouse.delta.maintenance import compact, trim_log, vacuum
 from lakehouse.delta.notes import Asked, Restored
 from lakehouse.delta.restore import restore
@@ -57,6 +59,21 @@ def test_compacting_again_commits_nothing(lake):
     again = compact(lake, CLICKS)
     assert (again.version, again.files_after) == (None, 2)
     assert open_table(lake, CLICKS).version() == 7
+
+
+def test_of_a_table_cut_by_time_the_files_of_an_hour_are_put_together_and_others_left(lake, monkeypatch):
+    name = f"{CLICKS}{FOLLOWED}"
+    monkeypatch.setattr(maintenance, "SETTLED_AFTER", timedelta(seconds=-1))
+    create_table(lake, name)
+    for clock in [*(f"10:{minute:02}" for minute in range(9)), "12:00", "12:01"]:
+        rows = expected(CLICKS, Events.of(positioned([click("ana", clock)])))
+        commit_files(lake, name, open_table(lake, name), write_files(lake, name, [rows]), [], None)
+    rows = stored(lake, name)
+    done = compact(lake, name)
+    assert (done.files_before, done.files_after, done.version) == (11, 3, 12)
+    assert stored(lake, name).equals(rows)
+    assert data_changes(lake, name, 12) == {False}
+    assert compact(lake, name).version is None
 
 
 def test_what_is_appended_during_a_compaction_stays(lake, monkeypatch):
