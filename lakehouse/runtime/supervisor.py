@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -21,6 +22,11 @@ CALL_SECONDS: Final = 120.0
 
 ALIVE_SECONDS: Final = 5.0
 
+RESPAWN_SECONDS: Final = 2.5
+"""The supervisor looks once a second whether what has ended is to be started again."""
+_LOOK_SECONDS: Final = 0.1
+_AT_REST: Final = ("STOPPED", "FATAL", "UNKNOWN")
+"""States out of which the supervisor brings no program by itself."""
 _BAD_NAME, _NOT_RUNNING, _ALREADY_STARTED = 10, 70, 60
 
 
@@ -120,12 +126,23 @@ class Supervisor:
                 raise
 
     def stop(self, name: str, wait: bool = True) -> None:
-        """Stop the program if it runs: its stop signal, after its patience SIGKILL to the process group."""
-        try:
-            self._call("supervisor.stopProcess", name, wait)
-        except Fault as fault:
-            if fault.faultCode != _NOT_RUNNING:
-                raise
+        """Stop the program if it runs: its stop signal, after its patience SIGKILL to the process group.
+
+        One that has just ended by itself does not run, and is about to be started again: it is stopped then.
+        """
+        deadline = time.monotonic() + RESPAWN_SECONDS
+        while True:
+            try:
+                self._call("supervisor.stopProcess", name, wait)
+            except Fault as fault:
+                if fault.faultCode != _NOT_RUNNING:
+                    raise
+            else:
+                return
+            state = self.status(name).state
+            if state in _AT_REST or (state == "EXITED" and time.monotonic() > deadline):
+                return
+            time.sleep(_LOOK_SECONDS)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send the program a signal if it runs."""
