@@ -22,6 +22,9 @@ from lakehouse.services import ServiceDownError
 ATTEMPTS: Final = 5
 """How often a node starts anew in one cycle where others keep committing to its table."""
 
+LOOK_SECONDS: Final = 15.0
+"""For so long it may go unnoticed that somebody else has committed to a table of its own, as one that restores it."""
+
 log = logging.getLogger(FOLLOWER)
 
 
@@ -33,7 +36,9 @@ class Follower:
     frames: Frames = field(default_factory=Frames)
     nodes: dict[str, Node] = field(init=False)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
-    """By table, what its node took in the last cycle."""
+    """By table, what its node took in the last cycle that had something to do."""
+    _quiet_at: dict[str, int] | None = None
+    _looked: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.nodes = {
@@ -47,20 +52,19 @@ class Follower:
         return tuple(name for name in upstream(DERIVED) if name.startswith("bronze."))
 
     def cycle(self, settle: bool = False) -> int:
-        """Lets each node follow what has become of its sources; returns how many have committed.
+        """Lets each node follow what has become of its sources; returns how many have committed, or have more to do.
 
         A node that fails stops none but those that follow it, which wait for it. `settle`: every node says in its log
         how far it has read.
         """
-        committed, failed = 0, dict[str, str]()
+        committed, failed = 0, self._refreshed(own=settle)
+        versions = {name: self.lake.version(name) for name in self.sources if name not in failed}
+        if versions == self._quiet_at and not settle and not failed:
+            return 0
         self.cpu_seconds = {}
-        for name in self.sources:
-            try:
-                self.lake.refresh(name)
-            except (TableError, ServiceDownError, OSError) as error:
-                failed[name] = name
-                log.warning("%s: %s", name, error)
         for name, node in self.nodes.items():
+            if name in failed:
+                continue
             if held_up := [source for source in node.room.contract.reads if source in failed]:
                 failed[name] = failed[held_up[0]]
                 log.warning("%s waits for %s", name, failed[name])
@@ -72,7 +76,22 @@ class Follower:
                 failed[name] = name
                 log.error("%s stands still: %s", name, error)
             self.cpu_seconds[name] = time.process_time() - began
+        self._quiet_at = versions if not committed and not failed else None
         return committed
+
+    def _refreshed(self, own: bool) -> dict[str, str]:
+        """Reads what others have committed to the sources, and now and then to its own tables; what could not be."""
+        failed: dict[str, str] = {}
+        own = own or time.monotonic() - self._looked >= LOOK_SECONDS
+        for name in (*self.sources, *(self.nodes if own else ())):
+            try:
+                self.lake.refresh(name)
+            except (TableError, ServiceDownError, OSError) as error:
+                failed[name] = name
+                log.warning("%s: %s", name, error)
+        if own:
+            self._looked, self._quiet_at = time.monotonic(), None
+        return failed
 
     def _followed(self, node: Node, settle: bool) -> bool:
         for _ in range(ATTEMPTS - 1):

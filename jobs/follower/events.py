@@ -48,6 +48,10 @@ class Events(Node):
         corrected = VERSIONS in news and self._reenrich(news[VERSIONS])
         return self._insert(news, settle) or corrected
 
+    def forget(self) -> None:
+        Node.forget(self)
+        self._taken = frozenset()
+
     def _insert(self, news: Mapping[str, News], settle: bool) -> bool:
         arrived, gone, rest = self._arrived(news[self.bronze])
         if arrived.is_empty() and gone.is_empty() and not rest:
@@ -68,7 +72,7 @@ class Events(Node):
             self._taken = frozenset()
             return self.nothing_changes(news, settle)
         self._taken = rest
-        return bool(stale.height or fresh.height)
+        return bool(stale.height or fresh.height or rest)
 
     def _arrived(self, news: News) -> tuple[pl.DataFrame, pl.DataFrame, frozenset[str]]:
         """Records that bronze has gained and that this cycle takes; those that it has lost; and, where some are left

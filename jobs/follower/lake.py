@@ -84,7 +84,7 @@ class Lake:
     def news(self, name: str, source: str, known: int | None) -> News:
         """By which files `source` differs from what table `name` has read of it; `known`: more than its log says."""
         opened = self.opened(source)
-        of, until = Source.of(source, opened), int(opened.version())
+        of, until = Source.of(self.stored(source), opened), int(opened.version())
         since = known if known is not None else of.position(self.opened(name))
         if since is None or since > until:
             return News(of, until, None)

@@ -35,22 +35,27 @@ class Node(ABC):
 
     @abstractmethod
     def follow(self, news: Mapping[str, News], settle: bool) -> bool:
-        """Brings the table up to `news` of its sources; returns whether it has committed. `settle`: its log says how
-        far it has read, whatever it has found.
+        """Brings the table up to `news` of its sources; returns whether it has committed, or has more to do.
+
+        `settle`: its log says how far it has read, whatever it has found.
 
         Raises OvertakenError: another has committed. What is done again starts from that.
         """
 
     def cycle(self, settle: bool = False) -> bool:
-        """Follows what has become of the sources since they were read last; returns whether anything was committed."""
+        """Follows what has become of the sources since they were read last; returns as `follow`."""
         if self.lake.version(self.name) != self._at_version:
-            self._read = {}  # another has committed, and may have put the table back
+            self.forget()
         news = {
             source: self.lake.news(self.name, source, self._read.get(source)) for source in self.room.contract.reads
         }
         committed = self.follow(news, settle)
         self._at_version = self.lake.version(self.name)
         return committed
+
+    def forget(self) -> None:
+        """Drops what is not in the log: another has committed, and may have put the table back."""
+        self._read = {}
 
     def note(self, news: Mapping[str, News], correction: str = "") -> Follow:
         """What a commit says of itself that brings the table up to `news`."""

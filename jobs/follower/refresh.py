@@ -15,7 +15,7 @@ from jobs.rust_engines.transactions import typed
 from lakehouse.contracts.tables import table
 from lakehouse.delta.layout import Files
 from lakehouse.semantics.metrics import placeholder, refresh_sql
-from lakehouse.semantics.scopes import FOREVER, NaturalSession
+from lakehouse.semantics.scopes import FOREVER, Followed, NaturalSession
 
 _FILE: Final = "_file"
 
@@ -57,7 +57,7 @@ class Refresh(Node):
                 changed = self.lake.changed(source, each.difference, self._columns(source))
             except FileNotFoundError:  # of the files that the source has no more
                 return None
-            ranges = affected(follows.affected, changed, follows.time)
+            ranges = affected(follows.affected, _counting(changed, follows), follows.time)
             if isinstance(follows.affected, NaturalSession):
                 ranges = self._widened(ranges, follows.affected)
             if ranges.height:
@@ -69,7 +69,8 @@ class Refresh(Node):
         follows, named = self.room.follows[source], set(re.findall(r"\w+", refresh_sql(self.name)))
         every = table(source).column_names if source.startswith("bronze.") else ()
         listed = {c for c in table(source).column_names if c in named}
-        return {*listed, *every, *follows.affected.key, *([follows.time] if follows.time else [])} - {"value"}
+        scoped = {*follows.affected.key, *follows.needs.key, *follows.only, *([follows.time] if follows.time else [])}
+        return {*listed, *every, *scoped} - {"value"}
 
     def _widened(self, points: pl.DataFrame, session: NaturalSession) -> pl.DataFrame:
         """To the sessions that the table has, as far as they reach."""
@@ -99,7 +100,7 @@ class Refresh(Node):
         follows = self.room.follows[source]
         ranges = [needed(follows.needs, each) for each in scope]
         chosen = {path for each in ranges for path in _files(files, each, follows.time)}
-        rows = self.lake.read(source, sorted(chosen), columns)
+        rows = _counting(self.lake.read(source, sorted(chosen), columns), follows)
         return rows.filter(inside(rows, ranges, follows.time))
 
     def _held(self, scope: Ranges | None) -> pl.DataFrame:
@@ -111,6 +112,12 @@ class Refresh(Node):
         empty = self.lake.empty(self.name, table(self.name).compared_columns).with_columns(_file=pl.lit(""))
         rows = pl.concat([empty.clear(), *frames])
         return rows if scope is None else rows.filter(inside(rows, scope, time))
+
+
+def _counting(rows: pl.DataFrame, follows: Followed) -> pl.DataFrame:
+    for column, value in follows.only.items():
+        rows = rows.filter(pl.col(column) == value)
+    return rows
 
 
 def _files(files: Files, ranges: pl.DataFrame, time: str | None) -> list[str]:

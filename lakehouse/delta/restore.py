@@ -3,12 +3,13 @@
 RESTORE changes which files a table has, and not which transactions it has seen: after it, a stream's batch that it took
 away still counts as written (`txn`), and Kafka's offsets are past it in the stream's checkpoint. So a table that grows
 by insertion only is never put back to where rows are missing. One that is recomputed from others may be: its commit
-names the sources' versions that the old content was computed from, so that whoever asks finds it outdated.
+names the sources' versions that the old content was computed from, so that whoever asks finds it outdated, and who
+follows them goes on from there.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import polars as pl
@@ -17,10 +18,11 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 
 from lakehouse.contracts.columns import TableContract
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta import notes
 from lakehouse.delta.describe import versions_read
 from lakehouse.delta.errors import RestoreRefusedError
+from lakehouse.delta.files import Source
 from lakehouse.delta.read import scan_opened
 from lakehouse.delta.tables import open_table
 from lakehouse.delta.write import Once, commit_once
@@ -62,7 +64,7 @@ def restore(
     before, after = _files(contract, newest), _files(contract, target)
     changed = {before.get(path, after.get(path)) for path in before.keys() ^ after.keys()}
     note = notes.Restored(restored=wanted, by=by, read_versions=versions_read(newest, wanted))
-    once = Once.new(f"restore/{name}")
+    once = replace(Once.new(f"restore/{name}"), positions=_positions(settings, contract, target, newest))
 
     def attempt(opened: DeltaTable, properties: CommitProperties) -> None:
         opened.restore(wanted, commit_properties=properties)
@@ -71,6 +73,17 @@ def restore(
         committed = commit_once(settings, name, once, attempt, note)
     days = sorted(day for day in changed if day is not None)
     return Restored(name, wanted, committed, bool(changed), (days[0], days[-1]) if days else None)
+
+
+def _positions(settings: Settings, contract: TableContract, target: DeltaTable, newest: DeltaTable) -> dict[str, int]:
+    """How far a table that follows others had read them, so that it follows again from there; -1: it had not."""
+    found = {}
+    for name in filter(TABLES.__contains__, contract.reads):
+        source = Source.of(name, open_table(settings, name))
+        if source.position(newest) is not None:
+            read = source.position(target)
+            found[source.app_id] = -1 if read is None else read
+    return found
 
 
 def _missing(settings: Settings, contract: TableContract, target: DeltaTable, newest: DeltaTable) -> int:

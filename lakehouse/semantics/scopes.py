@@ -6,7 +6,7 @@ rows to replace, and for such a range the events to read. A range is closed: ``s
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from lakehouse.semantics.windows import floor
@@ -42,6 +42,20 @@ class Window:
     def events(self, start_ms: int, end_ms: int) -> tuple[int, int]:
         """The events of all windows that start in the range."""
         return start_ms, end_ms + self.size_ms - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """What lies in the same span of `size_ms`, aligned to the epoch; events likewise."""
+
+    size_ms: int
+    key: tuple[str, ...]
+
+    def rows(self, time_ms: int, _neighbours: Sequence[int] = ()) -> tuple[int, int]:
+        return self.events(time_ms, time_ms)
+
+    def events(self, start_ms: int, end_ms: int) -> tuple[int, int]:
+        return floor(start_ms, self.size_ms), floor(end_ms, self.size_ms) + self.size_ms - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +134,7 @@ class Key:
         return -FOREVER, FOREVER
 
 
-Scope: TypeAlias = Window | IntervalAround | NaturalSession | Version | Key
+Scope: TypeAlias = Window | Aligned | IntervalAround | NaturalSession | Version | Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +142,25 @@ class MetricScope:
     """`affected`: by the topic of an event, the rows to replace. `needs`: by topic, the events to read for them.
 
     `row_time` is the row's column that a range bounds; a date stands for its midnight; None: a row has no time
-    and is bounded by its key alone. What a metric doesn't name doesn't affect it.
+    and is bounded by its key alone. What a metric doesn't name doesn't affect it, and of a topic in `only` none but
+    events with these values.
     """
 
     row_time: str | None
     affected: Mapping[str, Scope]
     needs: Mapping[str, Scope]
+    only: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
     """How a table follows one that it is computed from: which of its rows a row there affects, and which rows there
-    those need. `time` is the column of that row whose time counts, if one does."""
+    those need. `time` is the column of that row whose time counts, if one does; `only`: the rows that do."""
 
     affected: Scope
     needs: Scope
     time: str | None
+    only: Mapping[str, str] = field(default_factory=dict)
 
 
 def same(row_time: str | None, scopes: Mapping[str, Scope]) -> MetricScope:

@@ -29,11 +29,16 @@ def affected_range(name: str, event: Event, log: Events) -> Range | None:
     if scope is None:
         return None
     key = {column: getattr(event, column) for column in scope.key}
-    if None in key.values():
+    if None in key.values() or not counts(name, event):
         return None  # no row has a null key
     same_key = (e for e in log.of_topic(event.topic) if all(getattr(e, c) == v for c, v in key.items()))
     start, end = scope.rows(scope_time(event), sorted(scope_time(e) for e in same_key))
     return Range(key, start, end)
+
+
+def counts(name: str, event: Event) -> bool:
+    """Whether it is among those of its topic that matter to the rows."""
+    return all(getattr(event, c) == value for c, value in SCOPES[name].only.get(event.topic, {}).items())
 
 
 def row_time(name: str, row: dict[str, Any]) -> int:
@@ -54,8 +59,10 @@ def needed(name: str, scope: Range, log: Events) -> Events:
     for topic, need in SCOPES[name].needs.items():
         start, end = need.events(scope.start_ms, scope.end_ms)
         for event in log.of_topic(topic):
-            if start <= scope_time(event) <= end and all(
-                getattr(event, column) == scope.key[column] for column in need.key if column in scope.key
+            if (
+                start <= scope_time(event) <= end
+                and counts(name, event)
+                and all(getattr(event, column) == scope.key[column] for column in need.key if column in scope.key)
             ):
                 chosen.add(event)
     return chosen

@@ -47,10 +47,11 @@ class Room:
         event = EVENTS.get(f"shop.{source.split('.')[1]}")
         if event is not None and event.topic in self.scope.affected:
             moment = "valid_from" if event.changelog else "event_time"
-            return Followed(self.scope.affected[event.topic], self.scope.needs[event.topic], moment)
+            only = self.scope.only.get(event.topic, {})
+            return Followed(self.scope.affected[event.topic], self.scope.needs[event.topic], moment, only)
         time, columns = self.scope.row_time, ROOMS[source].contract.column_names
         if source in self.declared:
-            return Followed(self.declared[source], self.declared[source], time)
+            return Followed(self.declared[source], self.declared[source], ROOMS[source].scope.row_time)
         key = tuple(column for column in self.contract.key if column in columns and column != time)
         scope = IntervalAround(0, 0, key) if time in columns else Key(key)
         return Followed(scope, scope, time if time in columns else None)

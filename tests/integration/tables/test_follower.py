@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 from jobs.follower import lake as follower_lake
 from jobs.follower.cycle import Follower
+from jobs.follower.events import Events
 from jobs.follower.lake import Lake
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.graph import DERIVED
@@ -17,6 +18,7 @@ from lakehouse.delta import Once, append, open_table, replace_all, scan
 from lakehouse.delta.files import commit_files
 from lakehouse.delta.maintenance import compact
 from lakehouse.delta.notes import Asked
+from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
 from lakehouse.semantics import Event
 from lakehouse.settings import Settings
@@ -65,7 +67,12 @@ def assert_equal(lake: Settings, stream: list[Event]) -> None:
 
 
 def follower(lake: Settings) -> Follower:
-    return Follower(Lake(lake, FOLLOWED))
+    """One that takes what few commits bring in several cycles."""
+    made = Follower(Lake(lake, FOLLOWED))
+    for node in made.nodes.values():
+        if isinstance(node, Events):
+            node.batch = 25
+    return made
 
 
 def test_it_makes_the_reference_s_rows_of_a_stream_in_batches_under_kills(
@@ -117,6 +124,20 @@ def test_copies_from_lower_positions_take_the_place_of_later_ones_until_they_are
         replace_all(lake, name, to_arrow(name, bronze(name, kept)), Once.new("test"), NOTE)
     assert_settled(running, {})
     assert_equal(lake, kept)
+
+
+def test_a_table_that_was_put_back_follows_again(lake: Settings, seed: int) -> None:
+    stream, name = random_stream(random.Random(seed), 120), f"gold.region_revenue_5m{FOLLOWED}"
+    write(lake, stream[:60])
+    assert_settled(follower(lake), {})
+    before = int(open_table(lake, name).version())
+    write(lake, stream[60:])
+    running = follower(lake)
+    assert_settled(running, {})
+    restore(lake, name, before)
+    assert running.cycle(settle=True) > 0
+    assert_settled(running, {})
+    assert_equal(lake, stream)
 
 
 def test_what_cannot_tell_what_changed_is_computed_anew(lake: Settings, seed: int) -> None:

@@ -3,15 +3,16 @@
 import pytest
 
 from lakehouse.semantics.metrics import ROOMS, SCOPES
-from lakehouse.semantics.scopes import Followed, IntervalAround, Key, Window
-from lakehouse.semantics.windows import DAY
+from lakehouse.semantics.scopes import Aligned, Followed, IntervalAround, Key
+from lakehouse.semantics.windows import HOUR
 
 
 @pytest.mark.parametrize("source", ["silver.clicks", "silver.purchases"])
 def test_events_affect_what_the_scope_of_their_topic_says(source: str) -> None:
     name, topic = "silver.purchase_clicks", source.replace("silver", "shop")
     scope = SCOPES[name]
-    assert ROOMS[name].follows[source] == Followed(scope.affected[topic], scope.needs[topic], "event_time")
+    only = {"action": "click"} if source == "silver.clicks" else {}
+    assert ROOMS[name].follows[source] == Followed(scope.affected[topic], scope.needs[topic], "event_time", only)
 
 
 @pytest.mark.parametrize(
@@ -20,11 +21,12 @@ def test_events_affect_what_the_scope_of_their_topic_says(source: str) -> None:
         ("silver.sessions", "silver.session_parts", IntervalAround(0, 0, ("user_id",)), "session_start"),
         ("gold.region_revenue_daily", "gold.region_revenue_5m", IntervalAround(0, 0, ("region",)), "event_date"),
         ("gold.user_totals", "gold.user_totals_daily", Key(("user_id",)), None),
-        ("gold.alerts", "silver.sessions", Window(DAY, DAY, ()), "event_date"),
+        ("gold.alerts", "silver.sessions", Aligned(HOUR, ()), "session_start"),
+        ("gold.alerts", "gold.fraud_decisions", Aligned(HOUR, ()), "event_time"),
     ],
 )
 def test_rows_that_are_added_up_affect_those_of_their_key_and_time(
-    name: str, source: str, scope: Key | IntervalAround | Window, time: str | None
+    name: str, source: str, scope: Key | IntervalAround | Aligned, time: str | None
 ) -> None:
     assert ROOMS[name].follows[source] == Followed(scope, scope, time)
 

@@ -6,8 +6,8 @@ from typing import Final
 from lakehouse.contracts.columns import WINDOW, Column, Type, gold
 from lakehouse.contracts.events import CLICKS, PURCHASES, TRANSACTIONS
 from lakehouse.semantics.rules import Rule
-from lakehouse.semantics.scopes import Key, Window, same
-from lakehouse.semantics.windows import DAY
+from lakehouse.semantics.scopes import Aligned, Key, same
+from lakehouse.semantics.windows import HOUR
 
 CONTRACT: Final = gold(
     "alerts",
@@ -32,9 +32,7 @@ class AnomalyRule(Rule):
 
 RULE: Final = AnomalyRule()
 
-SCOPE: Final = same("event_date", {CLICKS.topic: Key(()), PURCHASES.topic: Key(()), TRANSACTIONS.topic: Key(())})
+SCOPE: Final = same("window_start", {CLICKS.topic: Key(()), PURCHASES.topic: Key(()), TRANSACTIONS.topic: Key(())})
 
-_DAY: Final = Window(DAY, DAY, ())
-
-FOLLOWED: Final = dict.fromkeys(CONTRACT.reads, _DAY)
-"""A row there says all that its alert does, its date included."""
+FOLLOWED: Final = dict.fromkeys(CONTRACT.reads, Aligned(HOUR, ()))
+"""An alert is about a row there, of whose time it has the window, the session's start or the hour."""

@@ -51,4 +51,5 @@ SCOPE: Final = MetricScope(
         PURCHASES.topic: IntervalAround(0, 0, ("user_id",)),
         CLICKS.topic: IntervalAround(RULE.reach_ms, 0, ("user_id",)),
     },
+    only={CLICKS.topic: {"action": "click"}},
 )
