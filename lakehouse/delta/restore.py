@@ -21,7 +21,7 @@ from lakehouse.contracts.columns import TableContract
 from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta import notes
 from lakehouse.delta.describe import versions_read
-from lakehouse.delta.errors import RestoreRefusedError
+from lakehouse.delta.errors import RestoreRefusedError, TableMissingError
 from lakehouse.delta.files import Source
 from lakehouse.delta.read import scan_opened
 from lakehouse.delta.tables import open_table
@@ -79,7 +79,10 @@ def _positions(settings: Settings, contract: TableContract, target: DeltaTable, 
     """How far a table that follows others had read them, so that it follows again from there; -1: it had not."""
     found = {}
     for name in filter(TABLES.__contains__, contract.reads):
-        source = Source.of(name, open_table(settings, name))
+        try:
+            source = Source.of(name, open_table(settings, name))
+        except TableMissingError:
+            continue
         if source.position(newest) is not None:
             read = source.position(target)
             found[source.app_id] = -1 if read is None else read
