@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from jobs.follower.lake import SIGN, News
+from jobs.follower.lake import FILE, SIGN, News
 from jobs.follower.node import Node
 from jobs.rust_engines.enrichment import ATTRIBUTES, VERSIONS, enriched
 from jobs.rust_engines.transactions import IDENTITY, first_of_each, typed
@@ -22,7 +22,6 @@ from lakehouse.semantics.scopes import FOREVER
 BATCH: Final = 250_000
 """Records that a cycle takes at most, but for those of one file."""
 
-_FILE: Final = "_file"
 _POSITION: Final = ("partition", "offset")
 _MINUTE_MS: Final = 60_000
 _VERSION: Final = ("product_id", "category", "brand", "price_cents", "valid_from", "valid_to")
@@ -113,16 +112,11 @@ class Events(Node):
         """Which of these silver has: from which record, and in which file."""
         minutes = (events["event_time"].dt.epoch("ms") // _MINUTE_MS).unique() * _MINUTE_MS
         near = self.lake.files(self.name).between("event_time", "event_time", minutes, minutes + _MINUTE_MS - 1)
-        columns = [c for c in table(self.name).column_names if c in (*IDENTITY, *_POSITION)]
-        found = [
-            rows.with_columns(pl.lit(path).alias(_FILE)).join(events, IDENTITY, "semi")
-            for path, rows in self.lake.read_each(self.name, near, columns).items()
-        ]
-        return pl.concat([self.lake.empty(self.name, columns).with_columns(_file=pl.lit("")).clear(), *found])
+        return self.lake.located(self.name, near, (*IDENTITY, *_POSITION)).join(events, IDENTITY, "semi")
 
     def _replace(self, stale: pl.DataFrame, rows: pl.DataFrame, news: Mapping[str, News], why: str) -> None:
         """Puts `rows` in place of those that are stale."""
-        removed = stale[_FILE].unique().to_list()
+        removed = stale[FILE].unique().to_list()
         kept = self.lake.read(self.name, removed).join(stale, IDENTITY, "anti")
         self.commit(pl.concat([kept, rows]), removed, news, why)
 

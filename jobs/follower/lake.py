@@ -27,6 +27,7 @@ KEPT_REWRITES: Final = 1_000
 """How much of tables' past is kept in mind, which several tables follow."""
 APP_ID: Final = "follower"
 SIGN: Final = "_sign"
+FILE: Final = "_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,12 @@ class Lake:
     def read(self, name: str, paths: Collection[str], columns: Collection[str] | None = None) -> pl.DataFrame:
         """The same as one frame."""
         return pl.concat([self.empty(name, columns), *self.read_each(name, paths, columns).values()])
+
+    def located(self, name: str, paths: Collection[str], columns: Collection[str]) -> pl.DataFrame:
+        """The same, with the file that holds each row (`FILE`)."""
+        found = self.read_each(name, paths, columns).items()
+        none = self.empty(name, columns).with_columns(pl.lit(None, pl.String).alias(FILE))
+        return pl.concat([none, *(rows.with_columns(pl.lit(path).alias(FILE)) for path, rows in found)])
 
     def empty(self, name: str, columns: Collection[str] | None = None) -> pl.DataFrame:
         """No rows of a table."""

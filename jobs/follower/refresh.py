@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import polars as pl
 
-from jobs.follower.lake import News
+from jobs.follower.lake import FILE, News
 from jobs.follower.node import Node
 from jobs.follower.ranges import END, START, affected, inside, needed, widened
 from jobs.rust_engines.sql import Frames
@@ -16,8 +15,6 @@ from lakehouse.contracts.tables import table
 from lakehouse.delta.layout import Files
 from lakehouse.semantics.metrics import placeholder, refresh_sql
 from lakehouse.semantics.scopes import FOREVER, Followed, NaturalSession
-
-_FILE: Final = "_file"
 
 Ranges = list[pl.DataFrame]
 
@@ -38,7 +35,7 @@ class Refresh(Node):
         stale = held.join(rows, compared, "anti", nulls_equal=True)
         if fresh.is_empty() and stale.is_empty():
             return self.nothing_changes(news, settle)
-        removed = stale[_FILE].unique().to_list()
+        removed = stale[FILE].unique().to_list()
         kept = self.lake.read(self.name, removed).join(stale, key, "anti", nulls_equal=True)
         changed = typed(self.name, fresh.with_columns(changed_by=pl.lit(self.note(news).cause)))
         self.commit(pl.concat([kept, changed]), removed, news)
@@ -107,10 +104,7 @@ class Refresh(Node):
         """The rows of the scope as they are, with the files that hold them."""
         files, time = self.lake.files(self.name), self.room.scope.row_time
         chosen = files.paths if scope is None else {path for each in scope for path in _files(files, each, time)}
-        every = self.lake.read_each(self.name, sorted(chosen), table(self.name).compared_columns)
-        frames = [rows.with_columns(pl.lit(path).alias(_FILE)) for path, rows in every.items()]
-        empty = self.lake.empty(self.name, table(self.name).compared_columns).with_columns(_file=pl.lit(""))
-        rows = pl.concat([empty.clear(), *frames])
+        rows = self.lake.located(self.name, sorted(chosen), table(self.name).compared_columns)
         return rows if scope is None else rows.filter(inside(rows, scope, time))
 
 
