@@ -30,6 +30,7 @@ HOME_PREFIX = "lakehouse-test-"
 STACK = pytest.StashKey["Stack"]()
 
 IN_TURNS: Final = (
+    "tests/e2e/test_kill_airflow.py",
     "tests/faults/test_failed_schedules.py",
     "tests/faults/test_kill_flink.py",
     "tests/faults/test_kill_follower.py",
