@@ -1,7 +1,7 @@
 """Kafka -> Delta at exactly-once by Flink and by Spark: `python -m benchmarks.delta_ingest`.
 
 Needs `lakehouse up kafka flink postgres`. Both do the same work: the clicks of one topic, validated, into a bronze
-table (jobs `ingest_clicks` and `clicks__migrated`), one engine after the other.
+table (jobs `ingest` and `clicks__migrated`), one engine after the other.
 
 *Throughput*: `--clicks` wait in Kafka when the job starts, for both the same. Rows count from the engine's first commit
 to its last, so that start-up does not; CPU seconds are those of the TaskManager, or of the Spark driver, meanwhile.
@@ -34,11 +34,11 @@ import pyarrow as pa
 from infra.local.machine import describe
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.owners import CLICKS_MIGRATED, INGEST_CLICKS
-from lakehouse.cut import take_cut
+from lakehouse.contracts.owners import CLICKS_MIGRATED, INGEST
 from lakehouse.delta import create_table, open_table
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
+from lakehouse.migration_cut import take_cut
 from lakehouse.produce import send_day
 from lakehouse.runtime.flink import FlinkAdapter
 from lakehouse.runtime.supervisor import Supervisor
@@ -60,7 +60,7 @@ def flink(settings: Settings) -> Iterator[psutil.Process]:
     """The job on the cluster; yields the TaskManager."""
     pid = Supervisor(settings).status("flink-taskmanager").pid
     assert pid is not None, "flink-taskmanager does not run: lakehouse up kafka flink postgres"
-    adapter, job = FlinkAdapter(settings), JOBS[INGEST_CLICKS]
+    adapter, job = FlinkAdapter(settings), JOBS[INGEST]
     os.environ["LAKEHOUSE_FLINK_CHECKPOINT_SECONDS"] = str(settings.flink_checkpoint_seconds)
     adapter.submit(job)
     try:

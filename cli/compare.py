@@ -11,7 +11,8 @@ from rich.text import Text
 from cli.output import console, errors, print_table, styled, working
 from lakehouse.compare import LIVE, SAID, Comparison, TableComparison
 from lakehouse.compare import compare as compare_with_reference
-from lakehouse.drained import DrainState, wait_until_drained
+from lakehouse.cuts import wait_for_cut
+from lakehouse.drained import DrainState, kafka_ends, wait_until_drained
 from lakehouse.settings import load_settings
 
 app = typer.Typer()
@@ -24,12 +25,16 @@ class Format(StrEnum):
 
 @app.command(
     epilog="Examples: lakehouse compare | lakehouse compare gold.user_totals silver.sessions | "
+    "lakehouse compare --at-cut | "
     "lakehouse compare --format json > result.json"
 )
 def compare(
     names: Annotated[
         list[str] | None, typer.Argument(help="Tables, redis.* or shop.alerts; all without one.", metavar="[TABLE]...")
     ] = None,
+    at_cut: Annotated[
+        bool, typer.Option("--at-cut", help="Compare the tables of ingest and follower at a cut: events may flow.")
+    ] = False,
     wait_seconds: Annotated[float, typer.Option(help="How long to wait until everything is drained.", min=0)] = 600,
     format: Annotated[Format, typer.Option(help="For people or for programs.")] = Format.TABLE,
 ) -> None:
@@ -39,6 +44,16 @@ def compare(
     was nothing to compare.
     """
     settings = load_settings()
+    if at_cut:
+        with working("waiting for a cut", errors) as say:
+            cut = wait_for_cut(settings, kafka_ends(settings), wait_seconds, say)
+            if unknown := [name for name in names or () if name not in cut.versions]:
+                raise typer.BadParameter(f"no cut has {', '.join(unknown)}; it has {', '.join(cut.versions)}")
+            _report(
+                compare_with_reference(settings, names or tuple(cut.versions), cut.ends, say, None, cut.versions),
+                format,
+            )
+        return
     with working("waiting until drained", errors) as say:
 
         def waiting(state: DrainState) -> None:
@@ -50,6 +65,10 @@ def compare(
         live = said or not set(names or ()).isdisjoint(LIVE)
         ends = wait_until_drained(settings, wait_seconds, waiting, live=live, said=said)
         result = compare_with_reference(settings, names or (), ends, say)
+    _report(result, format)
+
+
+def _report(result: Comparison, format: Format) -> None:
     if format is Format.JSON:
         typer.echo(json.dumps(result.to_dict()))
     else:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 from jobs.spark_session import MissingJarsError
-from lakehouse.cut import CutVoidError
 from lakehouse.delta import TableError
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.losses import RecordsLostError
+from lakehouse.migration_cut import CutVoidError
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings, load_settings
 

@@ -1,25 +1,32 @@
 """Moments of a writer's work at which dying is most likely to show: between data files and the commit that names
 them, and between a commit and the checkpoint that acknowledges it.
 
-A moment passes while one looks. Whoever kills at one looks again afterwards, whether it was one still.
+A moment passes while one looks. So the writer goes by steps, and is frozen while one looks; afterwards it is looked at
+once more.
 """
 
+import contextlib
 import json
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+import psutil
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
 from infra.faults.journal import Journal
-from infra.faults.processes import NotRunningError, kill
+from infra.faults.processes import NotRunningError, frozen, kill, processes
 from infra.faults.schedule import SPARK_DRIVER, TASK_MANAGER, Kind
-from lakehouse.contracts.owners import INGEST_TRANSACTIONS
+from lakehouse.contracts.owners import INGEST, INGEST_TRANSACTIONS
+from lakehouse.cuts import checkpoint_of
 from lakehouse.delta import TableError, open_table
 from lakehouse.delta.files import Source
 from lakehouse.flink_rest import latest_checkpoints
 from lakehouse.object_store import build_client
+from lakehouse.runtime.wanted import wanted_state
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -27,6 +34,7 @@ WATCHED: Final = {SPARK_DRIVER: "silver.clicks", TASK_MANAGER: "bronze.transacti
 """A table of each writer: Spark's once in each batch of clicks, at about the middle of its work, Flink's once in each
 checkpoint."""
 _LOOK_SECONDS: Final = 0.05
+_STEPS: Final = 200
 
 
 class Moment(Protocol):
@@ -107,11 +115,30 @@ class FlinkUnacknowledged:
         name = f"{_root(self.settings, self.table)}/_delta_log/{version:020}.json"
         with build_client(self.settings).get_object(self.settings.bucket, name) as answer:
             actions = [json.loads(line) for line in answer.read().splitlines()]
-        return next((int(action["txn"]["version"]) for action in actions if "txn" in action), None)
+        return next((int(action["txn"]["version"]) for action in actions if _of_the_sink(action)), None)
 
     def _completed_checkpoint(self) -> int | None:
         completed = latest_checkpoints(self.settings, self.job).get("completed")
         return int(completed["id"]) if completed else None
+
+
+@dataclass(slots=True)
+class Apart:
+    """Of the commits of one checkpoint of Flink's ingest that of one table is made, and that of the other is not. Rows
+    must flow into both: a checkpoint without rows makes no commit."""
+
+    settings: Settings
+    table: str
+    other: str
+
+    def now(self) -> bool:
+        """Whether the tables' newest commits are of different checkpoints."""
+        generation = wanted_state(self.settings, INGEST).generation
+        try:
+            first, second = (open_table(self.settings, name) for name in (self.table, self.other))
+        except (TableError, ServiceDownError):
+            return False
+        return checkpoint_of(first, generation) != checkpoint_of(second, generation)
 
 
 @dataclass(slots=True)
@@ -130,6 +157,11 @@ class Unread:
             return False
         position = Source.of(self.table, table).position(reader)
         return (-1 if position is None else position) < int(table.version())
+
+
+def _of_the_sink(action: dict[str, Any]) -> bool:
+    """Whether a commit of Flink's sink says by this of which checkpoint it is."""
+    return str(action.get("txn", {}).get("appId", "")).startswith("flink-")
 
 
 def newest_version(settings: Settings, table: str) -> int:
@@ -157,14 +189,26 @@ def kill_at(settings: Settings, kind: Kind, target: str, over: threading.Event) 
 
 
 def kill_in(settings: Settings, awaited: Moment, target: str, over: threading.Event) -> int | None:
-    """The same at a moment of one's own."""
+    """The same at a moment of one's own. The target goes on by short steps, and is frozen while one looks: so a moment
+    that lasts no longer than a request is not missed."""
     while not over.wait(_LOOK_SECONDS):
-        if not awaited.now():
-            continue
-        try:
-            pid = kill(settings, target)
-        except NotRunningError:
-            continue
-        if awaited.now():
-            return pid
+        with contextlib.suppress(NotRunningError):
+            for _ in _steps(processes(settings, target)):
+                # A request that was on its way may have ended it all the same.
+                if awaited.now() and (pid := kill(settings, target)) and awaited.now():
+                    return pid
+                if over.is_set():
+                    break
     return None
+
+
+def _steps(victims: list[psutil.Process]) -> Iterator[None]:
+    """Lets them run for a step after each, half as long as the look took; between them they are frozen. Ends when the
+    first is gone, or after a while, as there may be new ones."""
+    for _ in range(_STEPS):
+        began = time.monotonic()
+        with frozen(victims):
+            yield
+        if not victims[0].is_running() or victims[0].status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep((time.monotonic() - began) / 2)

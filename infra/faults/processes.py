@@ -1,7 +1,7 @@
 """Faults of processes: killed, or frozen for a while."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psutil
 
@@ -49,6 +49,16 @@ class Frozen:
     def heal(self) -> None:
         """Of those that were killed meanwhile nothing is left to thaw."""
         _each(self._processes, psutil.Process.resume)
+
+
+@contextlib.contextmanager
+def frozen(victims: list[psutil.Process]) -> Iterator[None]:
+    """Stopped in their tracks while the block runs."""
+    _each(victims, psutil.Process.suspend)
+    try:
+        yield
+    finally:
+        _each(victims, psutil.Process.resume)
 
 
 def _each(of: list[psutil.Process], do: Callable[[psutil.Process], None]) -> None:

@@ -18,10 +18,10 @@ from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
 from jobs.streaming.spark.micro_batch import kafka_options
 from jobs.streaming.spark.migrated import CONTRACT, TABLE, typed
-from lakehouse.cut import CHUNK_RECORDS, Offsets, take_cut
 from lakehouse.delta import open_table
 from lakehouse.delta.notes import Batch
 from lakehouse.kafka.offsets import spark_offsets
+from lakehouse.migration_cut import CHUNK_RECORDS, Offsets, take_cut
 from lakehouse.settings import Settings
 
 JOB: Final = "migrate"

@@ -41,10 +41,12 @@ class Follower:
     _looked: float = float("-inf")
 
     def __post_init__(self) -> None:
-        self.nodes = {
-            name: Events(self.lake, name) if name in EVENT_TABLES else Refresh(self.lake, name, frames=self.frames)
-            for name in DERIVED
-        }
+        self.nodes = {name: self._node(name) for name in DERIVED}
+
+    def _node(self, name: str) -> Node:
+        if name in EVENT_TABLES:
+            return Events(self.lake, name)
+        return Refresh(self.lake, name, frames=self.frames)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -111,6 +113,10 @@ class Follower:
                 self.lake.refresh(name)
                 compacted += 1
         return compacted
+
+    def settled(self) -> bool:
+        """Whether each table follows from its sources as they were read last."""
+        return all(node.settled() for node in self.nodes.values())
 
     def settle(self) -> Iterator[int]:
         """Cycles until nothing is left to do; how many tables each changed."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 from deltalake import DeltaTable
+from deltalake.transaction import AddAction
 
 from jobs.rust_engines.transactions import typed
 from lakehouse.contracts.arrow import polars_schema
@@ -42,11 +43,12 @@ class News:
 
 @dataclass(slots=True)
 class Lake:
-    """`suffix`: what the names of the tables that it writes have beyond those of the tables that they are variants of.
-    Callers name tables without it."""
+    """`followed`, `ingested`: what the names of tables that it writes, and of bronze, have beyond those of the tables
+    that they are variants of. Callers name tables without it."""
 
     settings: Settings
-    suffix: str = ""
+    followed: str = ""
+    ingested: str = ""
     _opened: dict[str, DeltaTable] = field(default_factory=dict)
     _files: dict[tuple[str, int], Files] = field(default_factory=dict)
     _rewrites: dict[tuple[str, int], Rewrite | None] = field(default_factory=dict)
@@ -55,7 +57,7 @@ class Lake:
 
     def stored(self, name: str) -> str:
         """Under which name the table is kept."""
-        return name + self.suffix if name in DERIVED else name
+        return name + (self.followed if name in DERIVED else self.ingested)
 
     def opened(self, name: str) -> DeltaTable:
         """As it was when it was last refreshed, or when this process committed to it last. Of those that a follower
@@ -81,6 +83,10 @@ class Lake:
                 del self._files[older]
             self._files[at] = Files(self.opened(name))
         return self._files[at]
+
+    def position(self, name: str, source: str) -> int | None:
+        """The version of `source` up to which the log of table `name` says that it was read."""
+        return Source.of(self.stored(source), self.opened(source)).position(self.opened(name))
 
     def news(self, name: str, source: str, known: int | None) -> News:
         """By which files `source` differs from what table `name` has read of it; `known`: more than its log says."""
@@ -149,27 +155,32 @@ class Lake:
         counted = pl.concat([gained, lost]).group_by(pl.exclude(SIGN)).agg(pl.sum(SIGN))
         return counted.filter(pl.col(SIGN) != 0)
 
+    def write(self, name: str, rows: pl.DataFrame) -> list[AddAction]:
+        """Puts `rows` into the store in files cut for the table; nothing shows them until they are committed."""
+        stored = self.stored(name)
+        frames = [typed(stored, each) for each in cut(rows, table(stored).cut_by or table(stored).key[0])]
+        written = write_files(self.settings, stored, frames)
+        for add, frame in zip(written, (each for each in frames if each.height), strict=True):
+            self._keep(add.path, frame)
+        return written
+
     def commit(
         self,
         name: str,
-        rows: pl.DataFrame,
+        written: Collection[AddAction],
         removed: Iterable[str],
         note: Caused,
         read: Mapping[Source, int],
     ) -> int:
-        """Adds `rows` in files cut for the table, removes files, and says how far was read; returns the version.
+        """Adds what was `written`, removes files, and says how far was read; returns the version.
 
         Raises OvertakenError: another has committed since. The table is then open as that left it.
         """
         stored, opened = self.stored(name), self.opened(name)
-        frames = [typed(stored, each) for each in cut(rows, table(stored).cut_by or table(stored).key[0])]
-        written = write_files(self.settings, stored, frames)
         try:
             commit_files(self.settings, stored, opened, written, list(removed), note, read, APP_ID)
         finally:
             opened.update_incremental()
-        for add, frame in zip(written, (each for each in frames if each.height), strict=True):
-            self._keep(add.path, frame)
         return int(opened.version())
 
     def _keep(self, path: str, rows: pl.DataFrame) -> None:

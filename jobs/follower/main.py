@@ -10,12 +10,14 @@ import threading
 import time
 from typing import Final
 
+from jobs.follower.cuts import Cuts
 from jobs.follower.cycle import Follower
 from jobs.follower.lake import Lake
 from jobs.streaming.plain import serve
 from lakehouse.contracts.owners import FOLLOWER
-from lakehouse.contracts.tables import FOLLOWED
+from lakehouse.contracts.tables import FOLLOWED, INGESTED
 from lakehouse.delta import TableError
+from lakehouse.runtime.lease import LeaseHeldError, lease
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -28,13 +30,25 @@ log = logging.getLogger(FOLLOWER)
 
 
 def run(settings: Settings, stopping: threading.Event) -> None:
-    """Cycles until `stopping` is set; when it is, each table's log says how far it has read."""
-    follower = Follower(Lake(settings, FOLLOWED))
+    """Cycles until `stopping` is set; when it is, each table's log says how far it has read.
+
+    Raises LeaseHeldError: another follower runs, be it on another machine.
+    """
+    with lease(settings, FOLLOWER):
+        follow(settings, stopping)
+
+
+def follow(settings: Settings, stopping: threading.Event) -> None:
+    follower = Follower(Lake(settings, FOLLOWED, INGESTED))
+    cuts = Cuts(follower)
     log.info("follows %s", ", ".join(follower.sources))
     compacted = time.monotonic()
     while not stopping.is_set():
         began, cpu = time.monotonic(), time.process_time()
-        if committed := follower.cycle():
+        cuts.before_cycle()
+        committed = follower.cycle()
+        cuts.after_cycle()
+        if committed:
             seconds, used = time.monotonic() - began, time.process_time() - cpu
             log.info("cycle: %d commits in %.2f s, %.2f CPU seconds", committed, seconds, used)
         else:
@@ -46,4 +60,4 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(log, run, TableError, ServiceDownError))
+    sys.exit(serve(log, run, TableError, ServiceDownError, LeaseHeldError))

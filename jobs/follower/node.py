@@ -3,11 +3,12 @@ to this process alone."""
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
+from deltalake.transaction import AddAction
 
 from jobs.follower.lake import Lake, News
 from lakehouse.contracts.owners import FOLLOWER
@@ -53,6 +54,16 @@ class Node(ABC):
         self._at_version = self.lake.version(self.name)
         return committed
 
+    def settled(self) -> bool:
+        """Whether the table follows from its sources as they are open."""
+        if self.lake.version(self.name) != self._at_version:
+            return False
+        return all(self._reached(source) == self.lake.version(source) for source in self.room.contract.reads)
+
+    def _reached(self, source: str) -> int | None:
+        known = self._read.get(source)
+        return known if known is not None else self.lake.position(self.name, source)
+
     def forget(self) -> None:
         """Drops what is not in the log: another has committed, and may have put the table back."""
         self._read = {}
@@ -63,11 +74,17 @@ class Node(ABC):
         return Follow(job=FOLLOWER, correction=correction).reading(read)
 
     def commit(
-        self, rows: pl.DataFrame, removed: Iterable[str], news: Mapping[str, News], correction: str = ""
+        self,
+        rows: pl.DataFrame,
+        removed: Iterable[str],
+        news: Mapping[str, News],
+        correction: str = "",
+        written: Collection[AddAction] = (),
     ) -> None:
-        """Commits rows and files with how far `news` go."""
+        """Commits rows, and files that were `written` before, with how far `news` go."""
         read = {each.source: each.until for each in news.values()}
-        self.lake.commit(self.name, rows, removed, self.note(news, correction), read)
+        added = [*written, *self.lake.write(self.name, rows)]
+        self.lake.commit(self.name, added, removed, self.note(news, correction), read)
         self._read, self._silent_since = {}, 0.0
 
     def nothing_changes(self, news: Mapping[str, News], settle: bool) -> bool:

@@ -86,9 +86,13 @@ class Refresh(Node):
         """The rows of the scope as they are to be, but for `changed_by`."""
         sources = {source: self._needed(source, scope) for source in self.room.contract.reads}
         found = self.frames.run(refresh_sql(self.name), **{placeholder(name): rows for name, rows in sources.items()})
-        types = self.lake.empty(self.name).schema
-        rows = found.select(pl.col(c).cast(types[c]) for c in table(self.name).compared_columns)
+        rows = self._as_stored(found)
         return rows if scope is None else rows.filter(inside(rows, scope, self.room.scope.row_time))
+
+    def _as_stored(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """What SQL has given, in the types of the table."""
+        types = self.lake.empty(self.name).schema
+        return rows.select(pl.col(c).cast(types[c]) for c in table(self.name).compared_columns)
 
     def _needed(self, source: str, scope: Ranges | None) -> pl.DataFrame:
         files, columns = self.lake.files(source), self._columns(source)

@@ -16,6 +16,7 @@ def serve(log: logging.Logger, run: Callable[[Settings, threading.Event], None],
     in the log is what the job's status shows.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it says each request
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

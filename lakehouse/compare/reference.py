@@ -73,8 +73,8 @@ class Reference:
 
     def stored(self, name: str, partition: int) -> pl.DataFrame:
         """What a bronze table must hold of a Kafka partition: the valid records of its topic, or, for
-        `bronze.dead_letters`, the invalid ones of all `INGESTED` topics."""
-        if name == DEAD_LETTERS:
+        `bronze.dead_letters`, the invalid ones of all `INGESTED` topics; a variant what its original must."""
+        if DEAD_LETTERS in (name, table(name).variant_of):
             frames = [_dead_letters(s) for s in self.segments if s.partition == partition and s.topic in INGESTED]
         else:
             topic = ingested(name).topic

@@ -3,11 +3,12 @@ reference, each once."""
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import reduce
 from operator import add
+from types import MappingProxyType
 from typing import Any, Final
 
 import polars as pl
@@ -90,6 +91,7 @@ def compare(
     ends: Offsets | None = None,
     progress: Progress = lambda _doing: None,
     mart_days: Collection[date] | None = None,
+    versions: Mapping[str, int] = MappingProxyType({}),
 ) -> Comparison:
     """Compares `names` (of `COMPARED` and `VARIANTS`; all of `COMPARED` by default) once, with Kafka up to `ends` (by
     default its end now).
@@ -99,7 +101,8 @@ def compare(
     also appended to `ops.comparisons`.
 
     Marts are built for the days that somebody asks for. `mart_days` are the days that they must hold, no more and no
-    less; without it, they are compared on the days that they hold.
+    less; without it, they are compared on the days that they hold. `versions`: of tables that are not compared as they
+    are now.
 
     Raises:
         UnknownTargetError: a name that is in neither.
@@ -114,7 +117,7 @@ def compare(
     ends = kafka_ends(settings) if ends is None else ends
     progress("reading Kafka")
     reference = Reference.read(settings, ends)
-    tables = tuple(compare_each(settings, reference, names or COMPARED, progress, mart_days))
+    tables = tuple(compare_each(settings, reference, names or COMPARED, progress, mart_days, versions))
     said = said_against_true(settings, reference) if DECISIONS in (names or COMPARED) else ()
     progress("accounting")
     accounting = account(reference.log)
@@ -140,12 +143,13 @@ def compare_each(
     names: Sequence[str],
     progress: Progress,
     mart_days: Collection[date] | None = None,
+    versions: Mapping[str, int] = MappingProxyType({}),
 ) -> Iterator[TableComparison]:
     """One at a time, so that memory holds one table twice and no more."""
     for name in names:
         progress(f"comparing {name}")
         if name in BRONZE or (name in VARIANTS and table(name).variant_of in BRONZE):
-            yield compare_bronze(settings, reference, name)
+            yield compare_bronze(settings, reference, name, versions.get(name))
         elif name == ALERTS:
             yield compare_alerts(settings, reference)
         elif name == DECISIONS:
@@ -155,7 +159,7 @@ def compare_each(
         elif name in LIVE:
             yield compare_redis(settings, reference, name)
         else:
-            pinned = PinnedTable(settings, name)
+            pinned = PinnedTable(settings, name, versions.get(name))
             expected, actual = reference.frame(name), pinned.frame()
             if table(name).layer == "marts":
                 days = actual["event_date"].unique().to_list() if mart_days is None else list(mart_days)
@@ -163,9 +167,9 @@ def compare_each(
             yield compare_frames(name, pinned.version, expected, actual, table(name).key, table(name).money_sums)
 
 
-def compare_bronze(settings: Settings, reference: Reference, name: str) -> TableComparison:
+def compare_bronze(settings: Settings, reference: Reference, name: str, version: int | None = None) -> TableComparison:
     """Bronze with Kafka itself, a partition at a time: all records, raw bytes and hashes included."""
-    pinned, key = PinnedTable(settings, name), table(name).key
+    pinned, key = PinnedTable(settings, name, version), table(name).key
     partition = pl.col("partition")
     slices = [
         compare_frames(name, pinned.version, reference.stored(name, p), pinned.frame(partition == p), key)

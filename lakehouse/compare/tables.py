@@ -11,18 +11,18 @@ from lakehouse.settings import Settings
 
 
 class PinnedTable:
-    """A table at the version that was newest when this was made. One that was never written has no rows.
+    """A table at a version, by default the newest when this was made. One that was never written has no rows.
 
     Raises:
         ServiceDownError: MinIO does not answer.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, version: int | None = None) -> None:
         self._settings = settings
         self._contract = table(name)
         self._opened: DeltaTable | None
         try:
-            self._opened = open_table(settings, name)
+            self._opened = open_table(settings, name, version)
         except TableMissingError:
             self._opened = None
 

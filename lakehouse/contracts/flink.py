@@ -1,6 +1,7 @@
 """Table contracts as Flink SQL."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from lakehouse.contracts.columns import TableContract, Type
@@ -28,24 +29,36 @@ CREATE TEMPORARY TABLE {name} (
 )"""
 _SOURCE: Final = """,
   'source.bootstrap_servers' = '{bootstrap}',
-  'source.topic' = '{topic}',
-  'source.topic_id' = '{topic_id}'"""
+  'source.topics' = '{topics}',
+  'source.topic_prefix' = '{prefix}'"""
+_READER: Final = """,
+  'source.reader' = '{reader}'"""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The Kafka topic (its name with namespace) whose records a sink's rows are made of, and the id that it has."""
+    """The Kafka topics whose records a sink's rows are made of, and the ids that they have; `prefix`: the namespace's.
+
+    `reader` names the job of which the commits say how far it has read: for rows in the order of their records.
+    """
 
     bootstrap: str
-    topic: str
-    topic_id: str
+    topics: Mapping[str, str]
+    prefix: str
+    reader: str | None = None
+
+    @property
+    def options(self) -> str:
+        topics = ",".join(f"{name}:{topic_id}" for name, topic_id in self.topics.items())
+        said = _SOURCE.format(bootstrap=self.bootstrap, topics=topics, prefix=self.prefix)
+        return said + (_READER.format(reader=self.reader) if self.reader else "")
 
 
 def delta_sink(contract: TableContract, path: str, source: Source | None = None) -> str:
     """The statement that makes the Delta table at `path` one to insert into, under `sink_name`.
 
     The sink creates the table when it is not there. Its uid is its name: a restored job finds the sink's state by it.
-    It commits nothing once the topic of `source` was made anew: the job's offsets are then those of another log.
+    It commits nothing once a topic of `source` was made anew: the job's offsets are then those of another log.
     """
     columns = [f"`{c.name}` {SQL_TYPES[c.type]}{'' if c.nullable else ' NOT NULL'}" for c in contract.columns]
     return _DELTA_SINK.format(
@@ -53,7 +66,7 @@ def delta_sink(contract: TableContract, path: str, source: Source | None = None)
         columns=",\n  ".join(columns),
         path=path,
         partitions=",".join(contract.partition_by),
-        source="" if source is None else _SOURCE.format(**asdict(source)),
+        source="" if source is None else source.options,
     )
 
 

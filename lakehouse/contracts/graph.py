@@ -10,7 +10,7 @@ from typing import Final
 
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.jobs import JOBS, JobSpec
-from lakehouse.contracts.owners import FOLLOWER, SPARK_INGEST
+from lakehouse.contracts.owners import FOLLOWER, INGEST, SPARK_INGEST
 from lakehouse.contracts.tables import TABLES, table
 
 
@@ -57,10 +57,10 @@ LINEAGE: Final = tuple(
     name
     for name in ORDER
     if (SOURCES[name] or any(name in read for read in SOURCES.values()))
-    and not (name in TABLES and TABLES[name].owner == FOLLOWER)
+    and not (name in TABLES and TABLES[name].owner in (INGEST, FOLLOWER))
 )
-"""What is computed from something, or something from it; the others are records of runs. The follower's tables read one
-another as those do that they are variants of."""
+"""What is computed from something, or something from it; the others are records of runs. The tables of Flink's ingest
+and of the follower read one another as those do that they are variants of."""
 
 _TITLES: Final = {"shop": "topics"}
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.owners import (
     ALERTS_SENT,
     CLICKS_MIGRATED,
     FOLLOWER,
     FRAUD_ONLINE,
-    INGEST_CLICKS,
+    INGEST,
     INGEST_TRANSACTIONS,
     LAMBDA_SPEED,
     SPARK_INGEST,
@@ -118,13 +119,13 @@ _DECLARED: Final = (
         freshness_seconds=30,
     ),
     JobSpec(
-        name=INGEST_CLICKS,
+        name=INGEST,
         engine=Engine.FLINK,
         group="flink",
-        entry_point="jobs.streaming.flink.ingest_clicks",
-        reads=("shop.clicks",),
-        writes=("bronze.clicks__flink",),
-        guarantee="exactly once: one Delta commit per checkpoint, with txn(appId, checkpoint id)",
+        entry_point="jobs.streaming.flink.ingest",
+        reads=tuple(EVENTS),
+        writes=tuple(t.name for t in TABLES.values() if t.owner == INGEST),
+        guarantee="exactly once: one Delta commit per checkpoint and table, which says how far each topic was read",
         freshness_seconds=30,
         by_default=False,
     ),
@@ -176,7 +177,7 @@ _DECLARED: Final = (
         engine=Engine.PROCESS,
         group=FOLLOWER,
         entry_point="jobs.follower.main",
-        reads=tuple(dict.fromkeys(read for t in _FOLLOWED for read in t.reads if read.startswith("bronze."))),
+        reads=tuple(dict.fromkeys(read for t in _FOLLOWED for read in t.reads if TABLES[read].owner == INGEST)),
         writes=tuple(t.name for t in _FOLLOWED),
         guarantee="exactly once: each commit follows from one snapshot, and says how far its sources were read",
         freshness_seconds=15,

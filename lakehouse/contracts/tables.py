@@ -22,7 +22,7 @@ from lakehouse.contracts.owners import (
     CLICKS_MIGRATED,
     FOLLOWER,
     FRAUD_ONLINE,
-    INGEST_CLICKS,
+    INGEST,
     INGEST_TRANSACTIONS,
     LAMBDA_BATCH,
     LAMBDA_SPEED,
@@ -52,7 +52,6 @@ _DECLARED: Final = (
     *(_bronze(e, SPARK_INGEST) for e in (CLICKS, PURCHASES, PRODUCTS, PROFILES)),
     replace(_bronze(CLICKS, CLICKS_MIGRATED), name=f"bronze.{CLICKS_MIGRATED}", variant_of=f"bronze.{CLICKS.table}"),
     _bronze(TRANSACTIONS, INGEST_TRANSACTIONS),
-    replace(_bronze(CLICKS, INGEST_CLICKS), name="bronze.clicks__flink", variant_of="bronze.clicks"),
     TableContract(
         DEAD_LETTERS,
         "each ingester",
@@ -222,6 +221,18 @@ _DECLARED: Final = (
         insert_only=True,
     ),
     TableContract(
+        "ops.cuts",
+        FOLLOWER,
+        (
+            Column("recorded_at", Type.TIMESTAMP),
+            Column("checkpoint", Type.LONG),
+            Column("ends", Type.STRING),
+            Column("versions", Type.STRING),
+        ),
+        ("recorded_at",),
+        insert_only=True,
+    ),
+    TableContract(
         "ops.parity",
         "parity",
         (
@@ -340,15 +351,24 @@ _LAMBDA: Final = (
     ),
 )
 
+INGESTED: Final = "__flink"
+"""What names of bronze tables that Flink's ingest writes have beyond those that they are variants of."""
+
+_INGESTED: Final = tuple(
+    replace(contract, name=f"{contract.name}{INGESTED}", owner=INGEST, variant_of=contract.name)
+    for contract in _DECLARED
+    if contract.layer == "bronze" and not contract.variant_of
+)
+
 FOLLOWED: Final = "__follower"
 """What names of the follower's tables have beyond those of the Spark driver's."""
 
 
 def _follower(room: Room) -> TableContract:
-    """Of the same rows, in files that are cut by time and lie in no partitions."""
+    """Of the same rows, in files that are cut by time and lie in no partitions; made of what Flink has ingested."""
     contract = room.contract
     own = {name for name, room in ROOMS.items() if room.contract.owner == SPARK_INGEST}
-    reads = tuple(f"{name}{FOLLOWED}" if name in own else name for name in contract.reads)
+    reads = tuple(f"{name}{FOLLOWED if name in own else INGESTED}" for name in contract.reads)
     return replace(
         contract,
         name=f"{contract.name}{FOLLOWED}",
@@ -362,7 +382,9 @@ def _follower(room: Room) -> TableContract:
 
 _FOLLOWER: Final = tuple(_follower(room) for room in ROOMS.values() if room.contract.owner == SPARK_INGEST)
 
-TABLES: Final = {t.name: t for t in (*_DECLARED, *(room.contract for room in ROOMS.values()), *_LAMBDA, *_FOLLOWER)}
+TABLES: Final = {
+    t.name: t for t in (*_DECLARED, *(room.contract for room in ROOMS.values()), *_LAMBDA, *_INGESTED, *_FOLLOWER)
+}
 """Contracts by table name."""
 
 

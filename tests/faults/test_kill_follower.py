@@ -1,4 +1,5 @@
-"""The follower is killed while events flow, at moments that are seen in the store: its tables equal the reference."""
+"""Flink's ingest and the follower are killed while events flow, at moments that are seen in the store: their tables
+equal the reference, at a cut while more comes and when all has."""
 
 import threading
 from datetime import date
@@ -6,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.faults.moments import Moment, Uncommitted, Unread, kill_in
-from jobs.follower.cycle import Follower
-from jobs.follower.lake import Lake
+from infra.faults.moments import Apart, Moment, Uncommitted, Unread, kill_in
+from infra.faults.schedule import TASK_MANAGER
+from lakehouse.checkpoints import Positions
 from lakehouse.compare import compare
+from lakehouse.compare.run import BRONZE
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.owners import FOLLOWER, INGEST_TRANSACTIONS, SPARK_INGEST
-from lakehouse.contracts.tables import FOLLOWED
-from lakehouse.drained import wait_until_drained
+from lakehouse.contracts.owners import FOLLOWER, INGEST
+from lakehouse.contracts.tables import FOLLOWED, INGESTED
+from lakehouse.cuts import wait_for_cut
+from lakehouse.drained import kafka_ends
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.settings import Settings
 from tests.faults.killing import PATIENCE_SECONDS, WITHOUT_EVENTS, flowing, running
@@ -26,32 +29,42 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.stack, pytest.mark.kill, pytest.mark.timeout(2400)]
 
 PROGRAM = job_program(FOLLOWER)
-COMPARED = [f"{name}{FOLLOWED}" for name in DERIVED if name not in WITHOUT_EVENTS]
+COMPARED = [
+    *(f"{name}{INGESTED}" for name in BRONZE if name not in WITHOUT_EVENTS),
+    *(f"{name}{FOLLOWED}" for name in DERIVED if name not in WITHOUT_EVENTS),
+]
 
 
-def moments(settings: Settings) -> dict[str, Moment]:
+def moments(settings: Settings) -> dict[str, tuple[str, Moment]]:
+    """By what is seen then: what is killed, and when."""
+    bought, clicked = (f"bronze.{name}{INGESTED}" for name in ("purchases", "clicks"))
     clicks, parts, sessions = (f"silver.{name}{FOLLOWED}" for name in ("clicks", "session_parts", "sessions"))
     return {
-        "files without a commit": Uncommitted(settings, clicks),
-        "silver committed and its first reader not": Unread(settings, clicks, parts),
-        "parts without sessions": Unread(settings, parts, sessions),
+        "files of bronze without a commit": (TASK_MANAGER, Uncommitted(settings, clicked)),
+        "one bronze table of a checkpoint committed and another not": (TASK_MANAGER, Apart(settings, clicked, bought)),
+        "files of silver without a commit": (PROGRAM, Uncommitted(settings, clicks)),
+        "silver committed and its first reader not": (PROGRAM, Unread(settings, clicks, parts)),
+        "parts without sessions": (PROGRAM, Unread(settings, parts, sessions)),
     }
 
 
-def test_what_it_makes_is_exact_wherever_it_is_killed(stack: "Stack", seed: int) -> None:
-    settings = stack.ensure("kafka", "minio", "postgres", "flink")
-    spark, transactions, follower = JOBS[SPARK_INGEST], JOBS[INGEST_TRANSACTIONS], JOBS[FOLLOWER]
-    killed = []
-    with running(settings, spark, transactions, follower):
-        with flowing(settings, date(2026, 3, 5), seed) as flow:
-            for name, moment in moments(settings).items():
-                pid = kill_in(settings, moment, PROGRAM, threading.Event())
-                killed.append((name, pid))
-                until(lambda pid=pid: Supervisor(settings).status(PROGRAM).pid not in (None, pid), 30, "it is back")  # type: ignore[misc]
-            flow.hurry()
-        ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False)
-    for _ in Follower(Lake(settings, FOLLOWED)).settle():
-        pass
-    comparison = compare(settings, COMPARED, ends)
+def assert_equal_at_a_cut(settings: Settings, ends: Positions) -> None:
+    cut = wait_for_cut(settings, ends, PATIENCE_SECONDS)
+    comparison = compare(settings, COMPARED, cut.ends, versions=cut.versions)
     assert [t for t in comparison.tables if not t.equal] == []
+
+
+def test_what_they_make_is_exact_wherever_they_are_killed(stack: "Stack", seed: int) -> None:
+    settings = stack.ensure("kafka", "minio", "postgres", "flink")
+    killed = []
+    with running(settings, JOBS[INGEST], JOBS[FOLLOWER]):
+        with flowing(settings, date(2026, 3, 5), seed) as flow:
+            for name, (program, moment) in moments(settings).items():
+                pid = kill_in(settings, moment, program, threading.Event())
+                killed.append((name, pid))
+                known = (None, pid)
+                until(lambda p=program, k=known: Supervisor(settings).status(p).pid not in k, 30, "it is back")  # type: ignore[misc]
+            assert_equal_at_a_cut(settings, kafka_ends(settings))
+            flow.hurry()
+        assert_equal_at_a_cut(settings, kafka_ends(settings))
     assert len({pid for _, pid in killed}) == len(killed)

@@ -7,7 +7,8 @@ import pytest
 
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.owners import CLICKS_MIGRATED, INGEST_CLICKS
+from lakehouse.contracts.owners import CLICKS_MIGRATED, INGEST
+from lakehouse.contracts.tables import INGESTED
 from lakehouse.delta import TableMissingError, scan
 from lakehouse.flink_rest import call_flink
 from lakehouse.kafka.topics import create_topics
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 TOPIC = CLICKS.topic
-SPARK, FLINK = JOBS[CLICKS_MIGRATED], JOBS[INGEST_CLICKS]
+SPARK, FLINK = JOBS[CLICKS_MIGRATED], JOBS[INGEST]
 
 
 def table_of(job: str) -> str:
-    return {CLICKS_MIGRATED: f"bronze.{CLICKS_MIGRATED}", INGEST_CLICKS: "bronze.clicks__flink"}[job]
+    return {CLICKS_MIGRATED: f"bronze.{CLICKS_MIGRATED}", INGEST: f"bronze.clicks{INGESTED}"}[job]
 
 
 def tenant(stack: "Stack", job: str, *services: str) -> Settings:
@@ -102,7 +103,7 @@ def test_spark_jumps_over_nothing_until_somebody_accepts_it(stack: "Stack") -> N
 
 @pytest.fixture
 def flink(stack: "Stack") -> Iterator[Settings]:
-    settings = tenant(stack, INGEST_CLICKS, "flink")
+    settings = tenant(stack, INGEST, "flink")
     yield settings
     stop(settings, FLINK, "test")
 
@@ -121,7 +122,7 @@ def refused(settings: Settings) -> str:
 
 
 def test_flink_jumps_over_nothing_until_somebody_accepts_it(flink: Settings) -> None:
-    settings, job = flink, INGEST_CLICKS
+    settings, job = flink, INGEST
     start(settings, FLINK, "test")
     send_clicks(settings, 0, 20)
     send_clicks(settings, 0, 5, partition=1)

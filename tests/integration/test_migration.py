@@ -18,7 +18,6 @@ from polars.testing import assert_frame_equal
 from jobs.streaming.spark.migrated import CONTRACT, TABLE
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import table
-from lakehouse.cut import Cut, take_cut
 from lakehouse.delta import Once, TableMissingError, append, open_table, scan
 from lakehouse.delta.describe import Commit, newest_first
 from lakehouse.delta.notes import Batch
@@ -26,6 +25,7 @@ from lakehouse.delta.write import to_arrow
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
+from lakehouse.migration_cut import Cut, take_cut
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
 from tests.command import lakehouse

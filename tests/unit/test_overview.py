@@ -55,7 +55,7 @@ def test_a_job_is_asked_for_its_state_its_lag_and_if_it_is_spark_s_its_batch() -
     assert asked(SPARK) == {"state": "supervisor", "lag": "kafka", "batch": "minio"}
     assert asked(DASHBOARD) == {"state": "flink", "lag": "kafka"}
     assert asked(JOBS["notifier"]) == {"state": "supervisor", "lag": "kafka"}
-    assert asked(JOBS["ingest_clicks"]) == {"state": "flink"}
+    assert asked(JOBS["ingest"]) == {"state": "flink"}
 
 
 def test_a_flink_job_has_its_own_checkpoint() -> None:
@@ -140,7 +140,7 @@ def test_what_is_old_is_said_to_be_and_what_was_never_answered_too() -> None:
 
 
 def test_a_cell_that_a_job_has_not_has_no_age() -> None:
-    assert set(row_of(JOBS["ingest_clicks"], state=RUNNING).age_seconds) == {
+    assert set(row_of(JOBS["ingest"], state=RUNNING).age_seconds) == {
         "wanted", "actual", "since", "restarts", "checkpoint",
     }  # fmt: skip
 

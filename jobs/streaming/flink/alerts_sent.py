@@ -42,9 +42,9 @@ def submit(settings: Settings, start: Start) -> str:
     """Submit the job and return its id; raises what `session.submit` raises."""
     # Few records, and each slot costs memory.
     tables = session.table_environment(settings.model_copy(update={"parallelism": 1}), JOB, start)
-    tables.create_java_temporary_function("record_hash", "io.kappalakehouse.flink.RecordHash")
-    tables.execute_sql(session.kafka_source(settings, "alerts", ALERTS, JOB, start))
-    tables.execute_sql(session.delta_sink(settings, table(TABLE), ALERTS, start))
+    session.create_functions(tables, [])
+    tables.execute_sql(session.kafka_source(settings, "alerts", [ALERTS], JOB, start))
+    tables.execute_sql(session.delta_sink(settings, table(TABLE), [ALERTS], start))
     statements = tables.create_statement_set()
     statements.add_insert_sql(WRITE)
     return session.submit(statements)

@@ -17,11 +17,6 @@ from lakehouse.settings import Settings, load_settings
 JOB: Final = "fraud_online"
 TABLE: Final = "silver.fraud_online"
 
-FUNCTIONS: Final = {
-    "validate_transactions": "io.kappalakehouse.flink.ValidateTransactions",
-    "record_hash": "io.kappalakehouse.flink.RecordHash",
-}
-
 # The watermark is made in the source, so that it is the least of its partitions' and not of those that a subtask
 # happened to read last. A record without a valid time moves nothing. Metadata are declared again where they are used.
 TIMED: Final = """
@@ -105,15 +100,14 @@ def submit(settings: Settings, start: Start) -> str:
     """Submit the job and return its id; raises what `session.submit` raises."""
     tables = session.table_environment(settings, JOB, start)
     tables.get_config().set("table.exec.source.idle-timeout", SILENT_PARTITION)
-    for name, implementation in FUNCTIONS.items():
-        tables.create_java_temporary_function(name, implementation)
-    source = session.kafka_source(settings, "transactions", TRANSACTIONS.topic, JOB, start)
+    session.create_functions(tables, [TRANSACTIONS.topic])
+    source = session.kafka_source(settings, "transactions", [TRANSACTIONS.topic], JOB, start)
     for statement in (source, TIMED, VALIDATED):
         tables.execute_sql(statement)
     session.gateway().io.kappalakehouse.flink.fraud.FraudDetection.register(
         tables._j_tenv, "validated_transactions", settings.fraud_idle_hours, settings.fraud_remember_hours
     )
-    tables.execute_sql(session.delta_sink(settings, table(TABLE), TRANSACTIONS.topic, start))
+    tables.execute_sql(session.delta_sink(settings, table(TABLE), [TRANSACTIONS.topic], start))
     tables.execute_sql(session.kafka_sink(settings, "alerts", ALERTS, ALERT_COLUMNS))
     statements = tables.create_statement_set()
     statements.add_insert_sql(WRITE_DECISIONS)

@@ -1,18 +1,27 @@
-"""Kafka -> bronze by Flink: each record once, typed if it is valid, else as a dead letter with its reason."""
+"""Submits the ingest of all topics to the Flink session cluster.
 
-from collections.abc import Sequence
-from typing import Final
+Kafka -> one validator -> bronze: each record once, typed if it is valid, else as a dead letter with its reason. One
+checkpoint commits to all tables, and each commit says how far its rows go in the topics (`lakehouse.cuts`).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from jobs.streaming.flink import session
 from jobs.streaming.flink.start import Start, parse_start
-from lakehouse.contracts.columns import TableContract, payload
-from lakehouse.contracts.events import EventContract
+from lakehouse.contracts.columns import payload
+from lakehouse.contracts.events import EVENTS, EventContract
 from lakehouse.contracts.flink import sink_name
-from lakehouse.contracts.tables import DEAD_LETTERS, table
+from lakehouse.contracts.owners import INGEST
+from lakehouse.contracts.tables import DEAD_LETTERS, INGESTED, table
 from lakehouse.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from pyflink.table import StreamTableEnvironment
+
+# The topic is a constant again: in Kafka it has a namespace.
 JUDGED: Final = """
-CREATE TEMPORARY VIEW judged AS
+CREATE TEMPORARY VIEW judged_{name} AS
 SELECT
   '{topic}' AS topic,
   `partition`,
@@ -22,51 +31,59 @@ SELECT
   `value`,
   record_hash('{topic}', `partition`, `offset`, `value`) AS record_hash,
   CAST(arrival AS DATE) AS arrival_date,
-  validate(`key`, `value`, arrival) AS event
-FROM source
+  validate_{name}(`key`, `value`, arrival) AS event
+FROM records
+WHERE topic = '{topic_in_kafka}'
 """
-
-WRITE: Final = """
-INSERT INTO {table}
-SELECT {columns}
-FROM judged_once
-WHERE event.reason IS {condition}
-"""
+VALID: Final = "INSERT INTO {table} SELECT {columns} FROM judged_once_{name} WHERE event.reason IS NULL"
+INVALID: Final = "SELECT {columns} FROM judged_once_{name} WHERE event.reason IS NOT NULL"
 
 
-def main(job: str, event: EventContract, target: str, *, dead_letters: bool, arguments: Sequence[str] | None) -> None:
-    """Submit the ingest of `event`'s topic into the bronze table `target` as the arguments say; prints the job's id."""
-    description = f"Submits the ingest of {event.topic} into {target} to the Flink session cluster."
-    start = parse_start(job, description, arguments)
-    print(submit(load_settings(), job, event, table(target), start, dead_letters=dead_letters))  # noqa: T201
+def main(arguments: Sequence[str] | None = None) -> None:
+    print(submit(load_settings(), parse_start(INGEST, __doc__, arguments, generation=True)))  # noqa: T201
 
 
-def submit(
-    settings: Settings,
-    job: str,
-    event: EventContract,
-    target: TableContract,
-    start: Start,
-    *,
-    dead_letters: bool,
-) -> str:
-    """Submit the job and return its id; raises what `session.submit` raises.
-
-    Valid records go to `target`, the others, with `dead_letters`, to ``bronze.dead_letters``: a topic has one such job.
-    """
-    tables = session.table_environment(settings, job, start)
-    validator = f"io.kappalakehouse.flink.Validate{event.table.capitalize()}"
-    tables.create_java_temporary_function("validate", validator)
-    tables.create_java_temporary_function("record_hash", "io.kappalakehouse.flink.RecordHash")
-    tables.execute_sql(session.kafka_source(settings, "source", event.topic, job, start))
-    tables.execute_sql(JUDGED.format(topic=event.topic))
-    session.gateway().io.kappalakehouse.flink.EvaluatedOnce.register(tables._j_tenv, "judged_once", "judged")
-    writes = [(target, [c.name for c in payload(event)], "NULL")]
-    if dead_letters:
-        writes.append((table(DEAD_LETTERS), ["reason", "field"], "NOT NULL"))
+def submit(settings: Settings, start: Start) -> str:
+    """Submit the job and return its id; raises what `session.submit` raises."""
+    tables = session.table_environment(settings, INGEST, start)
+    session.create_functions(tables, EVENTS)
+    tables.execute_sql(session.kafka_source(settings, "source", tuple(EVENTS), INGEST, start))
+    once = session.gateway().io.kappalakehouse.flink.EvaluatedOnce
+    # Its id names what Flink keeps of the source: a topic more makes other operators, and the positions stay.
+    once.register(tables._j_tenv, "records", "source", "kafka")
     statements = tables.create_statement_set()
-    for contract, fields, condition in writes:
-        tables.execute_sql(session.delta_sink(settings, contract, event.topic, start))
-        columns = ", ".join(f"event.`{name}`" if name in fields else f"`{name}`" for name in contract.column_names)
-        statements.add_insert_sql(WRITE.format(table=sink_name(contract), columns=columns, condition=condition))
+    for event in EVENTS.values():
+        judged = JUDGED.format(name=event.table, topic=event.topic, topic_in_kafka=settings.prefixed(event.topic))
+        tables.execute_sql(judged)
+        once.register(tables._j_tenv, f"judged_once_{event.table}", f"judged_{event.table}")
+        columns = _columns(f"bronze.{event.table}", [c.name for c in payload(event)])
+        target = _sink(tables, settings, f"bronze.{event.table}", [event], start)
+        statements.add_insert_sql(VALID.format(table=target, columns=columns, name=event.table))
+    columns = _columns(DEAD_LETTERS, ["reason", "field"])
+    invalid = " UNION ALL ".join(INVALID.format(columns=columns, name=event.table) for event in EVENTS.values())
+    statements.add_insert_sql(f"INSERT INTO {_sink(tables, settings, DEAD_LETTERS, EVENTS.values(), start)} {invalid}")
     return session.submit(statements)
+
+
+def _columns(name: str, of_event: Sequence[str]) -> str:
+    """A table's columns; those `of_event` are fields of what the validator says."""
+    names = table(name).column_names
+    return ", ".join(f"event.`{column}`" if column in of_event else f"`{column}`" for column in names)
+
+
+def _sink(
+    tables: "StreamTableEnvironment",
+    settings: Settings,
+    name: str,
+    events: Iterable[EventContract],
+    start: Start,
+) -> str:
+    """Declares the bronze table as a sink for the records of `events`, and returns its name in SQL."""
+    contract = table(name + INGESTED)
+    topics = [event.topic for event in events]
+    tables.execute_sql(session.delta_sink(settings, contract, topics, start, reader=f"{INGEST}@{start.generation}"))
+    return sink_name(contract)
+
+
+if __name__ == "__main__":
+    main()

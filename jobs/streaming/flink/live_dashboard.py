@@ -9,15 +9,10 @@ from typing import Final
 
 from jobs.streaming.flink import session
 from jobs.streaming.flink.start import Start, parse_start
+from lakehouse.contracts.events import CLICKS, PURCHASES
 from lakehouse.settings import Settings, load_settings
 
 JOB: Final = "live_dashboard"
-
-FUNCTIONS: Final = {
-    "validate_clicks": "io.kappalakehouse.flink.ValidateClicks",
-    "validate_purchases": "io.kappalakehouse.flink.ValidatePurchases",
-    "record_hash": "io.kappalakehouse.flink.RecordHash",
-}
 
 # The event stays one column: taking its fields apart here would validate once per field.
 VALIDATED: Final = """
@@ -88,10 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def submit(settings: Settings, start: Start) -> str:
     """Submit the job and return its id; it runs on when this process ends. Raises what `session.submit` raises."""
     tables = session.table_environment(settings, JOB, start)
-    for name, implementation in FUNCTIONS.items():
-        tables.create_java_temporary_function(name, implementation)
-    for name in ("clicks", "purchases"):
-        tables.execute_sql(session.kafka_source(settings, name, f"shop.{name}", JOB, start))
+    session.create_functions(tables, [CLICKS.topic, PURCHASES.topic])
+    for name in (CLICKS.table, PURCHASES.table):
+        tables.execute_sql(session.kafka_source(settings, name, [f"shop.{name}"], JOB, start))
         tables.execute_sql(VALIDATED.format(name=name))
     dashboard = session.gateway().io.kappalakehouse.flink.live.LiveDashboard
     dashboard.register(tables._j_tenv, "validated_clicks", "validated_purchases")

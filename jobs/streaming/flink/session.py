@@ -1,11 +1,13 @@
 """SQL on the Flink session cluster, submitted from a process of its own."""
 
 import os
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from jobs.streaming.flink.start import Start
 from lakehouse.contracts import flink
 from lakehouse.contracts.columns import TableContract
+from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.flink import Source
 from lakehouse.kafka.groups import begin_group
 from lakehouse.runtime import flink_home
@@ -20,6 +22,7 @@ CREATE TEMPORARY TABLE {name} (
   `value` BYTES,
   `partition` INT NOT NULL METADATA VIRTUAL,
   `offset` BIGINT NOT NULL METADATA VIRTUAL,
+  topic STRING NOT NULL METADATA VIRTUAL,
   arrival TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL
 ) WITH (
   'connector' = 'kafka',
@@ -60,25 +63,26 @@ _AT_THE_GROUPS_OFFSETS: Final = """'scan.startup.mode' = 'group-offsets', 'prope
 _PAST_WHAT_IS_LOST: Final = "'scan.startup.mode' = 'earliest-offset'"
 
 
-def kafka_source(settings: Settings, name: str, topic: str, job: str, start: Start) -> str:
-    """DDL of the table `name`: a topic's raw records. New state starts at the beginning, which its group is told;
+def kafka_source(settings: Settings, name: str, topics: Sequence[str], job: str, start: Start) -> str:
+    """DDL of the table `name`: the raw records of `topics`. New state starts at the beginning, which its group is told;
     restored state says where."""
-    if start.restore is None:
+    for topic in topics if start.restore is None else ():
         begin_group(settings, job, topic)
     return _KAFKA_SOURCE.format(
         name=name,
-        topic=settings.prefixed(topic),
+        topic=";".join(map(settings.prefixed, topics)),
         bootstrap=settings.kafka_bootstrap,
         group=settings.prefixed(job),
         startup=_PAST_WHAT_IS_LOST if start.past_losses else _AT_THE_GROUPS_OFFSETS,
     )
 
 
-def delta_sink(settings: Settings, contract: TableContract, topic: str, start: Start) -> str:
-    """DDL of the table of `contract` as a sink for what is made of the records of `topic`."""
-    source = None
-    if topic in start.topics:
-        source = Source(settings.kafka_bootstrap, settings.prefixed(topic), start.topics[topic])
+def delta_sink(
+    settings: Settings, contract: TableContract, topics: Iterable[str], start: Start, reader: str | None = None
+) -> str:
+    """DDL of the table of `contract` as a sink for what is made of the records of `topics`; `reader` as in `Source`."""
+    ids = {topic: start.topics[topic] for topic in topics if topic in start.topics}
+    source = Source(settings.kafka_bootstrap, ids, settings.prefixed(""), reader) if ids else None
     return flink.delta_sink(contract, settings.table_path(contract.name, "s3a"), source)
 
 
@@ -113,6 +117,15 @@ def table_environment(settings: Settings, job: str, start: Start | None = None) 
         gateway().org.apache.flink.streaming.api.environment.StreamExecutionEnvironment(configuration._j_configuration)
     )
     return StreamTableEnvironment.create(environment)
+
+
+def create_functions(tables: "StreamTableEnvironment", topics: Iterable[str]) -> None:
+    """``validate_<table>`` for each of `topics`, and ``record_hash``."""
+    functions = gateway().io.kappalakehouse.flink
+    for topic in topics:
+        name = f"validate_{EVENTS[topic].table}"
+        tables._j_tenv.createTemporarySystemFunction(name, functions.ValidateFunction(topic))
+    tables._j_tenv.createTemporarySystemFunction("record_hash", functions.RecordHash())
 
 
 def submit(statements: "StatementSet") -> str:

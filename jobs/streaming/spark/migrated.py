@@ -19,8 +19,8 @@ from jobs.streaming.spark.query import AppId, run_query, serve, verified_topics
 from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.owners import CLICKS_MIGRATED
-from lakehouse.cut import take_cut
 from lakehouse.delta.notes import Batch
+from lakehouse.migration_cut import take_cut
 from lakehouse.settings import Settings
 
 TABLE: Final = f"bronze.{CLICKS_MIGRATED}"

@@ -1,5 +1,7 @@
 package io.kappalakehouse.flink;
 
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.transformations.SourceTransformation;
 import org.apache.flink.table.api.Schema;
 import org.apache.flink.table.api.Table;
 import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
@@ -17,10 +19,22 @@ public final class EvaluatedOnce {
    * there is called for each field that is taken from its result; as a stream in between it stays whole.
    */
   public static void register(StreamTableEnvironment tables, String name, String view) {
+    stream(tables, name, view);
+  }
+
+  /** The same; the source of {@code view} keeps its state under {@code uid}. */
+  public static void register(StreamTableEnvironment tables, String name, String view, String uid) {
+    stream(tables, name, view).getTransformation().getTransitivePredecessors().stream()
+        .filter(SourceTransformation.class::isInstance)
+        .forEach(source -> source.setUid(uid));
+  }
+
+  private static DataStream<RowData> stream(StreamTableEnvironment tables, String name, String view) {
     Table rows = tables.from(view);
     DataType type =
-        DataTypeUtils.toInternalDataType(rows.getResolvedSchema().toPhysicalRowDataType()).bridgedTo(RowData.class);
-    tables.createTemporaryView(
-        name, tables.<RowData>toDataStream(rows, type), Schema.newBuilder().fromRowDataType(type).build());
+        DataTypeUtils.toInternalDataType(rows.getResolvedSchema().toSourceRowDataType()).bridgedTo(RowData.class);
+    DataStream<RowData> stream = tables.toDataStream(rows, type);
+    tables.createTemporaryView(name, stream, Schema.newBuilder().fromRowDataType(type).build());
+    return stream;
   }
 }

@@ -23,12 +23,13 @@ import org.apache.flink.types.Row;
  * STRING, field STRING, payload...>}, the reason null when the record is valid and the payload null when it is not. The
  * row's type derives from the contract.
  */
-public abstract class ValidateFunction extends ScalarFunction {
+public final class ValidateFunction extends ScalarFunction {
 
   private final Contract contract;
   private transient Validator validator;
 
-  protected ValidateFunction(String topic) {
+  /** Of the contract of {@code topic}, named without namespace. */
+  public ValidateFunction(String topic) {
     contract = Contracts.of(topic);
   }
 

@@ -3,9 +3,12 @@ package io.kappalakehouse.flink;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.kappalakehouse.validator.ConformanceCase;
+import io.kappalakehouse.validator.Contract;
+import io.kappalakehouse.validator.Contracts;
 import java.io.IOException;
 import java.time.Instant;
 import java.util.Map;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.apache.flink.types.Row;
 import org.junit.jupiter.api.DynamicTest;
@@ -14,16 +17,12 @@ import org.junit.jupiter.api.TestFactory;
 class ValidateFunctionTest {
 
   private static final Map<String, ValidateFunction> FUNCTIONS =
-      Map.of(
-          "shop.clicks", new ValidateClicks(),
-          "shop.purchases", new ValidatePurchases(),
-          "shop.transactions", new ValidateTransactions());
+      Contracts.all().stream().map(Contract::topic).collect(Collectors.toMap(topic -> topic, ValidateFunction::new));
 
   @TestFactory
   Stream<DynamicTest> rowIsTheVerdictWrittenByHand() throws IOException {
     FUNCTIONS.values().forEach(function -> function.open(null));
     return ConformanceCase.all().stream()
-        .filter(each -> FUNCTIONS.containsKey(each.topic()))
         .map(each -> DynamicTest.dynamicTest(each.why(), () -> verify(each)));
   }
 

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Set;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.logical.LogicalTypeRoot;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.parquet.io.api.RecordConsumer;
 import org.apache.parquet.schema.MessageType;
@@ -115,6 +116,20 @@ final class Columns implements Serializable {
       partition.put(name, value);
     }
     return partition;
+  }
+
+  /**
+   * Where rows have the column.
+   *
+   * @throws ValidationException there is none of this name and type
+   */
+  int index(String name, LogicalTypeRoot type) {
+    int index = row.getFieldIndex(name);
+    if (index < 0 || row.getTypeAt(index).getTypeRoot() != type) {
+      throw new ValidationException(
+          "option 'source.reader' needs a column %s of type %s; columns are %s".formatted(name, type, row));
+    }
+    return index;
   }
 
   private int[] storedPositions() {

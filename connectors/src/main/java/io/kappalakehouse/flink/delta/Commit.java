@@ -5,6 +5,6 @@ import java.util.List;
 /**
  * What all subtasks have written for one checkpoint.
  *
- * @param actions the {@code add} actions, as JSON
+ * @param actions {@code add} for the files, {@code txn} for how far their rows were read; as JSON
  */
 record Commit(String appId, long checkpoint, List<String> actions) {}

@@ -38,15 +38,19 @@ final class CommitAggregator extends AbstractStreamOperator<CommittableMessage<C
     implements OneInputStreamOperator<CommittableMessage<String>, CommittableMessage<Commit>>, BoundedOneInput {
 
   private final TargetTable table;
-  private final SourceTopic source;
+  private final SourceTopics source;
   private transient Admin kafka;
   private transient ListState<String> state;
   private transient String appId;
   private transient long lastCheckpoint;
   private transient List<String> actions;
+  private transient Positions positions;
 
-  /** With a {@code source} (or null) it commits only what was read while that topic was the same. */
-  CommitAggregator(TargetTable table, SourceTopic source) {
+  /**
+   * With a {@code source} (or null) it commits only what was read while those topics were the same; with a reader a commit
+   * says of which of its checkpoints it is.
+   */
+  CommitAggregator(TargetTable table, SourceTopics source) {
     this.table = table;
     this.source = source;
   }
@@ -71,6 +75,7 @@ final class CommitAggregator extends AbstractStreamOperator<CommittableMessage<C
   public void initializeState(StateInitializationContext context) throws Exception {
     super.initializeState(context);
     actions = new ArrayList<>();
+    positions = new Positions();
     state = context.getOperatorStateStore().getListState(new ListStateDescriptor<>("app-id", Types.STRING));
     OptionalLong restored = context.getRestoredCheckpointId();
     lastCheckpoint = restored.orElse(0);
@@ -91,7 +96,8 @@ final class CommitAggregator extends AbstractStreamOperator<CommittableMessage<C
 
   @Override
   public void processElement(StreamRecord<CommittableMessage<String>> element) {
-    if (element.getValue() instanceof CommittableWithLineage<String> action) {
+    if (element.getValue() instanceof CommittableWithLineage<String> action
+        && !positions.take(action.getCommittable())) {
       actions.add(action.getCommittable());
     }
   }
@@ -115,7 +121,11 @@ final class CommitAggregator extends AbstractStreamOperator<CommittableMessage<C
     }
     if (source != null) {
       source.check(kafka);
+      if (source.reader() != null) {
+        positions.reach("checkpoint/" + source.reader(), checkpoint);
+      }
     }
+    actions.addAll(positions.drain());
     Commit commit = new Commit(appId, checkpoint, List.copyOf(actions));
     actions.clear();
     output.collect(new StreamRecord<>(new CommittableSummary<>(0, 1, checkpoint, 1, 0)));

@@ -24,10 +24,10 @@ final class DeltaSink
 
   private final TargetTable table;
   private final Rolling rolling;
-  private final SourceTopic source;
+  private final SourceTopics source;
 
   /** Without a {@code source} (null) the rows may come from anywhere. */
-  DeltaSink(TargetTable table, Rolling rolling, SourceTopic source) {
+  DeltaSink(TargetTable table, Rolling rolling, SourceTopics source) {
     this.table = table;
     this.rolling = rolling;
     this.source = source;
@@ -35,7 +35,7 @@ final class DeltaSink
 
   @Override
   public DeltaWriter createWriter(WriterInitContext context) {
-    return new DeltaWriter(table, rolling);
+    return new DeltaWriter(table, rolling, source);
   }
 
   @Override

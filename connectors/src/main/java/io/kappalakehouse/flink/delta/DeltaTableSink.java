@@ -13,7 +13,7 @@ import org.apache.flink.table.data.RowData;
 record DeltaTableSink(
     TargetTable table,
     Rolling rolling,
-    Optional<SourceTopic> source,
+    Optional<SourceTopics> source,
     Optional<String> uid,
     String name,
     Optional<Integer> parallelism)

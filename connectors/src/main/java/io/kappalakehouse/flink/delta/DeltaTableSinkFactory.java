@@ -2,9 +2,9 @@ package io.kappalakehouse.flink.delta;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.stream.Stream;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.configuration.ReadableConfig;
@@ -50,14 +50,26 @@ public final class DeltaTableSinkFactory implements DynamicTableSinkFactory {
       ConfigOptions.key("source.bootstrap_servers")
           .stringType()
           .noDefaultValue()
-          .withDescription("Of the Kafka whose topic the rows come from.");
-  static final ConfigOption<String> SOURCE_TOPIC =
-      ConfigOptions.key("source.topic").stringType().noDefaultValue().withDescription("The topic that rows come from.");
-  static final ConfigOption<String> SOURCE_TOPIC_ID =
-      ConfigOptions.key("source.topic_id")
+          .withDescription("Of the Kafka whose topics the rows come from.");
+  static final ConfigOption<Map<String, String>> SOURCE_TOPICS =
+      ConfigOptions.key("source.topics")
+          .mapType()
+          .noDefaultValue()
+          .withDescription(
+              "The topics that rows come from, name:id, separated by commas: nothing is committed once one has another id,"
+                  + " that is, was made anew.");
+  static final ConfigOption<String> SOURCE_PREFIX =
+      ConfigOptions.key("source.topic_prefix")
+          .stringType()
+          .defaultValue("")
+          .withDescription("What Kafka's names of the topics have before those of 'source.topics'.");
+  static final ConfigOption<String> SOURCE_READER =
+      ConfigOptions.key("source.reader")
           .stringType()
           .noDefaultValue()
-          .withDescription("Its id: nothing is committed once the topic has another one, that is, was made anew.");
+          .withDescription(
+              "Names who reads the topics: commits then say which of its checkpoints they are of, and how far their rows"
+                  + " go, by columns 'topic', 'partition' and 'offset'. For rows that come in the order of the topics.");
 
   /** What {@code file_rolling.strategy} may be. */
   public enum Strategy {
@@ -85,8 +97,9 @@ public final class DeltaTableSinkFactory implements DynamicTableSinkFactory {
         ROLLING_SIZE,
         ROLLING_COUNT,
         SOURCE_BOOTSTRAP,
-        SOURCE_TOPIC,
-        SOURCE_TOPIC_ID,
+        SOURCE_TOPICS,
+        SOURCE_PREFIX,
+        SOURCE_READER,
         FactoryUtil.SINK_PARALLELISM);
   }
 
@@ -107,23 +120,29 @@ public final class DeltaTableSinkFactory implements DynamicTableSinkFactory {
     return new DeltaTableSink(
         new TargetTable(path, columns),
         rolling(options),
-        source(options),
+        source(options, columns),
         options.getOptional(UID),
         options.getOptional(NAME).orElse("delta " + context.getObjectIdentifier().getObjectName()),
         options.getOptional(FactoryUtil.SINK_PARALLELISM));
   }
 
-  private static Optional<SourceTopic> source(ReadableConfig options) {
-    List<Optional<String>> said =
-        Stream.of(SOURCE_BOOTSTRAP, SOURCE_TOPIC, SOURCE_TOPIC_ID).map(options::getOptional).toList();
-    if (said.stream().allMatch(Optional::isEmpty)) {
+  private static Optional<SourceTopics> source(ReadableConfig options, Columns columns) {
+    Optional<String> bootstrap = options.getOptional(SOURCE_BOOTSTRAP);
+    Optional<Map<String, String>> topics = options.getOptional(SOURCE_TOPICS);
+    Optional<String> reader = options.getOptional(SOURCE_READER);
+    if (bootstrap.isEmpty() && topics.isEmpty() && reader.isEmpty()) {
       return Optional.empty();
     }
-    if (said.stream().anyMatch(Optional::isEmpty)) {
+    if (bootstrap.isEmpty() || topics.isEmpty()) {
       throw new ValidationException(
-          "options 'source.bootstrap_servers', 'source.topic' and 'source.topic_id' belong together");
+          "options 'source.bootstrap_servers' and 'source.topics' belong together, and 'source.reader' needs them");
     }
-    return Optional.of(new SourceTopic(said.get(0).get(), said.get(1).get(), said.get(2).get()));
+    SourceTopics source =
+        new SourceTopics(bootstrap.get(), topics.get(), options.get(SOURCE_PREFIX), reader.orElse(null));
+    if (reader.isPresent()) {
+      new ReadPositions(columns, source);
+    }
+    return Optional.of(source);
   }
 
   private static Rolling rolling(ReadableConfig options) {

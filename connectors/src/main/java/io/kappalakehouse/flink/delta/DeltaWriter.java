@@ -22,13 +22,16 @@ final class DeltaWriter implements CommittingSinkWriter<RowData, String> {
 
   private final TargetTable table;
   private final Rolling rolling;
+  private final ReadPositions read;
   private final Row state;
   private final Map<List<Object>, DataFile> open = new HashMap<>();
   private final List<String> ended = new ArrayList<>();
 
-  DeltaWriter(TargetTable table, Rolling rolling) {
+  /** With a {@code source} that has a reader (or null) its commits say how far that is. */
+  DeltaWriter(TargetTable table, Rolling rolling, SourceTopics source) {
     this.table = table;
     this.rolling = rolling;
+    read = source == null || source.reader() == null ? null : new ReadPositions(table.columns(), source);
     try (TemporaryClassLoaderContext lasting = TargetTable.lastingClassLoader()) {
       state = TargetTable.append(table.open()).build(table.engine()).getTransactionState(table.engine());
     }
@@ -36,6 +39,9 @@ final class DeltaWriter implements CommittingSinkWriter<RowData, String> {
 
   @Override
   public void write(RowData row, Context context) throws IOException {
+    if (read != null) {
+      read.add(row);
+    }
     Map<String, Literal> partition = table.columns().partition(row);
     List<Object> place = new ArrayList<>();
     partition.values().forEach(value -> place.add(value.getValue()));
@@ -56,14 +62,17 @@ final class DeltaWriter implements CommittingSinkWriter<RowData, String> {
     }
   }
 
-  /** The {@code add} actions of all that was written since the last call. */
+  /** The {@code add} actions of all that was written since the last call, and how far its rows were read. */
   @Override
   public Collection<String> prepareCommit() throws IOException {
     try (TemporaryClassLoaderContext lasting = TargetTable.lastingClassLoader()) {
       endFiles();
     }
-    List<String> actions = List.copyOf(ended);
+    List<String> actions = new ArrayList<>(ended);
     ended.clear();
+    if (read != null) {
+      actions.addAll(read.drain());
+    }
     return actions;
   }
 

@@ -40,7 +40,7 @@ final class PendingFiles {
   }
 
   /**
-   * The commit's {@code add} actions, of files that are there and stay until they are committed to {@code snapshot}.
+   * The commit's actions, those of files that are there and stay until they are committed to {@code snapshot}.
    *
    * @throws FilesGoneException some are not there
    */
@@ -52,8 +52,14 @@ final class PendingFiles {
     List<Row> actions = new ArrayList<>();
     List<String> gone = new ArrayList<>();
     long oldest = Long.MAX_VALUE;
+    int named = 0;
     for (String action : commit.actions()) {
       Row row = JsonUtils.rowFromJson(action, SingleAction.FULL_SCHEMA);
+      if (row.isNullAt(SingleAction.ADD_FILE_ORDINAL)) {
+        actions.add(row);
+        continue;
+      }
+      named++;
       AddFile add = new AddFile(row.getStruct(SingleAction.ADD_FILE_ORDINAL));
       Path file = new Path(root, new Path(URI.create(add.getPath())));
       try {
@@ -71,12 +77,12 @@ final class PendingFiles {
       }
     }
     if (!gone.isEmpty()) {
-      throw new FilesGoneException(message(gone, oldest, kept));
+      throw new FilesGoneException(message(gone, named, oldest, kept));
     }
     return actions;
   }
 
-  private String message(List<String> gone, long oldest, long kept) {
+  private String message(List<String> gone, int all, long oldest, long kept) {
     String named = String.join(", ", gone.subList(0, Math.min(SHOWN, gone.size())));
     return ("%d of %d files of checkpoint %d, written from %s on, are gone from %s: %s%s. What is in no version of a table"
             + " for %d h is removed by vacuum, and this commit was pending for longer. Nothing was committed: restore"
@@ -84,7 +90,7 @@ final class PendingFiles {
             + " on a table that is empty")
         .formatted(
             gone.size(),
-            commit.actions().size(),
+            all,
             commit.checkpoint(),
             Instant.ofEpochMilli(oldest).truncatedTo(ChronoUnit.SECONDS),
             table.path(),

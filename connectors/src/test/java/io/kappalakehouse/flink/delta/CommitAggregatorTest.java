@@ -67,6 +67,22 @@ class CommitAggregatorTest {
   }
 
   @Test
+  void aCommitSaysHowFarTheFurthestSubtaskHasReadEachPartition() throws Exception {
+    try (var harness = started(null, 0)) {
+      send(harness, 0, 3, "a", position("read/t@id/0", 7), position("read/t@id/1", 9));
+      send(harness, 1, 3, "b", position("read/t@id/1", 8));
+      checkpoint(harness, 3);
+      send(harness, 0, 4, "c", position("read/t@id/0", 8));
+      checkpoint(harness, 4);
+      assertEquals(
+          List.of(
+              List.of("a", "b", position("read/t@id/0", 7), position("read/t@id/1", 9)),
+              List.of("c", position("read/t@id/0", 8))),
+          commits(harness).stream().map(Commit::actions).toList());
+    }
+  }
+
+  @Test
   void aRestoredJobKeepsItsApplicationId() throws Exception {
     OperatorSubtaskState state;
     String before;
@@ -150,6 +166,12 @@ class CommitAggregatorTest {
     for (String action : actions) {
       harness.processElement(new StreamRecord<>(new CommittableWithLineage<>(action, checkpoint, subtask)));
     }
+  }
+
+  private static String position(String name, long number) {
+    Positions positions = new Positions();
+    positions.reach(name, number);
+    return positions.drain().get(0);
   }
 
   private static List<Commit> commits(OneInputStreamOperatorTestHarness<?, CommittableMessage<Commit>> harness) {

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -45,6 +46,20 @@ class DeltaCommitterTest {
     JsonNode txn = stored.actions("txn").get(0);
     assertEquals("app", txn.get("appId").asText());
     assertEquals(7, txn.get("version").asLong());
+  }
+
+  @Test
+  void aCommitSaysHowFarItsRowsGoAlsoInACheckpointOfTheLog() throws Exception {
+    Positions positions = new Positions();
+    positions.reach("read/shop.clicks@Zm9v+/3", 42);
+    committer.commit(commit("app", 1, Tables.file(table, 1), positions.drain().get(0)));
+    for (int checkpoint = 2; checkpoint <= 10; checkpoint++) {
+      committer.commit(commit("app", checkpoint, Tables.file(table, checkpoint)));
+    }
+    Files.delete(path.resolve("_delta_log/00000000000000000001.json"));
+    assertEquals(
+        Optional.of(42L), stored.snapshot().getLatestTransactionVersion(table.engine(), "read/shop.clicks@Zm9v+/3"));
+    assertEquals(10, stored.longs("id").size());
   }
 
   @Test
