@@ -12,11 +12,11 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+from minio.commonconfig import SnowballObject
 from minio.error import S3Error
 
 from benchmarks.marts import remove
@@ -32,6 +32,8 @@ from lakehouse.settings import Settings, load_settings
 RESULT: Final = Path(__file__).with_name("results") / "long_log.json"
 TABLE: Final = f"silver.clicks{FOLLOWED}"
 LIVE_FILES: Final = 10
+PACK: Final = 2_000
+"""Entries of one request, which the store unpacks."""
 
 
 def entry(version: int) -> bytes:
@@ -55,12 +57,13 @@ def fill(settings: Settings, entries: int) -> None:
     client = build_client(settings)
     folder = settings.table_path(TABLE).removeprefix(f"s3://{settings.bucket}/") + "/_delta_log/"
 
-    def put(version: int) -> None:
+    def packed(version: int) -> SnowballObject:
         body = entry(version)
-        client.put_object(settings.bucket, f"{folder}{version:020}.json", io.BytesIO(body), len(body))
+        return SnowballObject(f"{folder}{version:020}.json", data=io.BytesIO(body), length=len(body))
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(put, range(1, entries + 1)))
+    for first in range(1, entries + 1, PACK):
+        pack = (packed(version) for version in range(first, min(first + PACK, entries + 1)))
+        client.upload_snowball_objects(settings.bucket, pack)
     open_table(settings, TABLE).create_checkpoint()
 
 

@@ -11,12 +11,14 @@ from jobs.follower.events import Events
 from jobs.follower.lake import Lake
 from jobs.follower.node import Node
 from jobs.follower.refresh import Refresh
+from jobs.follower.totals import Running
 from jobs.rust_engines.sql import Frames
 from lakehouse.contracts.graph import DERIVED, EVENT_TABLES, upstream
 from lakehouse.contracts.owners import FOLLOWER
 from lakehouse.contracts.tables import table
 from lakehouse.delta import OvertakenError, TableError
 from lakehouse.delta.maintenance import SETTLED_AFTER, compact
+from lakehouse.semantics.metrics import ROOMS
 from lakehouse.services import ServiceDownError
 
 ATTEMPTS: Final = 5
@@ -46,6 +48,8 @@ class Follower:
     def _node(self, name: str) -> Node:
         if name in EVENT_TABLES:
             return Events(self.lake, name)
+        if totals := ROOMS[name].totals:
+            return Running(self.lake, name, frames=self.frames, totals=totals)
         return Refresh(self.lake, name, frames=self.frames)
 
     @property

@@ -163,6 +163,16 @@ class Followed:
     only: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The columns of rows that add up all rows of their key, and what of them they hold: sums, the least, the greatest.
+    Those of the rows of a source follow from two halves of them in the same way."""
+
+    sums: tuple[str, ...]
+    least: tuple[str, ...]
+    greatest: tuple[str, ...]
+
+
 def same(row_time: str | None, scopes: Mapping[str, Scope]) -> MetricScope:
     """An event affects the rows that need it."""
     return MetricScope(row_time, scopes, scopes)

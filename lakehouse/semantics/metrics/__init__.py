@@ -1,7 +1,8 @@
 """The rooms of the metrics: a folder for each table that is computed from others, and all that is said of it.
 
 - `spec.py`: `CONTRACT`, the table; `SCOPE`, what an event affects and what rows need; `RULE`, its numbers, if any;
-  `FOLLOWED`, by table, how rows there affect it, where that doesn't follow from keys and times alone.
+  `FOLLOWED`, by table, how rows there affect it, where that doesn't follow from keys and times alone; `TOTALS`, for
+  rows without a time, what they add up.
 - `reference.py`: `compute`, what the rows are, in pure Python, for comparisons alone.
 - `refresh.sql`: the rows, less `changed_by`, in SQL that Spark and DataFusion run (`lakehouse.semantics.dialects`). It
   names the tables that it reads in braces, ``{silver_clicks}`` is silver.clicks, and its rule's numbers by ``$gap_ms``.
@@ -23,7 +24,7 @@ from typing import Any, Final
 from lakehouse.contracts.columns import TableContract
 from lakehouse.contracts.events import EVENTS
 from lakehouse.semantics.rules import Rule
-from lakehouse.semantics.scopes import Followed, IntervalAround, Key, MetricScope, NaturalSession, Scope
+from lakehouse.semantics.scopes import Followed, IntervalAround, Key, MetricScope, NaturalSession, Scope, Totals
 
 FOLDER: Final = Path(__file__).parent
 
@@ -36,6 +37,7 @@ class Room:
     scope: MetricScope
     rule: Rule | None
     declared: Mapping[str, Scope]
+    totals: Totals | None = None
 
     @property
     def follows(self) -> Mapping[str, Followed]:
@@ -75,9 +77,11 @@ class Room:
 
 def _found() -> dict[str, Room]:
     names = sorted(path.parent.name for path in FOLDER.glob("*/spec.py"))
-    specs = [import_module(f"{__name__}.{name}.spec") for name in names]
+    specs = [vars(import_module(f"{__name__}.{name}.spec")) for name in names]
     rooms = {
-        spec.CONTRACT.name: Room(spec.CONTRACT, spec.SCOPE, getattr(spec, "RULE", None), getattr(spec, "FOLLOWED", {}))
+        spec["CONTRACT"].name: Room(
+            spec["CONTRACT"], spec["SCOPE"], spec.get("RULE"), spec.get("FOLLOWED", {}), spec.get("TOTALS")
+        )
         for spec in specs
     }
     order = TopologicalSorter({name: room.contract.reads for name, room in rooms.items()}).static_order()

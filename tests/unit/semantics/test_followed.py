@@ -47,3 +47,12 @@ def test_versions_are_followed_by_the_time_from_which_they_are_valid() -> None:
 )
 def test_files_are_cut_by_the_time_of_rows(name: str, column: str) -> None:
     assert ROOMS[name].cut_by == column
+
+
+def test_all_that_is_compared_of_totals_is_added_up() -> None:
+    for room in ROOMS.values():
+        if room.totals:
+            added_up = {*room.totals.sums, *room.totals.least, *room.totals.greatest}
+            assert added_up == {*room.contract.compared_columns} - {*room.contract.key}
+            assert room.scope.row_time is None
+            assert len(room.contract.reads) == 1

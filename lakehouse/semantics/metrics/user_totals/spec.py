@@ -4,7 +4,7 @@ from typing import Final
 
 from lakehouse.contracts.columns import REVENUE, Column, Type, gold
 from lakehouse.contracts.events import PURCHASES
-from lakehouse.semantics.scopes import Key, same
+from lakehouse.semantics.scopes import Key, Totals, same
 
 CONTRACT: Final = gold(
     "user_totals",
@@ -20,3 +20,4 @@ CONTRACT: Final = gold(
 )
 
 SCOPE: Final = same(None, {PURCHASES.topic: Key(("user_id",))})
+TOTALS: Final = Totals(("purchases", "revenue_cents", "events", "fingerprint"), ("first_purchase",), ("last_purchase",))
