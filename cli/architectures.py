@@ -64,7 +64,7 @@ def compare() -> None:
 
     Nothing may be on its way: see lakehouse lag.
     """
-    from infra.architectures.equality import compare_served
+    from experiments.architectures.equality import compare_served
 
     settings, equal = load_settings(), True
     for metric in LAMBDA_METRICS:
@@ -90,8 +90,8 @@ def beside(
 
     Nothing may be on its way, and the job lambda_speed must be stopped. Exit status 1 unless all tables are equal.
     """
-    from infra.architectures.beside import compared_with_kappa, report_folder, run_layers
-    from infra.architectures.report import write
+    from experiments.architectures.beside import compared_with_kappa, report_folder, run_layers
+    from experiments.architectures.report import write
 
     settings = load_settings()
     result = compared_with_kappa(settings, run_layers(settings, share, console.print))
@@ -121,10 +121,10 @@ def measure(
     Nobody else's stack is touched. Takes some 45 minutes as it is; the report grows with each part. Exit status 1
     unless all tables are equal.
     """
-    from infra.architectures.beside import report_folder
-    from infra.architectures.report import write
-    from infra.architectures.run import EVERY_PROCESS, SERVICES, Comparing, Plan
-    from infra.faults.own_stack import own_stack
+    from experiments.architectures.beside import report_folder
+    from experiments.architectures.report import write
+    from experiments.architectures.run import EVERY_PROCESS, SERVICES, Comparing, Plan
+    from experiments.faults.own_stack import own_stack
 
     drawn = random.SystemRandom().randrange(2**31) if seed is None else seed
     plan = Plan(drawn, rate, seconds, cadence, history_days, history_clicks, repeats)

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from cli.audit import show_audit
 from cli.output import console, print_table, styled, working
-from infra.faults import outcome as outcomes
-from infra.faults.outcome import Outcome
-from infra.faults.own_stack import keep_logs, own_stack
-from infra.faults.run import Runner
-from infra.faults.schedule import CONNECTIONS, SECONDS, Kind, Schedule, one_by_one, plan
+from experiments.faults import outcome as outcomes
+from experiments.faults.outcome import Outcome
+from experiments.faults.own_stack import keep_logs, own_stack
+from experiments.faults.run import Runner
+from experiments.faults.schedule import CONNECTIONS, SECONDS, Core, Kind, Schedule, one_by_one, plan
 
 app = typer.Typer()
 
@@ -28,7 +28,8 @@ class Format(StrEnum):
 
 @app.command(
     epilog="Examples: lakehouse faults --seed 7 --minutes 1 | lakehouse faults --schedules 20 --results faults.jsonl | "
-    "lakehouse faults --seed 7 --list | lakehouse faults --summary faults.jsonl"
+    "lakehouse faults --core follower --schedules 20 | lakehouse faults --seed 7 --list | "
+    "lakehouse faults --summary faults.jsonl"
 )
 def faults(
     seed: Annotated[int | None, typer.Option(min=0, help="Of the first schedule; the next has the next.")] = None,
@@ -39,6 +40,10 @@ def faults(
         bool, typer.Option("--each", help="Instead, one schedule per kind and target, each with that fault alone.")
     ] = False,
     airflow: Annotated[bool, typer.Option(help="Run Airflow too, and hit its scheduler.")] = False,
+    core: Annotated[
+        Core,
+        typer.Option(help="Who makes silver and gold: the Spark driver, or Flink's ingest and the follower alone."),
+    ] = Core.SPARK,
     plans: Annotated[
         Path | None, typer.Option("--plan", help="Run the schedules of this file first.", exists=True, dir_okay=False)
     ] = None,
@@ -66,9 +71,9 @@ def faults(
         first = random.SystemRandom().randrange(2**31) if seed is None else seed
         wanted = _planned(plans) if plans else []
         if alone:
-            wanted += one_by_one(first, chosen, airflow=airflow)
+            wanted += one_by_one(first, chosen, airflow=airflow, core=core)
         else:
-            wanted += [plan(first + n, minutes * 60, chosen, airflow=airflow) for n in range(schedules)]
+            wanted += [plan(first + n, minutes * 60, chosen, airflow=airflow, core=core) for n in range(schedules)]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if listed:
@@ -88,9 +93,9 @@ def _run(wanted: list[Schedule], airflow: bool, results: Path | None, ledger: bo
     proxied = any(fault.kind in CONNECTIONS for schedule in wanted for fault in schedule.faults)
     while left:
         with own_stack(proxied) as stack, working("starting") as say:
-            runner = Runner(stack, airflow, say)
+            runner = Runner(stack, airflow, say, left[0].core)
             runner.start()
-            while left:
+            while left and left[0].core is runner.core:
                 outcome = runner.run(left.pop(0))
                 _show(outcome)
                 if ledger and outcome.audit:

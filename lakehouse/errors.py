@@ -4,7 +4,7 @@ from typing import Final
 
 _DOWN: Final = "does not answer; start it with: lakehouse up"
 
-_OURS: Final = ("lakehouse", "infra", "jobs", "quality", "cli")
+_OURS: Final = ("lakehouse", "infra", "experiments", "jobs", "quality", "cli")
 
 
 def explained(error: BaseException) -> str | None:

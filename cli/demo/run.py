@@ -13,9 +13,9 @@ from typing import Final
 from cli.demo.memory import MemoryPeak
 from cli.demo.progress import Progress, Step
 from cli.demo.state import DemoDay, DemoState, load_state, save_state
-from infra.architectures.beside import compared_with_kappa, report_folder, run_layers
-from infra.architectures.report import write as write_architectures
-from infra.architectures.result import Live, Result
+from experiments.architectures.beside import compared_with_kappa, report_folder, run_layers
+from experiments.architectures.report import write as write_architectures
+from experiments.architectures.result import Live, Result
 from infra.local.stack import LocalStack
 from lakehouse.airflow_api import AirflowClient, DagRunFailedError
 from lakehouse.catalog import seed_catalogue

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from infra.faults.journal import Journal, seconds
+from experiments.faults.journal import Journal, seconds
 from jobs.rust_engines.publish import MARTS, publish_day
 from lakehouse.airflow_api import AirflowClient
 from lakehouse.compare import compare

@@ -7,8 +7,8 @@ from datetime import date
 from itertools import chain
 from time import time
 
-from infra.faults import processes
-from infra.faults.flow import Flow
+from experiments.faults import processes
+from experiments.faults.flow import Flow
 from lakehouse.compare import COMPARED
 from lakehouse.contracts.jobs import JOBS, JobSpec
 from lakehouse.contracts.owners import SPARK_INGEST

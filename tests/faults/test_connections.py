@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from infra.faults.connections import Broken
-from infra.faults.schedule import Kind
+from experiments.faults.connections import Broken
+from experiments.faults.schedule import Kind
 from infra.local.isolated import free_port_base
 from infra.local.toxiproxy import toxiproxy
 from lakehouse.settings import PORT_DISTANCES, Settings, load_settings

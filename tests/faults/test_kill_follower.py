@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.faults.moments import Apart, Moment, Uncommitted, Unread, kill_in
-from infra.faults.schedule import TASK_MANAGER
+from experiments.faults.moments import Apart, Moment, Uncommitted, Unread, kill_in
+from experiments.faults.schedule import TASK_MANAGER
 from lakehouse.checkpoints import Positions
 from lakehouse.compare import compare
 from lakehouse.compare.run import BRONZE

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from infra.faults.journal import Journal
+from experiments.faults.journal import Journal
 from lakehouse.checkpoints import current_checkpoint
 from lakehouse.compare import compare
 from lakehouse.contracts.jobs import JOBS
@@ -49,7 +49,7 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("cli", "infra", "jobs", "lakehouse", "quality", "requirements"):
+        for name in ("cli", "experiments", "infra", "jobs", "lakehouse", "quality", "requirements"):
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "target"))
         shutil.copy(ROOT / ".gitignore", root)
         self._git("init", "--quiet")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaException
 
-from infra.faults import processes
+from experiments.faults import processes
 from infra.local.java import java
 from jobs.held import held_by
 from jobs.streaming import dashboard_writer

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from infra.architectures.equality import compare_served
+from experiments.architectures.equality import compare_served
 from jobs.streaming.lambda_speed import main as speed
 from lakehouse.compare.reference import Reference
 from lakehouse.contracts.tables import LAMBDA_METRICS, table

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from infra.faults.journal import Journal, seconds
+from experiments.faults.journal import Journal, seconds
 from jobs.streaming.spark.set_aside import QUARANTINE
 from jobs.streaming.spark.stateful.user_totals import JOB, TABLE
 from lakehouse.checkpoints import begin_checkpoint

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.architectures import code, report
-from infra.architectures.meter import Stored, Usage
-from infra.architectures.result import Compared, Correction, Freshness, Late, Live, Result
-from infra.architectures.run import covers
-from infra.architectures.scale import correction_cpu, live_cpu, reckon
+from experiments.architectures import code, report
+from experiments.architectures.meter import Stored, Usage
+from experiments.architectures.result import Compared, Correction, Freshness, Late, Live, Result
+from experiments.architectures.run import covers
+from experiments.architectures.scale import correction_cpu, live_cpu, reckon
 from lakehouse.settings import ROOT
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from infra.faults.moments import SparkUnacknowledged
+from experiments.faults.moments import SparkUnacknowledged
 from jobs.streaming.spark.progress import journal_path
 from lakehouse.settings import Settings
 

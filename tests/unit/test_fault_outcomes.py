@@ -3,8 +3,8 @@
 from datetime import date
 from pathlib import Path
 
-from infra.faults.outcome import Injected, KindSummary, Outcome, Verdict, record, recorded, summarise
-from infra.faults.schedule import Fault, Kind, Schedule
+from experiments.faults.outcome import Injected, KindSummary, Outcome, Verdict, record, recorded, summarise
+from experiments.faults.schedule import Fault, Kind, Schedule
 
 KAFKA = Fault(1.0, Kind.KILL, "kafka")
 STORE = Fault(2.0, Kind.CUT, "minio", 3.0)

@@ -6,30 +6,32 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra.faults.schedule import Kind, Schedule, one_by_one, plan, targets
+from experiments.faults.schedule import Core, Kind, Schedule, one_by_one, plan, targets
 
 seeds = st.integers(0, 2**63)
 lengths = st.floats(5, 600)
 some_kinds = st.sets(st.sampled_from(Kind), min_size=1)
 
 
-@given(seeds, lengths, some_kinds, st.booleans())
-def test_the_same_seed_is_the_same_schedule(seed: int, seconds: float, kinds: set[Kind], airflow: bool) -> None:
-    first = plan(seed, seconds, list(kinds), airflow=airflow)
-    assert first == plan(seed, seconds, sorted(kinds, reverse=True), airflow=airflow)
+@given(seeds, lengths, some_kinds, st.booleans(), st.sampled_from(Core))
+def test_the_same_seed_is_the_same_schedule(
+    seed: int, seconds: float, kinds: set[Kind], airflow: bool, core: Core
+) -> None:
+    first = plan(seed, seconds, list(kinds), airflow=airflow, core=core)
+    assert first == plan(seed, seconds, sorted(kinds, reverse=True), airflow=airflow, core=core)
     assert first == Schedule.from_dict(json.loads(json.dumps(first.to_dict())))
 
 
-@given(seeds, lengths, some_kinds, st.booleans())
-@example(207_208_783_504_262, 69.875, {Kind.FREEZE}, False)
+@given(seeds, lengths, some_kinds, st.booleans(), st.sampled_from(Core))
+@example(207_208_783_504_262, 69.875, {Kind.FREEZE}, False, Core.SPARK)
 def test_faults_are_of_the_kinds_asked_for_and_hit_what_these_can_hit(
-    seed: int, seconds: float, kinds: set[Kind], airflow: bool
+    seed: int, seconds: float, kinds: set[Kind], airflow: bool, core: Core
 ) -> None:
-    faults = plan(seed, seconds, kinds, airflow=airflow).faults
+    faults = plan(seed, seconds, kinds, airflow=airflow, core=core).faults
     assert faults
     for fault in faults:
         assert fault.kind in kinds
-        assert fault.target in targets(fault.kind, airflow)
+        assert fault.target in targets(fault.kind, airflow, core)
         assert 2 <= fault.at <= seconds
         assert (fault.seconds == 0) == (fault.kind is Kind.KILL)
 
@@ -49,6 +51,12 @@ EVERY = {(kind, target) for kind in Kind for target in targets(kind, airflow=Tru
 
 def test_every_kind_comes_to_every_target() -> None:
     assert {(f.kind, f.target) for seed in range(1_000) for f in plan(seed, airflow=True).faults} == EVERY
+
+
+def test_each_core_is_hit_where_its_own_programs_are() -> None:
+    hit = {core: {f.target for seed in range(300) for f in plan(seed, core=core).faults} for core in Core}
+    assert hit[Core.FOLLOWER] - hit[Core.SPARK] == {"postgres", "job-follower"}
+    assert hit[Core.SPARK] - hit[Core.FOLLOWER] == {"valkey", "job-spark_lakehouse", "job-dashboard_writer"}
 
 
 def test_airflow_is_hit_only_where_it_is_up() -> None:

@@ -25,7 +25,7 @@ from lakehouse.time_travel.causes import EVENTS_BETWEEN
 from lakehouse.time_travel.difference import Difference, RowChange
 from lakehouse.time_travel.look import Look
 
-LAYERS = ("lakehouse", "jobs", "quality", "infra", "cli", "dags")
+LAYERS = ("lakehouse", "jobs", "quality", "infra", "experiments", "cli", "dags")
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 HOSTILE = r"sku:100:42 [red]x[/] [/nothing] C:\dir\ " + "long " * 40

@@ -7,9 +7,9 @@ from typing import Final
 
 from markupsafe import Markup
 
-from infra.architectures import code
-from infra.architectures.result import ARCHITECTURES, Live, Result
-from infra.architectures.scale import reckon
+from experiments.architectures import code
+from experiments.architectures.result import ARCHITECTURES, Live, Result
+from experiments.architectures.scale import reckon
 from lakehouse.report.page import render_page
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"

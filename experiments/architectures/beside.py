@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from infra.architectures.equality import compare_served
-from infra.architectures.meter import measured, stored
-from infra.architectures.result import Compared, Live, Result
-from infra.architectures.run import BATCH, LAYERS, SPEED
+from experiments.architectures.equality import compare_served
+from experiments.architectures.meter import measured, stored
+from experiments.architectures.result import Compared, Live, Result
+from experiments.architectures.run import BATCH, LAYERS, SPEED
 from infra.local.machine import describe
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import LAMBDA_METRICS

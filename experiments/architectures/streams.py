@@ -1,6 +1,6 @@
 """The streams that the comparison runs: Kappa for the three tables alone, and what brings Lambda its bronze.
 
-Run as ``python -m infra.architectures.streams kappa`` or ``ingest``. Both are made of the steps of the driver
+Run as ``python -m experiments.architectures.streams kappa`` or ``ingest``. Both are made of the steps of the driver
 `spark_lakehouse`, which makes a dozen tables more: beside three tables of Lambda it would look dear. Order and
 repetition are as there; what a foreign producer displaces is not corrected, as none takes part.
 """

@@ -7,25 +7,31 @@ what the reference makes of it.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Final
 
-from infra.faults.connections import Broken
-from infra.faults.flow import Flow
-from infra.faults.moments import kill_at
-from infra.faults.outcome import Injected, Outcome, Verdict
-from infra.faults.processes import Frozen, NotRunningError, kill
-from infra.faults.schedule import AT_A_MOMENT, CONNECTIONS, Fault, Kind, Schedule
+from experiments.faults.connections import Broken
+from experiments.faults.flow import Flow
+from experiments.faults.moments import kill_at
+from experiments.faults.outcome import Injected, Outcome, Verdict
+from experiments.faults.processes import Frozen, NotRunningError, kill
+from experiments.faults.schedule import AT_A_MOMENT, CONNECTIONS, Core, Fault, Kind, Schedule
 from infra.local.services import declared
 from infra.local.stack import LocalStack
+from lakehouse.checkpoints import Positions
 from lakehouse.compare import COMPARED, Comparison, compare
-from lakehouse.contracts.jobs import DEFAULT_JOBS
-from lakehouse.drained import Drain, NotDrainedError
+from lakehouse.compare.run import BRONZE
+from lakehouse.contracts.graph import DERIVED
+from lakehouse.contracts.jobs import DEFAULT_JOBS, JOBS, JobSpec
+from lakehouse.contracts.owners import FOLLOWER, INGEST
+from lakehouse.contracts.tables import FOLLOWED, INGESTED
+from lakehouse.cuts import Cut, NoCutError, wait_for_cut
+from lakehouse.drained import Drain, NotDrainedError, kafka_ends
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.kafka.topics import create_topics
@@ -46,10 +52,16 @@ DRAIN_SECONDS: Final = 600
 """What takes a minute on an idle machine."""
 RECONCILE_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.25
-SERVICES: Final = ("kafka", "minio", "postgres", "valkey", "flink")
-
-NOT_COMPARED: Final = tuple(name for name in COMPARED if name.startswith("marts."))
-"""Marts are built for days that somebody asks for, by Airflow."""
+JOBS_OF: Final = {Core.SPARK: tuple(DEFAULT_JOBS.values()), Core.FOLLOWER: (JOBS[INGEST], JOBS[FOLLOWER])}
+SERVICES: Final = {
+    Core.SPARK: ("kafka", "minio", "postgres", "valkey", "flink"),
+    Core.FOLLOWER: ("kafka", "minio", "postgres", "flink"),
+}
+COMPARED_OF: Final = {
+    # Marts are built for days that somebody asks for, by Airflow.
+    Core.SPARK: tuple(name for name in COMPARED if not name.startswith("marts.")),
+    Core.FOLLOWER: (*(f"{name}{INGESTED}" for name in BRONZE), *(f"{name}{FOLLOWED}" for name in DERIVED)),
+}
 
 Progress = Callable[[str], None]
 
@@ -61,7 +73,7 @@ class Runner:
     stack: LocalStack
     airflow: bool = False
     progress: Progress = lambda _doing: None
-    _names: tuple[str, ...] = field(default=tuple(name for name in COMPARED if name not in NOT_COMPARED))
+    core: Core = Core.SPARK
 
     @property
     def settings(self) -> Settings:
@@ -69,18 +81,19 @@ class Runner:
 
     def start(self) -> None:
         """Start services and jobs, and return when first events have passed through all; raises what those raise."""
-        self.stack.up((*SERVICES, "airflow") if self.airflow else SERVICES, lambda name, _: self.progress(name))
+        services, jobs = SERVICES[self.core], JOBS_OF[self.core]
+        self.stack.up((*services, "airflow") if self.airflow else services, lambda name, _: self.progress(name))
         create_topics(self.settings)
-        for job in DEFAULT_JOBS.values():
+        for job in jobs:
             self.progress(job.name)
             start(self.settings, job, "faults")
         self._until_healthy()
         # A driver's first batch compiles for most of a minute, and whatever fell into it would look slow.
         first = ShopDay(WARM_UP, 200, 10, seed=1)
-        with reconciling(self.settings):
+        with reconciling(self.settings, jobs):
             with Flow(self.settings, first, lambda _sent: 0.0, LOT):
                 self.progress("first events")
-            self._drain()
+            self._arrived()
 
     def run(self, schedule: Schedule) -> Outcome:
         """Run one schedule on the stack as the last one left it. Errors of the pipeline are in the outcome."""
@@ -93,20 +106,22 @@ class Runner:
         lots = (CLICKS + PURCHASES + TRANSACTIONS) / LOT
         pause = schedule.seconds / (0.9 * lots)
         try:
-            with reconciling(self.settings):
+            with reconciling(self.settings, JOBS_OF[self.core]):
                 with Flow(self.settings, day, lambda _sent: pause, LOT):
                     injector.run()
                 healed = time.monotonic()
-                ends = self._drain()
+                ends, versions = self._arrived()
                 drained = round(time.monotonic() - healed, 1)
             self.progress("comparing")
-            comparison = compare(self.settings, self._names, ends)
-            self.progress("auditing")
-            audited = audit(self.settings, ends)
-            verdict = Verdict.EXACT if comparison.equal and audited.clean else Verdict.DIFFERS
-            detail = (*_differences(comparison), *map(str, audited.findings))
+            comparison = compare(self.settings, COMPARED_OF[self.core], ends, versions=versions)
+            verdict, detail = Verdict.EXACT if comparison.equal else Verdict.DIFFERS, _differences(comparison)
+            if self.core is Core.SPARK:  # the ledger follows none but its tables
+                self.progress("auditing")
+                audited = audit(self.settings, ends)
+                verdict = verdict if audited.clean else Verdict.DIFFERS
+                detail = (*detail, *map(str, audited.findings))
             rows = sum(t.rows_compared for t in comparison.tables)
-        except NotDrainedError as error:
+        except (NotDrainedError, NoCutError) as error:
             verdict, detail = Verdict.STUCK, (str(error),)
         except Exception as error:  # a finding, whatever it is: the schedule is what it takes to see it again
             detail = (f"{type(error).__name__}: {error}",)
@@ -126,9 +141,31 @@ class Runner:
 
     def _until_healthy(self) -> None:
         deadline = time.monotonic() + DRAIN_SECONDS
-        while not all(view(self.settings, job).healthy for job in DEFAULT_JOBS.values()):
+        while not all(view(self.settings, job).healthy for job in JOBS_OF[self.core]):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the jobs did not run within {DRAIN_SECONDS} s; see: {self.stack.log_file('*')}")
+            time.sleep(POLL_SECONDS)
+
+    def _arrived(self) -> tuple[Positions, Mapping[str, int]]:
+        """Wait until all that Kafka holds now is in the tables: up to which ends, and in which versions, where these
+        are not the newest."""
+        if self.core is Core.SPARK:
+            return self._drain(), {}
+        cut = self._cut()
+        return cut.ends, cut.versions
+
+    def _cut(self) -> Cut:
+        """The first cut of all that Kafka holds, through whatever is still coming back."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        ends: Positions | None = None
+        while True:
+            try:
+                ends = ends or kafka_ends(self.settings)
+                return wait_for_cut(self.settings, ends, deadline - time.monotonic(), self.progress)
+            except ServiceDownError as error:
+                self.progress(str(error))
+                if time.monotonic() > deadline:
+                    raise
             time.sleep(POLL_SECONDS)
 
     def _drain(self) -> dict[str, dict[int, int]]:
@@ -220,7 +257,7 @@ class Injector:
         return Injected(fault, True, seconds_until_back(self._settings, fault.target, killed))
 
     def _kill_at(self, fault: Fault, over: threading.Event) -> Injected:
-        killed = kill_at(self._settings, fault.kind, fault.target, over)
+        killed = kill_at(self._settings, fault.kind, fault.target, self._schedule.core, over)
         return Injected(fault, False, None) if killed is None else self._back(fault, killed)
 
 
@@ -239,13 +276,13 @@ def seconds_until_back(settings: Settings, program: str, killed: int | None) -> 
 
 
 @contextmanager
-def reconciling(settings: Settings) -> Iterator[None]:
+def reconciling(settings: Settings, jobs: Sequence[JobSpec]) -> Iterator[None]:
     """Do what the DAG `streaming_jobs` does each minute, more often, while the block lasts."""
     ended = threading.Event()
 
     def again_and_again() -> None:
         while not ended.wait(RECONCILE_SECONDS):
-            for job in DEFAULT_JOBS.values():
+            for job in jobs:
                 try:
                     reconcile(settings, [job])
                 except (ServiceDownError, SubmissionFailedError, StopFailedError, ReadError):

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from infra.architectures import code
-from infra.architectures.meter import Stored, Usage
+from experiments.architectures import code
+from experiments.architectures.meter import Stored, Usage
 
 ARCHITECTURES: Final = ("kappa", "lambda")
 

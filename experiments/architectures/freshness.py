@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from infra.architectures.result import Freshness
-from infra.architectures.streams import KAPPA
+from experiments.architectures.result import Freshness
+from experiments.architectures.streams import KAPPA
 from jobs.streaming.spark.progress import journal_path
 from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.tables import LAMBDA_METRICS

@@ -8,7 +8,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Final
 
-from infra.architectures.result import ARCHITECTURES, Live, Result
+from experiments.architectures.result import ARCHITECTURES, Live, Result
 
 HISTORY_BYTES: Final = 50e12
 YEARS: Final = 5

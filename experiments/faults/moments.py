@@ -17,10 +17,11 @@ import psutil
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
-from infra.faults.journal import Journal
-from infra.faults.processes import NotRunningError, frozen, kill, processes
-from infra.faults.schedule import SPARK_DRIVER, TASK_MANAGER, Kind
+from experiments.faults.journal import Journal
+from experiments.faults.processes import NotRunningError, frozen, kill, processes
+from experiments.faults.schedule import FOLLOWER_PROCESS, SPARK_DRIVER, TASK_MANAGER, Core, Kind
 from lakehouse.contracts.owners import INGEST, INGEST_TRANSACTIONS
+from lakehouse.contracts.tables import FOLLOWED, INGESTED
 from lakehouse.cuts import checkpoint_of
 from lakehouse.delta import TableError, open_table
 from lakehouse.delta.files import Source
@@ -30,9 +31,16 @@ from lakehouse.runtime.wanted import wanted_state
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
-WATCHED: Final = {SPARK_DRIVER: "silver.clicks", TASK_MANAGER: "bronze.transactions"}
+WATCHED: Final = {
+    (Core.SPARK, SPARK_DRIVER): "silver.clicks",
+    (Core.SPARK, TASK_MANAGER): "bronze.transactions",
+    (Core.FOLLOWER, FOLLOWER_PROCESS): f"silver.clicks{FOLLOWED}",
+    (Core.FOLLOWER, TASK_MANAGER): f"bronze.clicks{INGESTED}",
+}
 """A table of each writer: Spark's once in each batch of clicks, at about the middle of its work, Flink's once in each
-checkpoint."""
+checkpoint, the follower's once in each cycle that has clicks."""
+_FIRST_READER: Final = f"silver.session_parts{FOLLOWED}"
+"""Of the follower's clicks."""
 _LOOK_SECONDS: Final = 0.05
 _STEPS: Final = 200
 
@@ -93,8 +101,8 @@ class FlinkUnacknowledged:
     """The sink has committed, and the job's newest checkpoint still holds that commit as one to be made."""
 
     settings: Settings
-    job: str = INGEST_TRANSACTIONS
-    table: str = WATCHED[TASK_MANAGER]
+    job: str
+    table: str
     _version: int | None = field(default=None)
 
     def now(self) -> bool:
@@ -175,17 +183,20 @@ def _root(settings: Settings, table: str) -> str:
     return settings.table_path(table, "s3").removeprefix(f"s3://{settings.bucket}/")
 
 
-def moment(settings: Settings, kind: Kind, target: str) -> Moment:
+def moment(settings: Settings, kind: Kind, target: str, core: Core) -> Moment:
     """The moment of a kind of fault in the work of `target`."""
+    table = WATCHED[core, target]
     if kind is Kind.KILL_UNCOMMITTED:
-        return Uncommitted(settings, WATCHED[target])
-    return SparkUnacknowledged(settings) if target == SPARK_DRIVER else FlinkUnacknowledged(settings)
+        return Uncommitted(settings, table)
+    if target == TASK_MANAGER:
+        return FlinkUnacknowledged(settings, INGEST if core is Core.FOLLOWER else INGEST_TRANSACTIONS, table)
+    return SparkUnacknowledged(settings) if core is Core.SPARK else Unread(settings, table, _FIRST_READER)
 
 
-def kill_at(settings: Settings, kind: Kind, target: str, over: threading.Event) -> int | None:
+def kill_at(settings: Settings, kind: Kind, target: str, core: Core, over: threading.Event) -> int | None:
     """Kill `target` at the next moment of `kind`, and again until it was one; the pid that it had, None if none came
     before it was `over`."""
-    return kill_in(settings, moment(settings, kind, target), target, over)
+    return kill_in(settings, moment(settings, kind, target, core), target, over)
 
 
 def kill_in(settings: Settings, awaited: Moment, target: str, over: threading.Event) -> int | None:

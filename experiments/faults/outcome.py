@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from infra.faults.schedule import Fault, Schedule
+from experiments.faults.schedule import Fault, Schedule
 from lakehouse.ledger import Audit
 
 

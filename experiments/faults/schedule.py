@@ -8,12 +8,23 @@ from enum import StrEnum
 from random import Random
 from typing import Any, Final, Self
 
-from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.owners import FOLLOWER, SPARK_INGEST
 from lakehouse.runtime.supervisor import job_program
 
 SCHEDULER: Final = "airflow-scheduler"
 SPARK_DRIVER: Final = job_program(SPARK_INGEST)
 TASK_MANAGER: Final = "flink-taskmanager"
+
+
+FOLLOWER_PROCESS: Final = job_program(FOLLOWER)
+
+
+class Core(StrEnum):
+    """Who makes silver and gold: the Spark driver, beside all else that runs by default; or Flink's ingest and the
+    follower, alone."""
+
+    SPARK = "spark"
+    FOLLOWER = "follower"
 
 
 class Kind(StrEnum):
@@ -41,21 +52,19 @@ CONNECTIONS: Final = (Kind.CUT, Kind.SLOW, Kind.HALF_OPEN, Kind.UNANSWERED)
 """Kinds that need Toxiproxy between the jobs and the services."""
 
 
-_PROGRAMS: Final = (
-    "kafka",
-    "minio",
-    "valkey",
-    "flink-jobmanager",
-    TASK_MANAGER,
-    SPARK_DRIVER,
-    job_program("dashboard_writer"),
-)
-TARGETS: Final[Mapping[Kind, tuple[str, ...]]] = (
-    dict.fromkeys((Kind.KILL, Kind.FREEZE), _PROGRAMS)
-    | dict.fromkeys(AT_A_MOMENT, (SPARK_DRIVER, TASK_MANAGER))
-    | dict.fromkeys(CONNECTIONS, ("kafka", "minio"))
-)
-"""What each kind can hit."""
+_WRITERS: Final = {Core.SPARK: (SPARK_DRIVER, TASK_MANAGER), Core.FOLLOWER: (FOLLOWER_PROCESS, TASK_MANAGER)}
+_PROGRAMS: Final = {
+    Core.SPARK: (
+        "kafka",
+        "minio",
+        "valkey",
+        "flink-jobmanager",
+        TASK_MANAGER,
+        SPARK_DRIVER,
+        job_program("dashboard_writer"),
+    ),
+    Core.FOLLOWER: ("kafka", "minio", "postgres", "flink-jobmanager", TASK_MANAGER, FOLLOWER_PROCESS),
+}
 
 SECONDS: Final = 30.0
 """Of faults in a schedule, unless somebody asks for more."""
@@ -95,6 +104,7 @@ class Schedule:
     day: date
     seconds: float
     faults: tuple[Fault, ...]
+    core: Core = Core.SPARK
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -103,11 +113,17 @@ class Schedule:
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
         faults = tuple(Fault(f["at"], Kind(f["kind"]), f["target"], f["seconds"]) for f in given["faults"])
-        return cls(given["seed"], date.fromisoformat(given["day"]), given["seconds"], faults)
+        core = Core(given.get("core", Core.SPARK))
+        return cls(given["seed"], date.fromisoformat(given["day"]), given["seconds"], faults, core)
 
 
 def plan(
-    seed: int, seconds: float = SECONDS, kinds: Collection[Kind] = tuple(Kind), *, airflow: bool = False
+    seed: int,
+    seconds: float = SECONDS,
+    kinds: Collection[Kind] = tuple(Kind),
+    *,
+    airflow: bool = False,
+    core: Core = Core.SPARK,
 ) -> Schedule:
     """The schedule of a seed: 3 to 6 faults in 30 s, in proportion for other lengths, the first after 2 s.
 
@@ -126,27 +142,33 @@ def plan(
     faults = []
     for at in sorted(min(round(random.uniform(2.0, seconds), 1), seconds) for _ in range(count)):
         kind = random.choice(ordered)
-        fault = Fault(at, kind, random.choice(targets(kind, airflow)), _lasting(random, kind))
+        fault = Fault(at, kind, random.choice(targets(kind, airflow, core)), _lasting(random, kind))
         if at >= free_at.get(fault.target, 0.0):
             free_at[fault.target] = fault.end + _APART
             faults.append(fault)
-    return Schedule(seed, _day(seed), seconds, tuple(faults))
+    return Schedule(seed, _day(seed), seconds, tuple(faults), core)
 
 
-def targets(kind: Kind, airflow: bool) -> tuple[str, ...]:
+def targets(kind: Kind, airflow: bool, core: Core = Core.SPARK) -> tuple[str, ...]:
     """What a kind can hit; programs include Airflow's scheduler where it is up."""
-    return (*TARGETS[kind], SCHEDULER) if airflow and kind in (Kind.KILL, Kind.FREEZE) else TARGETS[kind]
+    if kind in CONNECTIONS:
+        return ("kafka", "minio")
+    if kind in AT_A_MOMENT:
+        return _WRITERS[core]
+    return (*_PROGRAMS[core], SCHEDULER) if airflow else _PROGRAMS[core]
 
 
-def one_by_one(seed: int, kinds: Collection[Kind] = tuple(Kind), *, airflow: bool = False) -> list[Schedule]:
+def one_by_one(
+    seed: int, kinds: Collection[Kind] = tuple(Kind), *, airflow: bool = False, core: Core = Core.SPARK
+) -> list[Schedule]:
     """One schedule for each kind and target, with that fault alone, after one with none: how long each takes to
     recover from, against what draining takes anyway."""
     alone: list[tuple[Fault, ...]] = [()]
     for kind in (kind for kind in Kind if kind in kinds):
         lasts = 0.0 if kind is Kind.KILL else _AWAITED if kind in AT_A_MOMENT else _ALONE
-        alone += [(Fault(_ALONE, kind, target, lasts),) for target in targets(kind, airflow)]
+        alone += [(Fault(_ALONE, kind, target, lasts),) for target in targets(kind, airflow, core)]
     return [
-        Schedule(seed + n, _day(seed + n), faults[0].end if faults else _ALONE, faults)
+        Schedule(seed + n, _day(seed + n), faults[0].end if faults else _ALONE, faults, core)
         for n, faults in enumerate(alone)
     ]
 

@@ -15,10 +15,10 @@ from typing import Final
 
 import polars as pl
 
-from infra.architectures.freshness import freshness, of_kappa, of_lambda
-from infra.architectures.meter import Meter, Running, Usage, measured, running, stored
-from infra.architectures.result import ARCHITECTURES, Compared, Correction, Late, Live, Result
-from infra.architectures.streams import INGEST, KAPPA
+from experiments.architectures.freshness import freshness, of_kappa, of_lambda
+from experiments.architectures.meter import Meter, Running, Usage, measured, running, stored
+from experiments.architectures.result import ARCHITECTURES, Compared, Correction, Late, Live, Result
+from experiments.architectures.streams import INGEST, KAPPA
 from infra.local.machine import describe
 from infra.local.stack import LocalStack
 from jobs.rust_engines.lambda_serving import serving
@@ -40,7 +40,7 @@ from lakehouse.settings import Settings
 
 SERVICES: Final = ("kafka", "minio", "postgres")
 SHARED: Final = ("kafka", "minio")
-STREAMS: Final = "infra.architectures.streams"
+STREAMS: Final = "experiments.architectures.streams"
 SPEED: Final = "jobs.streaming.lambda_speed.main"
 BATCH: Final = "jobs.batch.lambda_batch"
 REBUILD: Final = "jobs.batch.rebuild"

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from infra.faults.schedule import Kind
+from experiments.faults.schedule import Kind
 from infra.local.toxiproxy import api
 from lakehouse.settings import Settings
 
