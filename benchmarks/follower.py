@@ -5,7 +5,9 @@ written in the order of sending, with products' versions before them; Kafka and 
 the store's own CPU. The follower runs in a process of its own, which the reading of peak memory is of.
 
 *Bulk*: the day but its last `--cycles` lots of `--lot` records comes in batches of 250,000, a cycle each. *Live*: the
-rest, a lot per cycle: what a cycle takes when it meets a day that is there.
+rest, a lot per cycle: what a cycle takes when it meets a day that is there. `--late` of the live records are of any
+time of the day before. What they change before the last hour waits, but in each sixth cycle, as it does for a minute at
+a cycle every 10 s.
 """
 
 import argparse
@@ -25,6 +27,8 @@ import polars as pl
 from benchmarks.marts import peak_memory_mib, remove
 from infra.local.machine import describe
 from jobs.follower.events import BATCH
+from jobs.follower.main import COLD_AFTER_MS
+from jobs.follower.node import ALL, Turn
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import FOLLOWED, table
 from lakehouse.delta import Once, append, create_table
@@ -37,6 +41,8 @@ from lakehouse.settings import Settings, load_settings
 RESULT: Final = Path(__file__).with_name("results") / "follower.json"
 DAY: Final = date(2024, 3, 1)
 PARTITIONS: Final = 6
+COLD_EVERY: Final = 6
+"""Cycles."""
 _MIDNIGHT: Final = datetime(2024, 3, 1, tzinfo=UTC)
 
 
@@ -89,6 +95,24 @@ def records(day: ShopDay) -> dict[str, pl.DataFrame]:
     return found
 
 
+def with_late(frames: dict[str, pl.DataFrame], live: int, share: float, seed: int) -> dict[str, pl.DataFrame]:
+    """The same in another order: `share` of the last `live` records are of any time before."""
+    total = sum(frame.height for frame in frames.values())
+    draw = np.random.default_rng(seed)
+    order = np.arange(total, dtype=np.float64)
+    late = draw.choice(total - live, round(live * share), replace=False)
+    order[late] = draw.uniform(total - live, total, len(late))
+    sent = np.empty(total, np.int64)
+    sent[np.argsort(order, kind="stable")] = np.arange(total)
+    moved = pl.Series(sent)
+    return {
+        name: frame.with_columns(sent=moved.gather(frame["sent"])).with_columns(
+            offset=(pl.col("sent").rank("ordinal").over("partition") - 1).cast(pl.Int64)
+        )
+        for name, frame in frames.items()
+    }
+
+
 def write(settings: Settings, frames: dict[str, pl.DataFrame], first: int, end: int) -> int:
     """Appends what was sent from `first` up to `end`; how many records."""
     written = 0
@@ -125,10 +149,10 @@ class Child:
         command = [sys.executable, "-m", "benchmarks.follower", "--follow", namespace]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def cycle(self) -> dict[str, Any]:
+    def cycle(self, hot_from_ms: int = ALL.hot_from_ms) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write("cycle\n")
+        self._process.stdin.write(f"{hot_from_ms}\n")
         self._process.stdin.flush()
         found: dict[str, Any] = json.loads(self._process.stdout.readline())
         return found
@@ -144,9 +168,9 @@ def follow(namespace: str) -> None:
     from jobs.follower.lake import Lake
 
     follower = Follower(Lake(load_settings().model_copy(update={"namespace": namespace}), FOLLOWED))
-    for _ in sys.stdin:
+    for hot_from_ms in sys.stdin:
         began, cpu = time.perf_counter(), time.process_time()
-        committed = follower.cycle()
+        committed = follower.cycle(Turn(hot_from_ms=int(hot_from_ms)))
         told = {
             "committed": committed,
             "seconds": time.perf_counter() - began,
@@ -183,43 +207,59 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clicks", type=int, default=1_000_000)
-    parser.add_argument("--cycles", type=int, default=20, help="Live ones, after the bulk.")
+    parser.add_argument(
+        "--clicks", type=int, nargs="+", default=[100_000, 1_000_000], help="Of the day, before the live ones."
+    )
+    parser.add_argument("--cycles", type=int, default=24, help="Live ones, after the bulk.")
     parser.add_argument("--lot", type=int, default=10_000, help="Records of a live cycle.")
+    parser.add_argument("--late", type=float, default=0.01, help="Share of the live records.")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--follow", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.follow:
         follow(arguments.follow)
         return
-    settings = load_settings().model_copy(update={"namespace": f"bench_{time.time_ns():x}"})
-    frames = records(ShopDay(DAY, arguments.clicks, arguments.clicks // 100, arguments.seed))
-    for name in ("bronze.profiles", "bronze.transactions"):
-        create_table(settings, name)
-    rounds: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
-    try:
-        write_products(settings, arguments.seed)
-        total = sum(frame.height for frame in frames.values())
-        write(settings, frames, 0, 0)
-        child = Child(settings.namespace)
-        child.cycle()
-        for live, first, end in lots(total, arguments.cycles, arguments.lot):
-            sent = write(settings, frames, first, end)
-            rounds[live].append(child.cycle() | {"records": sent})
-            print(f"{'live' if live else 'bulk'}: {rounds[live][-1]['cpu_seconds']:.2f} CPU s", file=sys.stderr)
-        child.end()
-    finally:
-        remove(settings)
+    by_clicks = {str(clicks): measured(clicks, arguments) for clicks in arguments.clicks}
+    smallest, largest = (by_clicks[str(edge(arguments.clicks))]["live"]["cpu_seconds_per_cycle"] for edge in (min, max))
     result = {
         "benchmark": "follower",
         "machine": describe(),
         "seed": arguments.seed,
-        "clicks": arguments.clicks,
-        "bulk": summary(rounds[False]),
-        "live": summary(rounds[True]),
+        "late": arguments.late,
+        "live_cpu_ratio": round(largest / smallest, 2),
+        "by_clicks": by_clicks,
     }
     RESULT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     print(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+def measured(clicks: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    settings = load_settings().model_copy(update={"namespace": f"bench_{time.time_ns():x}"})
+    live = arguments.cycles * arguments.lot
+    frames = records(ShopDay(DAY, clicks + live, (clicks + live) // 100, arguments.seed))
+    frames = with_late(frames, live, arguments.late, arguments.seed)
+    rounds: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    try:
+        for name in ("bronze.profiles", "bronze.transactions"):
+            create_table(settings, name)
+        write_products(settings, arguments.seed)
+        write(settings, frames, 0, 0)
+        child = Child(settings.namespace)
+        child.cycle()
+        for is_live, first, end in lots(
+            sum(frame.height for frame in frames.values()), arguments.cycles, arguments.lot
+        ):
+            sent = write(settings, frames, first, end)
+            hot_from_ms = ALL.hot_from_ms
+            if is_live and (len(rounds[True]) + 1) % COLD_EVERY:
+                lot = frames["bronze.clicks"].filter(pl.col("sent").is_between(first, end))
+                hot_from_ms = int(lot["event_time"].dt.epoch("ms").max()) - COLD_AFTER_MS
+            rounds[is_live].append(child.cycle(hot_from_ms) | {"records": sent})
+            print(f"{'live' if is_live else 'bulk'}: {rounds[is_live][-1]['cpu_seconds']:.2f} CPU s", file=sys.stderr)
+        child.end()
+    finally:
+        remove(settings)
+    return {"bulk": summary(rounds[False]), "live": summary(rounds[True])}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """Tables whose rows are computed by their SQL from what they follow: the rows of a scope are replaced."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import polars as pl
+from deltalake.transaction import AddAction
 
 from jobs.follower.lake import FILE, News
-from jobs.follower.node import Node
-from jobs.follower.ranges import END, START, affected, inside, needed, widened
+from jobs.follower.node import Node, Turn
+from jobs.follower.ranges import END, START, affected, combined, inside, needed, widened
 from jobs.rust_engines.sql import Frames
 from jobs.rust_engines.transactions import typed
 from lakehouse.contracts.tables import table
@@ -18,28 +20,102 @@ from lakehouse.semantics.scopes import FOREVER, Followed, NaturalSession
 
 Ranges = list[pl.DataFrame]
 
+SLICE: Final = 1_000_000
+"""Rows of sources from which a table that is computed anew is made at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows whose `column` falls into part `number` of `parts`, all rows of a value into one."""
+
+    column: str
+    number: int
+    parts: int
+
+    def among(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.filter(pl.col(self.column).hash() % self.parts == self.number)
+
 
 @dataclass(slots=True)
 class Refresh(Node):
-    """One of `REFRESHED` that has a scope by key and time."""
+    """One of `REFRESHED` that has a scope by key and time. `slice_rows` as `SLICE`."""
 
     frames: Frames = field(default_factory=Frames)
+    slice_rows: int = SLICE
+    _cold: Ranges = field(default_factory=list)
+    """Ranges that were read and wait: what is late touches many files for few rows, and may be done together."""
 
-    def follow(self, news: Mapping[str, News], settle: bool) -> bool:
-        scope = self._scope(news)
-        if scope == []:
-            return self.nothing_changes(news, settle)
-        rows, held = self._rows(scope), self._held(scope)
-        compared, key = list(table(self.name).compared_columns), list(table(self.name).key)
-        fresh = rows.join(held, compared, "anti", nulls_equal=True)
-        stale = held.join(rows, compared, "anti", nulls_equal=True)
+    @property
+    def waits(self) -> bool:
+        return bool(self._cold)
+
+    def forget(self) -> None:
+        Node.forget(self)
+        self._cold = []
+
+    def follow(self, news: Mapping[str, News], turn: Turn) -> bool:
+        found = self._scope(news)
+        if found is None:
+            self._cold = []
+            return self._anew(news, turn)
+        scope = self._due(found, turn)
+        if not scope:
+            return self.nothing_changes(news, turn)
+        fresh, stale = self._differing(self._rows(scope), self._held(scope), news)
         if fresh.is_empty() and stale.is_empty():
-            return self.nothing_changes(news, settle)
+            return self.nothing_changes(news, turn)
         removed = stale[FILE].unique().to_list()
-        kept = self.lake.read(self.name, removed).join(stale, key, "anti", nulls_equal=True)
-        changed = typed(self.name, fresh.with_columns(changed_by=pl.lit(self.note(news).cause)))
-        self.commit(pl.concat([kept, changed]), removed, news)
+        kept = self.lake.read(self.name, removed).join(stale, list(table(self.name).key), "anti", nulls_equal=True)
+        self.commit(pl.concat([kept, fresh]), removed, news)
         return True
+
+    def _due(self, found: Ranges, turn: Turn) -> Ranges:
+        """What is computed now of what was `found` and what waits: all, unless there is something hot among it, which
+        the rest would keep waiting."""
+        hot = [each.filter(pl.col(END) >= turn.hot_from_ms) for each in found]
+        cold = [*self._cold, *(each.filter(pl.col(END) < turn.hot_from_ms) for each in found)]
+        cold = [each for each in cold if each.height]
+        if any(each.height for each in hot) and not turn.settle and turn.hot_from_ms > -FOREVER:
+            self._cold = cold
+            return [each for each in hot if each.height]
+        self._cold = []
+        return combined([*hot, *cold])
+
+    def _anew(self, news: Mapping[str, News], turn: Turn) -> bool:
+        """Computes all rows, a slice at a time, and commits them at once."""
+        written, key = list[AddAction](), list(table(self.name).key)
+        outdated = self.lake.located(self.name, [], key)
+        for part in self._slices():
+            fresh, stale = self._differing(self._rows(None, part), self._held(None, part), news)
+            written += self.lake.write(self.name, fresh)
+            outdated = pl.concat([outdated, stale.select(outdated.columns)])
+        if not written and outdated.is_empty():
+            return self.nothing_changes(news, turn)
+        for (path,), stale in outdated.group_by(FILE):
+            kept = self.lake.read(self.name, [str(path)]).join(stale, key, "anti", nulls_equal=True)
+            written += self.lake.write(self.name, kept)
+        self.commit(self.lake.empty(self.name), outdated[FILE].unique().to_list(), news, written=written)
+        return True
+
+    def _slices(self) -> Iterator[Slice | None]:
+        """By the first column of the key, where all sources have it; else the whole is one (None)."""
+        sources, column = self.room.contract.reads, table(self.name).key[0]
+        rows = sum(sum(self.lake.files(source).rows.values()) for source in sources)
+        parts = 1 + rows // self.slice_rows
+        if parts == 1 or not all(column in self.room.follows[source].needs.key for source in sources):
+            yield None
+            return
+        for number in range(parts):
+            yield Slice(column, number, parts)
+
+    def _differing(
+        self, rows: pl.DataFrame, held: pl.DataFrame, news: Mapping[str, News]
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Of the rows as they are to be those that the table has not, and of its rows those that are to go."""
+        compared = list(table(self.name).compared_columns)
+        fresh = rows.join(held, compared, "anti", nulls_equal=True)
+        changed = typed(self.name, fresh.with_columns(changed_by=pl.lit(self.note(news).cause)))
+        return changed, held.join(rows, compared, "anti", nulls_equal=True)
 
     def _scope(self, news: Mapping[str, News]) -> Ranges | None:
         """The ranges of rows that have to be computed; None: all."""
@@ -82,9 +158,9 @@ class Refresh(Node):
             found = widened(points, known, gap)
         return found
 
-    def _rows(self, scope: Ranges | None) -> pl.DataFrame:
-        """The rows of the scope as they are to be, but for `changed_by`."""
-        sources = {source: self._needed(source, scope) for source in self.room.contract.reads}
+    def _rows(self, scope: Ranges | None, part: Slice | None = None) -> pl.DataFrame:
+        """The rows of the scope, or of a slice of all, as they are to be, but for `changed_by`."""
+        sources = {source: self._needed(source, scope, part) for source in self.room.contract.reads}
         found = self.frames.run(refresh_sql(self.name), **{placeholder(name): rows for name, rows in sources.items()})
         rows = self._as_stored(found)
         return rows if scope is None else rows.filter(inside(rows, scope, self.room.scope.row_time))
@@ -94,8 +170,11 @@ class Refresh(Node):
         types = self.lake.empty(self.name).schema
         return rows.select(pl.col(c).cast(types[c]) for c in table(self.name).compared_columns)
 
-    def _needed(self, source: str, scope: Ranges | None) -> pl.DataFrame:
+    def _needed(self, source: str, scope: Ranges | None, part: Slice | None) -> pl.DataFrame:
         files, columns = self.lake.files(source), self._columns(source)
+        if part is not None:
+            found = (part.among(self.lake.read(source, [path], columns)) for path in files.paths)
+            return pl.concat([self.lake.empty(source, columns), *found])
         if scope is None:
             return self.lake.read(source, files.paths, columns)
         follows = self.room.follows[source]
@@ -104,11 +183,14 @@ class Refresh(Node):
         rows = _counting(self.lake.read(source, sorted(chosen), columns), follows)
         return rows.filter(inside(rows, ranges, follows.time))
 
-    def _held(self, scope: Ranges | None) -> pl.DataFrame:
-        """The rows of the scope as they are, with the files that hold them."""
-        files, time = self.lake.files(self.name), self.room.scope.row_time
+    def _held(self, scope: Ranges | None, part: Slice | None = None) -> pl.DataFrame:
+        """The rows of the scope, or of a slice of all, as they are, with the files that hold them."""
+        files, time, compared = self.lake.files(self.name), self.room.scope.row_time, table(self.name).compared_columns
+        if part is not None:
+            found = (part.among(self.lake.located(self.name, [path], compared)) for path in files.paths)
+            return pl.concat([self.lake.located(self.name, [], compared), *found])
         chosen = files.paths if scope is None else {path for each in scope for path in _files(files, each, time)}
-        rows = self.lake.located(self.name, sorted(chosen), table(self.name).compared_columns)
+        rows = self.lake.located(self.name, sorted(chosen), compared)
         return rows if scope is None else rows.filter(inside(rows, scope, time))
 
 
