@@ -8,6 +8,9 @@ the store's own CPU. The follower runs in a process of its own, which the readin
 rest, a lot per cycle: what a cycle takes when it meets a day that is there. `--late` of the live records are of any
 time of the day before. What they change before the last hour waits, but in each sixth cycle, as it does for a minute at
 a cycle every 10 s.
+
+`--spark`: the same loop with Spark, on two threads, in DataFusion's place: a query's frames go to it as Parquet files.
+CPU seconds are then those of both processes.
 """
 
 import argparse
@@ -15,20 +18,24 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
+import psutil
 
 from benchmarks.marts import peak_memory_mib, remove
 from infra.local.machine import describe
 from jobs.follower.events import BATCH
 from jobs.follower.main import COLD_AFTER_MS
 from jobs.follower.node import ALL, Turn
+from jobs.rust_engines.sql import Frames
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import FOLLOWED, table
 from lakehouse.delta import Once, append, create_table
@@ -39,6 +46,7 @@ from lakehouse.generator.traffic import CLICK, IMPRESSION, PURCHASE, ShopDay, bu
 from lakehouse.settings import Settings, load_settings
 
 RESULT: Final = Path(__file__).with_name("results") / "follower.json"
+SPARK_RESULT: Final = RESULT.with_name("follower_spark.json")
 DAY: Final = date(2024, 3, 1)
 PARTITIONS: Final = 6
 COLD_EVERY: Final = 6
@@ -145,8 +153,8 @@ def write_products(settings: Settings, seed: int) -> None:
 class Child:
     """The follower, which makes a cycle for each line that it is sent."""
 
-    def __init__(self, namespace: str) -> None:
-        command = [sys.executable, "-m", "benchmarks.follower", "--follow", namespace]
+    def __init__(self, namespace: str, spark: bool) -> None:
+        command = [sys.executable, "-m", "benchmarks.follower", "--follow", namespace, *(["--spark"] if spark else [])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def cycle(self, hot_from_ms: int = ALL.hot_from_ms) -> dict[str, Any]:
@@ -163,22 +171,53 @@ class Child:
         self._process.wait()
 
 
-def follow(namespace: str) -> None:
+class SparkFrames(Frames):
+    """Runs queries over frames by Spark."""
+
+    def __init__(self, settings: Settings) -> None:
+        from jobs.spark_session import build_session
+
+        self._spark, self._folder = build_session(settings, "bench"), Path(tempfile.mkdtemp())
+        self._numbers = count()
+
+    def run(self, query: str, **frames: pl.DataFrame) -> pl.DataFrame:
+        from jobs.spark_sql import run_sql
+
+        read = {}
+        for name, frame in frames.items():
+            path = self._folder / f"{next(self._numbers)}.parquet"
+            frame.write_parquet(path, compression="snappy")
+            read[name] = self._spark.read.parquet(str(path))
+        found = pl.DataFrame(run_sql(self._spark, query, **read).toArrow())
+        for path in self._folder.iterdir():
+            path.unlink()
+        return found
+
+
+def follow(namespace: str, spark: bool) -> None:
     from jobs.follower.cycle import Follower
     from jobs.follower.lake import Lake
 
-    follower = Follower(Lake(load_settings().model_copy(update={"namespace": namespace}), FOLLOWED))
+    settings = load_settings().model_copy(update={"namespace": namespace})
+    follower = Follower(Lake(settings, FOLLOWED), SparkFrames(settings) if spark else Frames())
     for hot_from_ms in sys.stdin:
-        began, cpu = time.perf_counter(), time.process_time()
+        began, cpu = time.perf_counter(), cpu_seconds()
         committed = follower.cycle(Turn(hot_from_ms=int(hot_from_ms)))
         told = {
             "committed": committed,
             "seconds": time.perf_counter() - began,
-            "cpu_seconds": time.process_time() - cpu,
+            "cpu_seconds": cpu_seconds() - cpu,
             "peak_memory_mib": peak_memory_mib(),
             "cpu_by_node": follower.cpu_seconds,
         }
         print(json.dumps(told), flush=True)
+
+
+def cpu_seconds() -> float:
+    """Of this process and those that it has started."""
+    own = psutil.Process()
+    times = [each.cpu_times() for each in (own, *own.children(recursive=True))]
+    return float(sum(used.user + used.system for used in times))
 
 
 def lots(total: int, cycles: int, lot: int) -> Iterator[tuple[bool, int, int]]:
@@ -214,10 +253,11 @@ def main() -> None:
     parser.add_argument("--lot", type=int, default=10_000, help="Records of a live cycle.")
     parser.add_argument("--late", type=float, default=0.01, help="Share of the live records.")
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--spark", action="store_true", help="Let Spark run the SQL.")
     parser.add_argument("--follow", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.follow:
-        follow(arguments.follow)
+        follow(arguments.follow, arguments.spark)
         return
     by_clicks = {str(clicks): measured(clicks, arguments) for clicks in arguments.clicks}
     smallest, largest = (by_clicks[str(edge(arguments.clicks))]["live"]["cpu_seconds_per_cycle"] for edge in (min, max))
@@ -229,7 +269,7 @@ def main() -> None:
         "live_cpu_ratio": round(largest / smallest, 2),
         "by_clicks": by_clicks,
     }
-    RESULT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    (SPARK_RESULT if arguments.spark else RESULT).write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     print(json.dumps(result, indent=2, ensure_ascii=False))
 
 
@@ -244,7 +284,7 @@ def measured(clicks: int, arguments: argparse.Namespace) -> dict[str, Any]:
             create_table(settings, name)
         write_products(settings, arguments.seed)
         write(settings, frames, 0, 0)
-        child = Child(settings.namespace)
+        child = Child(settings.namespace, arguments.spark)
         child.cycle()
         for is_live, first, end in lots(
             sum(frame.height for frame in frames.values()), arguments.cycles, arguments.lot

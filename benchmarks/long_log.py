@@ -10,6 +10,7 @@ import argparse
 import io
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,7 @@ def measured(settings: Settings, entries: int, rounds: int) -> dict[str, dict[st
             "cpu_ms": round(statistics.median(cpu for cpu, _ in times) * 1000, 2),
             "ms": round(statistics.median(wall for _, wall in times) * 1000, 2),
         }
+        print(f"{entries} entries, {name}: {found[name]}", file=sys.stderr)
     assert pa.table(opened.get_add_actions()).num_rows == LIVE_FILES
     return found
 

@@ -155,13 +155,18 @@ class Lake:
         counted = pl.concat([gained, lost]).group_by(pl.exclude(SIGN)).agg(pl.sum(SIGN))
         return counted.filter(pl.col(SIGN) != 0)
 
-    def write(self, name: str, rows: pl.DataFrame) -> list[AddAction]:
-        """Puts `rows` into the store in files cut for the table; nothing shows them until they are committed."""
+    def write(self, name: str, rows: pl.DataFrame, *, keep: bool = True) -> list[AddAction]:
+        """Puts `rows` into the store in files cut for the table; nothing shows them until they are committed.
+
+        `keep`: in memory, too, as they are read next.
+        """
+        self.opened(name)  # files without a table are taken for somebody else's
         stored = self.stored(name)
         frames = [typed(stored, each) for each in cut(rows, table(stored).cut_by or table(stored).key[0])]
         written = write_files(self.settings, stored, frames)
-        for add, frame in zip(written, (each for each in frames if each.height), strict=True):
-            self._keep(add.path, frame)
+        if keep:
+            for add, frame in zip(written, (each for each in frames if each.height), strict=True):
+                self._keep(add.path, frame)
         return written
 
     def commit(

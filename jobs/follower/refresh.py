@@ -87,13 +87,13 @@ class Refresh(Node):
         outdated = self.lake.located(self.name, [], key)
         for part in self._slices():
             fresh, stale = self._differing(self._rows(None, part), self._held(None, part), news)
-            written += self.lake.write(self.name, fresh)
+            written += self.lake.write(self.name, fresh, keep=False)
             outdated = pl.concat([outdated, stale.select(outdated.columns)])
         if not written and outdated.is_empty():
             return self.nothing_changes(news, turn)
         for (path,), stale in outdated.group_by(FILE):
             kept = self.lake.read(self.name, [str(path)]).join(stale, key, "anti", nulls_equal=True)
-            written += self.lake.write(self.name, kept)
+            written += self.lake.write(self.name, kept, keep=False)
         self.commit(self.lake.empty(self.name), outdated[FILE].unique().to_list(), news, written=written)
         return True
 

@@ -78,7 +78,7 @@ class Running(Refresh):
             return Refresh.follow(self, news, turn)
         written, removed = [], []
         for path, rows in self._rewritten(change, self.note(news).cause):
-            written += self.lake.write(self.name, rows)
+            written += self.lake.write(self.name, rows, keep=False)
             removed += [path] if path else []
         if not written and not removed:
             return self.nothing_changes(news, turn)
