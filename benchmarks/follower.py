@@ -6,8 +6,7 @@ the store's own CPU. The follower runs in a process of its own, which the readin
 
 *Bulk*: the day but its last `--cycles` lots of `--lot` records comes in batches of 250,000, a cycle each. *Live*: the
 rest, a lot per cycle: what a cycle takes when it meets a day that is there. `--late` of the live records are of any
-time of the day before. What they change before the last hour waits, but in each sixth cycle, as it does for a minute at
-a cycle every 10 s.
+time of the day before.
 
 `--spark`: the same loop with Spark, on two threads, in DataFusion's place: a query's frames go to it as Parquet files.
 CPU seconds are then those of both processes.
@@ -33,8 +32,6 @@ import psutil
 from benchmarks.marts import peak_memory_mib, remove
 from infra.local.machine import describe
 from jobs.follower.events import BATCH
-from jobs.follower.main import COLD_AFTER_MS
-from jobs.follower.node import ALL, Turn
 from jobs.rust_engines.sql import Frames
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.tables import FOLLOWED, table
@@ -49,8 +46,6 @@ RESULT: Final = Path(__file__).with_name("results") / "follower.json"
 SPARK_RESULT: Final = RESULT.with_name("follower_spark.json")
 DAY: Final = date(2024, 3, 1)
 PARTITIONS: Final = 6
-COLD_EVERY: Final = 6
-"""Cycles."""
 _MIDNIGHT: Final = datetime(2024, 3, 1, tzinfo=UTC)
 
 
@@ -157,10 +152,10 @@ class Child:
         command = [sys.executable, "-m", "benchmarks.follower", "--follow", namespace, *(["--spark"] if spark else [])]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def cycle(self, hot_from_ms: int = ALL.hot_from_ms) -> dict[str, Any]:
+    def cycle(self) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(f"{hot_from_ms}\n")
+        self._process.stdin.write("cycle\n")
         self._process.stdin.flush()
         found: dict[str, Any] = json.loads(self._process.stdout.readline())
         return found
@@ -200,9 +195,9 @@ def follow(namespace: str, spark: bool) -> None:
 
     settings = load_settings().model_copy(update={"namespace": namespace})
     follower = Follower(Lake(settings, FOLLOWED), SparkFrames(settings) if spark else Frames())
-    for hot_from_ms in sys.stdin:
+    for _ in sys.stdin:
         began, cpu = time.perf_counter(), cpu_seconds()
-        committed = follower.cycle(Turn(hot_from_ms=int(hot_from_ms)))
+        committed = follower.cycle()
         told = {
             "committed": committed,
             "seconds": time.perf_counter() - began,
@@ -290,11 +285,7 @@ def measured(clicks: int, arguments: argparse.Namespace) -> dict[str, Any]:
             sum(frame.height for frame in frames.values()), arguments.cycles, arguments.lot
         ):
             sent = write(settings, frames, first, end)
-            hot_from_ms = ALL.hot_from_ms
-            if is_live and (len(rounds[True]) + 1) % COLD_EVERY:
-                lot = frames["bronze.clicks"].filter(pl.col("sent").is_between(first, end))
-                hot_from_ms = int(lot["event_time"].dt.epoch("ms").max()) - COLD_AFTER_MS
-            rounds[is_live].append(child.cycle(hot_from_ms) | {"records": sent})
+            rounds[is_live].append(child.cycle() | {"records": sent})
             print(f"{'live' if is_live else 'bulk'}: {rounds[is_live][-1]['cpu_seconds']:.2f} CPU s", file=sys.stderr)
         child.end()
     finally:

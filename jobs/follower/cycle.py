@@ -9,7 +9,7 @@ from typing import Final
 
 from jobs.follower.events import Events
 from jobs.follower.lake import Lake
-from jobs.follower.node import ALL, Node, Turn
+from jobs.follower.node import Node
 from jobs.follower.refresh import Refresh
 from jobs.follower.totals import Running
 from jobs.rust_engines.sql import Frames
@@ -19,7 +19,6 @@ from lakehouse.contracts.tables import table
 from lakehouse.delta import OvertakenError, TableError
 from lakehouse.delta.maintenance import SETTLED_AFTER, compact
 from lakehouse.semantics.metrics import ROOMS
-from lakehouse.semantics.scopes import FOREVER
 from lakehouse.services import ServiceDownError
 
 ATTEMPTS: Final = 5
@@ -58,14 +57,15 @@ class Follower:
         """The tables that it follows and does not write."""
         return tuple(name for name in upstream(DERIVED) if name.startswith("bronze."))
 
-    def cycle(self, turn: Turn = ALL) -> int:
+    def cycle(self, settle: bool = False) -> int:
         """Lets each node follow what has become of its sources; returns how many have committed, or have more to do.
 
-        A node that fails stops none but those that follow it, which wait for it.
+        A node that fails stops none but those that follow it, which wait for it. `settle`: every node says in its log
+        how far it has read.
         """
-        committed, failed = 0, self._refreshed(own=turn.settle)
+        committed, failed = 0, self._refreshed(own=settle)
         versions = {name: self.lake.version(name) for name in self.sources if name not in failed}
-        if versions == self._quiet_at and not turn.settle and not failed and not self._due(turn):
+        if versions == self._quiet_at and not settle and not failed:
             return 0
         self.cpu_seconds = {}
         for name, node in self.nodes.items():
@@ -77,7 +77,7 @@ class Follower:
                 continue
             began = time.process_time()
             try:
-                committed += self._followed(node, turn)
+                committed += self._followed(node, settle)
             except (TableError, ServiceDownError, OSError) as error:
                 failed[name] = name
                 log.error("%s stands still: %s", name, error)
@@ -99,17 +99,13 @@ class Follower:
             self._looked, self._quiet_at = time.monotonic(), None
         return failed
 
-    def _due(self, turn: Turn) -> bool:
-        """Whether a node has something that waits no longer."""
-        return turn.hot_from_ms == -FOREVER and any(node.waits for node in self.nodes.values())
-
-    def _followed(self, node: Node, turn: Turn) -> bool:
+    def _followed(self, node: Node, settle: bool) -> bool:
         for _ in range(ATTEMPTS - 1):
             try:
-                return node.cycle(turn)
+                return node.cycle(settle)
             except OvertakenError as overtaken:
                 log.info("%s begins anew: %s", node.name, overtaken)
-        return node.cycle(turn)
+        return node.cycle(settle)
 
     def compact(self) -> int:
         """Puts small files together that changes have left alone; returns of how many tables."""
@@ -128,5 +124,5 @@ class Follower:
 
     def settle(self) -> Iterator[int]:
         """Cycles until nothing is left to do; how many tables each changed."""
-        while committed := self.cycle(Turn(settle=True)):
+        while committed := self.cycle(settle=True):
             yield committed

@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from jobs.follower.lake import FILE, SIGN, News
-from jobs.follower.node import Node, Turn
+from jobs.follower.node import Node
 from jobs.rust_engines.enrichment import ATTRIBUTES, VERSIONS, enriched
 from jobs.rust_engines.transactions import IDENTITY, first_of_each, typed
 from lakehouse.contracts.tables import table
@@ -43,19 +43,19 @@ class Events(Node):
         """Of bronze, those that silver keeps."""
         return [c for c in table(self.bronze).column_names if c in table(self.name).column_names]
 
-    def follow(self, news: Mapping[str, News], turn: Turn) -> bool:
+    def follow(self, news: Mapping[str, News], settle: bool) -> bool:
         corrected = VERSIONS in news and self._reenrich(news[VERSIONS])
-        return self._insert(news, turn) or corrected
+        return self._insert(news, settle) or corrected
 
     def forget(self) -> None:
         Node.forget(self)
         self._taken = frozenset()
 
-    def _insert(self, news: Mapping[str, News], turn: Turn) -> bool:
+    def _insert(self, news: Mapping[str, News], settle: bool) -> bool:
         arrived, gone, rest = self._arrived(news[self.bronze])
         if arrived.is_empty() and gone.is_empty() and not rest:
             self._taken = frozenset()
-            return self.nothing_changes(news, turn)
+            return self.nothing_changes(news, settle)
         first = first_of_each(pl.concat([arrived, self._others(gone)]))
         held = self._held(pl.concat([first.select(IDENTITY), gone.select(IDENTITY)]))
         stale = held.filter(_displaced(held, first, gone))
@@ -69,7 +69,7 @@ class Events(Node):
             self.commit(self._enriched(fresh), [], last)
         elif stale.is_empty() and not rest:
             self._taken = frozenset()
-            return self.nothing_changes(news, turn)
+            return self.nothing_changes(news, settle)
         self._taken = rest
         return bool(stale.height or fresh.height or rest)
 

@@ -13,7 +13,6 @@ from typing import Final
 from jobs.follower.cuts import Cuts
 from jobs.follower.cycle import Follower
 from jobs.follower.lake import Lake
-from jobs.follower.node import ALL, Turn
 from jobs.streaming.plain import serve
 from lakehouse.contracts.owners import FOLLOWER
 from lakehouse.contracts.tables import FOLLOWED, INGESTED
@@ -26,12 +25,6 @@ POLL_SECONDS: Final = 1.0
 """Between two looks for news where there were none."""
 COMPACT_SECONDS: Final = 60.0
 """Between two looks for files to put together."""
-COLD_SECONDS: Final = 60.0
-"""Between two turns in which nothing waits."""
-COLD_AFTER_MS: Final = 3_600_000
-"""What is so much older than now may wait while newer events come."""
-QUIET_CHECKPOINTS: Final = 1.5
-"""For so many intervals of ingest's checkpoints nothing has come where no newer events do."""
 
 log = logging.getLogger(FOLLOWER)
 
@@ -50,18 +43,13 @@ def follow(settings: Settings, stopping: threading.Event) -> None:
     follower = Follower(Lake(settings, FOLLOWED, INGESTED))
     cuts = Cuts(follower)
     log.info("follows %s", ", ".join(follower.sources))
-    compacted = all_done = last_news = time.monotonic()
-    quiet_seconds = QUIET_CHECKPOINTS * settings.flink_checkpoint_seconds
+    compacted = time.monotonic()
     while not stopping.is_set():
         began, cpu = time.monotonic(), time.process_time()
         cuts.before_cycle()
-        turn = Turn(hot_from_ms=time.time_ns() // 1_000_000 - COLD_AFTER_MS)
-        if began - all_done >= COLD_SECONDS or began - last_news >= quiet_seconds:
-            turn, all_done = ALL, began
-        committed = follower.cycle(turn)
+        committed = follower.cycle()
         cuts.after_cycle()
         if committed:
-            last_news = began
             seconds, used = time.monotonic() - began, time.process_time() - cpu
             log.info("cycle: %d commits in %.2f s, %.2f CPU seconds", committed, seconds, used)
         else:
@@ -69,7 +57,7 @@ def follow(settings: Settings, stopping: threading.Event) -> None:
         if time.monotonic() - compacted >= COMPACT_SECONDS:
             follower.compact()
             compacted = time.monotonic()
-    follower.cycle(Turn(settle=True))
+    follower.cycle(settle=True)
 
 
 if __name__ == "__main__":

@@ -15,23 +15,9 @@ from lakehouse.contracts.owners import FOLLOWER
 from lakehouse.delta.files import Source
 from lakehouse.delta.notes import Follow
 from lakehouse.semantics.metrics import ROOMS, Room
-from lakehouse.semantics.scopes import FOREVER
 
 SILENT_SECONDS: Final = 60.0
 """For so long a table's log need not say that a source was read that changes none of its rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """How a cycle goes. `settle`: each table's log says how far it has read, whatever it has found. `hot_from_ms`: what
-    changes before this time, and nothing later, may wait for another turn; by default nothing may."""
-
-    settle: bool = False
-    hot_from_ms: int = -FOREVER
-
-
-ALL: Final = Turn()
-"""In which nothing waits."""
 
 
 @dataclass(slots=True)
@@ -49,35 +35,28 @@ class Node(ABC):
         return ROOMS[self.name]
 
     @abstractmethod
-    def follow(self, news: Mapping[str, News], turn: Turn) -> bool:
+    def follow(self, news: Mapping[str, News], settle: bool) -> bool:
         """Brings the table up to `news` of its sources; returns whether it has committed, or has more to do.
+
+        `settle`: its log says how far it has read, whatever it has found.
 
         Raises OvertakenError: another has committed. What is done again starts from that.
         """
 
-    @property
-    def waits(self) -> bool:
-        """Whether something that was read waits for another turn: the log must not say that it was read."""
-        return False
-
-    def cycle(self, turn: Turn = ALL) -> bool:
+    def cycle(self, settle: bool = False) -> bool:
         """Follows what has become of the sources since they were read last; returns as `follow`."""
         if self.lake.version(self.name) != self._at_version:
             self.forget()
         news = {
             source: self.lake.news(self.name, source, self._read.get(source)) for source in self.room.contract.reads
         }
-        try:
-            committed = self.follow(news, turn)
-        except BaseException:
-            self.forget()  # what waited may be among what failed
-            raise
+        committed = self.follow(news, settle)
         self._at_version = self.lake.version(self.name)
         return committed
 
     def settled(self) -> bool:
         """Whether the table follows from its sources as they are open."""
-        if self.waits or self.lake.version(self.name) != self._at_version:
+        if self.lake.version(self.name) != self._at_version:
             return False
         return all(self._reached(source) == self.lake.version(source) for source in self.room.contract.reads)
 
@@ -102,22 +81,18 @@ class Node(ABC):
         correction: str = "",
         written: Collection[AddAction] = (),
     ) -> None:
-        """Commits rows, and files that were `written` before, with how far `news` go, unless something waits."""
-        read = {} if self.waits else {each.source: each.until for each in news.values()}
+        """Commits rows, and files that were `written` before, with how far `news` go."""
+        read = {each.source: each.until for each in news.values()}
         added = [*written, *self.lake.write(self.name, rows)]
         self.lake.commit(self.name, added, removed, self.note(news, correction), read)
-        self._read = {name: each.until for name, each in news.items()} if self.waits else {}
-        self._silent_since = 0.0
+        self._read, self._silent_since = {}, 0.0
 
-    def nothing_changes(self, news: Mapping[str, News], turn: Turn) -> bool:
+    def nothing_changes(self, news: Mapping[str, News], settle: bool) -> bool:
         """Keeps in mind how far `news` go, and says so in the log when that is due; returns whether it is."""
-        if self.waits:
-            self._read |= {name: each.until for name, each in news.items()}
-            return False
         if all(self._committed(each.source) == each.until for each in news.values()):
             return False
         self._silent_since = self._silent_since or time.monotonic()
-        if turn.settle or time.monotonic() - self._silent_since >= SILENT_SECONDS:
+        if settle or time.monotonic() - self._silent_since >= SILENT_SECONDS:
             self.commit(self.lake.empty(self.name), [], news)
             return True
         self._read |= {name: each.until for name, each in news.items()}

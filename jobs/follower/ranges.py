@@ -37,15 +37,6 @@ def needed(scope: Scope, ranges: pl.DataFrame) -> pl.DataFrame:
     return merged(ranges.with_columns(_long(start).alias(START), _long(end).alias(END)).select(*key, START, END))
 
 
-def combined(frames: Iterable[pl.DataFrame]) -> list[pl.DataFrame]:
-    """The same ranges in a frame for each key, none of them empty."""
-    by_key: dict[tuple[str, ...], list[pl.DataFrame]] = {}
-    for each in frames:
-        if each.height:
-            by_key.setdefault(tuple(sorted(each.columns)), []).append(each)
-    return [merged(pl.concat([each.select(ranges[0].columns) for each in ranges])) for ranges in by_key.values()]
-
-
 def merged(ranges: pl.DataFrame, apart_ms: int = 1) -> pl.DataFrame:
     """Of each key, those less than `apart_ms` apart as one."""
     key = _key(ranges)

@@ -9,8 +9,8 @@ import polars as pl
 from deltalake.transaction import AddAction
 
 from jobs.follower.lake import FILE, News
-from jobs.follower.node import Node, Turn
-from jobs.follower.ranges import END, START, affected, combined, inside, needed, widened
+from jobs.follower.node import Node
+from jobs.follower.ranges import END, START, affected, inside, needed, widened
 from jobs.rust_engines.sql import Frames
 from jobs.rust_engines.transactions import typed
 from lakehouse.contracts.tables import table
@@ -42,46 +42,22 @@ class Refresh(Node):
 
     frames: Frames = field(default_factory=Frames)
     slice_rows: int = SLICE
-    _cold: Ranges = field(default_factory=list)
-    """Ranges that were read and wait: what is late touches many files for few rows, and may be done together."""
 
-    @property
-    def waits(self) -> bool:
-        return bool(self._cold)
-
-    def forget(self) -> None:
-        Node.forget(self)
-        self._cold = []
-
-    def follow(self, news: Mapping[str, News], turn: Turn) -> bool:
-        found = self._scope(news)
-        if found is None:
-            self._cold = []
-            return self._anew(news, turn)
-        scope = self._due(found, turn)
+    def follow(self, news: Mapping[str, News], settle: bool) -> bool:
+        scope = self._scope(news)
+        if scope is None:
+            return self._anew(news, settle)
         if not scope:
-            return self.nothing_changes(news, turn)
+            return self.nothing_changes(news, settle)
         fresh, stale = self._differing(self._rows(scope), self._held(scope), news)
         if fresh.is_empty() and stale.is_empty():
-            return self.nothing_changes(news, turn)
+            return self.nothing_changes(news, settle)
         removed = stale[FILE].unique().to_list()
         kept = self.lake.read(self.name, removed).join(stale, list(table(self.name).key), "anti", nulls_equal=True)
         self.commit(pl.concat([kept, fresh]), removed, news)
         return True
 
-    def _due(self, found: Ranges, turn: Turn) -> Ranges:
-        """What is computed now of what was `found` and what waits: all, unless there is something hot among it, which
-        the rest would keep waiting."""
-        hot = [each.filter(pl.col(END) >= turn.hot_from_ms) for each in found]
-        cold = [*self._cold, *(each.filter(pl.col(END) < turn.hot_from_ms) for each in found)]
-        cold = [each for each in cold if each.height]
-        if any(each.height for each in hot) and not turn.settle and turn.hot_from_ms > -FOREVER:
-            self._cold = cold
-            return [each for each in hot if each.height]
-        self._cold = []
-        return combined([*hot, *cold])
-
-    def _anew(self, news: Mapping[str, News], turn: Turn) -> bool:
+    def _anew(self, news: Mapping[str, News], settle: bool) -> bool:
         """Computes all rows, a slice at a time, and commits them at once."""
         written, key = list[AddAction](), list(table(self.name).key)
         outdated = self.lake.located(self.name, [], key)
@@ -90,7 +66,7 @@ class Refresh(Node):
             written += self.lake.write(self.name, fresh, keep=False)
             outdated = pl.concat([outdated, stale.select(outdated.columns)])
         if not written and outdated.is_empty():
-            return self.nothing_changes(news, turn)
+            return self.nothing_changes(news, settle)
         for (path,), stale in outdated.group_by(FILE):
             kept = self.lake.read(self.name, [str(path)]).join(stale, key, "anti", nulls_equal=True)
             written += self.lake.write(self.name, kept, keep=False)

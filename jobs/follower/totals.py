@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from jobs.follower.lake import SIGN, News
-from jobs.follower.node import Turn
 from jobs.follower.ranges import END, START
 from jobs.follower.refresh import Refresh
 from jobs.rust_engines.transactions import typed
@@ -72,16 +71,16 @@ class Running(Refresh):
 
     totals: Totals = field(kw_only=True)
 
-    def follow(self, news: Mapping[str, News], turn: Turn) -> bool:
+    def follow(self, news: Mapping[str, News], settle: bool) -> bool:
         change = self._change(news)
         if change is None:
-            return Refresh.follow(self, news, turn)
+            return Refresh.follow(self, news, settle)
         written, removed = [], []
         for path, rows in self._rewritten(change, self.note(news).cause):
             written += self.lake.write(self.name, rows, keep=False)
             removed += [path] if path else []
         if not written and not removed:
-            return self.nothing_changes(news, turn)
+            return self.nothing_changes(news, settle)
         self.commit(self.lake.empty(self.name), removed, news, written=written)
         return True
 

@@ -11,7 +11,6 @@ from jobs.follower import lake as follower_lake
 from jobs.follower.cycle import Follower
 from jobs.follower.events import Events
 from jobs.follower.lake import Lake
-from jobs.follower.node import Turn
 from jobs.follower.refresh import Refresh
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.graph import DERIVED
@@ -23,7 +22,6 @@ from lakehouse.delta.notes import Asked
 from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
 from lakehouse.semantics import Event
-from lakehouse.semantics.scopes import FOREVER
 from lakehouse.settings import Settings
 from tests.refreshed import bronze, rows_of
 from tests.strategies import moved, random_stream
@@ -96,7 +94,7 @@ def test_it_makes_the_reference_s_rows_of_a_stream_in_batches_under_kills(
         if draw.random() < 0.8:
             kills[draw.choice(["before", "after"])] = draw.randrange(1, 15)
         try:
-            running.cycle(Turn(hot_from_ms=draw.choice([-FOREVER, draw.choice(stream).event_time])))
+            running.cycle()
         except KilledError:
             killed += 1
             running = follower(lake)
@@ -109,28 +107,7 @@ def assert_settled(running: Follower, kills: dict[str, int]) -> None:
     kills.clear()
     for _ in running.settle():
         pass
-    assert running.cycle(Turn(settle=True)) == 0
-
-
-@pytest.mark.parametrize("killed", [False, True])
-def test_what_is_late_waits_while_newer_events_come_and_is_not_said_to_be_read(
-    lake: Settings, seed: int, killed: bool
-) -> None:
-    stream = random_stream(random.Random(seed), 200)
-    running = Follower(Lake(lake, FOLLOWED))
-    write(lake, stream[:100])
-    assert_settled(running, {})
-    write(lake, stream[100:])
-    middle = sorted(event.event_time for event in stream)[100]
-    assert running.cycle(Turn(hot_from_ms=middle))
-    assert running.nodes["gold.product_metrics_5m"].waits
-    assert not running.settled()
-    if killed:
-        running = Follower(Lake(lake, FOLLOWED))
-    assert running.cycle()
-    assert not any(node.waits for node in running.nodes.values())
-    assert_settled(running, {})
-    assert_equal(lake, stream)
+    assert running.cycle(settle=True) == 0
 
 
 def test_copies_from_lower_positions_take_the_place_of_later_ones_until_they_are_gone(
@@ -161,7 +138,7 @@ def test_a_table_that_was_put_back_follows_again(lake: Settings, seed: int) -> N
     running = follower(lake)
     assert_settled(running, {})
     restore(lake, name, before)
-    assert running.cycle(Turn(settle=True)) > 0
+    assert running.cycle(settle=True) > 0
     assert_settled(running, {})
     assert_equal(lake, stream)
 
