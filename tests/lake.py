@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.columns import Type
 from lakehouse.contracts.tables import table
-from lakehouse.delta import Once, append, scan
+from lakehouse.delta import Once, append, open_table, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.semantics import Events
 from lakehouse.semantics.metrics.fraud_decisions.reference import decisions_as_they_came
@@ -109,3 +109,9 @@ def assert_rebuilt(settings: Settings, name: str, first: date, last: date) -> in
     columns = contract.compared_columns
     assert_frame_equal(rebuilt.select(columns).sort(contract.key), kept.select(columns).sort(contract.key))
     return kept.height
+
+
+def keep_nothing(lake: Settings, name: str) -> None:
+    """Removed files, and those in no version, are kept for no time."""
+    never = {"delta.deletedFileRetentionDuration": "interval 0 seconds"}
+    open_table(lake, name).alter.set_table_properties(never)

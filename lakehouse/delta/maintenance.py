@@ -107,8 +107,12 @@ def vacuum(settings: Settings, name: str, *, dry_run: bool = False) -> Vacuuming
 
     A writer's files of a commit under way are younger than that. Raises as `compact`.
     """
+    # delta-rs 1.6 takes every removal that the log has, though the file may have come back and left the table again
+    # since: it removes what it must keep, or sends a name twice, which MinIO answers without a name, and that is an
+    # error. A checkpoint holds each file's last removal alone.
+    _open(settings, name).create_checkpoint()
     # All that lies there is compared with the log. Without `full`, delta-rs takes only what was removed since the last
-    # checkpoint of the log, and maintenance writes one each day.
+    # checkpoint of the log.
     return Vacuuming(name, len(_open(settings, name).vacuum(dry_run=dry_run, full=True)))
 
 

@@ -22,11 +22,12 @@ from lakehouse.delta import (
     scan_opened,
 )
 from lakehouse.delta.files import Source, commit_files, gained_and_lost, paths, read_files, write_files
-from lakehouse.delta.maintenance import compact
+from lakehouse.delta.maintenance import compact, vacuum
 from lakehouse.delta.notes import Asked
 from lakehouse.delta.write import commit_once, to_arrow
 from lakehouse.object_store import build_client
 from lakehouse.settings import Settings
+from tests.lake import keep_nothing
 
 THINGS = TableContract(
     "silver.things",
@@ -184,9 +185,8 @@ class Life:
                 client.remove_object(self.lake.bucket, str(entry.object_name))
 
     def vacuum(self) -> None:
-        open_table(self.lake, THINGS.name).vacuum(
-            retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True
-        )
+        keep_nothing(self.lake, THINGS.name)
+        vacuum(self.lake, THINGS.name)
 
     def earlier(self, opened: DeltaTable) -> int | None:
         newest = int(opened.version())

@@ -17,12 +17,13 @@ from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.tables import FOLLOWED, table
 from lakehouse.delta import Once, append, open_table, replace_all, scan
 from lakehouse.delta.files import commit_files
-from lakehouse.delta.maintenance import compact
+from lakehouse.delta.maintenance import compact, vacuum
 from lakehouse.delta.notes import Asked
 from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
 from lakehouse.semantics import Event
 from lakehouse.settings import Settings
+from tests.lake import keep_nothing
 from tests.refreshed import bronze, rows_of
 from tests.strategies import moved, random_stream
 
@@ -150,9 +151,8 @@ def test_what_cannot_tell_what_changed_is_computed_anew(lake: Settings, seed: in
     assert_settled(follower(lake), {})
     write(lake, stream[100:])
     for name in BRONZE:
-        opened = open_table(lake, name)
         compact(lake, name)
-        opened.update_incremental()
-        opened.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+        keep_nothing(lake, name)
+        vacuum(lake, name)
     assert_settled(follower(lake), {})
     assert_equal(lake, stream)

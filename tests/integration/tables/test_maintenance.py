@@ -26,7 +26,7 @@ from lakehouse.runtime.wanted import Wanted, migrate, set_wanted
 from lakehouse.semantics import Events
 from lakehouse.settings import Settings
 from tests.integration.tables.log_files import log_actions, write_actions
-from tests.lake import expected, fill, stored
+from tests.lake import expected, fill, keep_nothing, stored
 from tests.strategies import click, positioned, purchase
 
 pytestmark = pytest.mark.stack
@@ -142,6 +142,30 @@ def test_vacuum_keeps_old_files_that_left_the_table_a_short_time_ago(lake):
     trim_log(lake, CLICKS)
     assert vacuum(lake, CLICKS).files == 0
     assert stored(lake, CLICKS, version=6).equals(rows)
+
+
+def twice_removed(lake: Settings) -> pl.DataFrame:
+    """Small files left the table in version 7, came back, and left it again in version 9; what it holds."""
+    rows = grown(lake, CLICKS)
+    compact(lake, CLICKS)
+    restore(lake, CLICKS, version=6)
+    compact(lake, CLICKS)
+    return rows
+
+
+def test_vacuum_removes_once_what_left_the_table_twice(lake):
+    rows = twice_removed(lake)
+    keep_nothing(lake, CLICKS)
+    gone = vacuum(lake, CLICKS, dry_run=True).files
+    assert vacuum(lake, CLICKS).files == gone > 0
+    assert stored(lake, CLICKS).equals(rows)
+
+
+def test_vacuum_keeps_what_came_back_since_it_first_left_the_table(lake):
+    rows = twice_removed(lake)
+    removed_at(lake, CLICKS, 7, datetime.now(UTC) - timedelta(days=8))
+    assert vacuum(lake, CLICKS).files == 0
+    assert stored(lake, CLICKS, version=8).equals(rows)
 
 
 def test_vacuum_removes_what_a_killed_writer_left_once_it_is_old(lake):
@@ -260,12 +284,6 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, do, times: int = 1) -> None:
         return found
 
     monkeypatch.setattr("lakehouse.delta.maintenance.open_table", opened_before)
-
-
-def keep_nothing(lake: Settings, name: str) -> None:
-    """Removed files, and those in no version, are kept for no time."""
-    never = {"delta.deletedFileRetentionDuration": "interval 0 seconds"}
-    open_table(lake, name).alter.set_table_properties(never)
 
 
 def removed_at(lake: Settings, name: str, version: int, moment: datetime) -> None:
