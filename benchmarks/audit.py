@@ -21,8 +21,7 @@ import pyarrow as pa
 from benchmarks.marts import peak_memory_mib, remove
 from infra.local.machine import describe
 from lakehouse.compare.reference import Reference
-from lakehouse.compare.run import BRONZE
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import BRONZE, table
 from lakehouse.delta import Once, append
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import kafka_ends

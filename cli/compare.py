@@ -40,8 +40,8 @@ def compare(
 ) -> None:
     """Wait until all that Kafka holds now has arrived everywhere, then compare once, row for row.
 
-    The reference reads Kafka and nothing that the pipeline wrote. Exit status 1 if anything differs, or if there
-    was nothing to compare.
+    With --at-cut wait for a cut of it instead. The reference reads Kafka and nothing that the pipeline wrote. Exit
+    status 1 if anything differs, or if there was nothing to compare.
     """
     settings = load_settings()
     if at_cut:
@@ -49,10 +49,9 @@ def compare(
             cut = wait_for_cut(settings, kafka_ends(settings), wait_seconds, say)
             if unknown := [name for name in names or () if name not in cut.versions]:
                 raise typer.BadParameter(f"no cut has {', '.join(unknown)}; it has {', '.join(cut.versions)}")
-            _report(
-                compare_with_reference(settings, names or tuple(cut.versions), cut.ends, say, None, cut.versions),
-                format,
-            )
+            every = names or tuple(cut.versions)
+            result = compare_with_reference(settings, every, cut.ends, say, versions=cut.versions)
+        _report(result, format)
         return
     with working("waiting until drained", errors) as say:
 

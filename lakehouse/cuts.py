@@ -25,8 +25,6 @@ from lakehouse.delta.write import append_ops, time_of_next
 from lakehouse.settings import Settings
 
 TABLE: Final = "ops.cuts"
-BRONZE: Final = (*(f"bronze.{contract.table}" for contract in EVENTS.values()), DEAD_LETTERS)
-"""Which a checkpoint commits to, as they are called without a suffix."""
 _POLL_SECONDS: Final = 0.5
 
 
@@ -68,7 +66,7 @@ def ends_of(
     opened: Mapping[str, DeltaTable], topic_ids: Mapping[str, str], partitions: Mapping[str, Collection[int]]
 ) -> Positions:
     """By topic and partition, the offset after the last record that is in bronze or a dead letter; 0: there is none of
-    this topic, which may have been made anew. `opened`: `BRONZE`."""
+    this topic, which may have been made anew. `opened`: `lakehouse.contracts.tables.BRONZE`."""
     dead, ends = opened[DEAD_LETTERS], {}
     for topic, numbers in partitions.items():
         valid = opened[f"bronze.{EVENTS[topic].table}"]

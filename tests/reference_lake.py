@@ -10,11 +10,10 @@ import polars as pl
 from deltalake import DeltaTable, write_deltalake
 
 from lakehouse.compare.reference import Reference
-from lakehouse.compare.run import BRONZE
 from lakehouse.compare.said import DECISIONS, FRAUD_RULES, SENT
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.identity import record_hash
-from lakehouse.contracts.tables import table
+from lakehouse.contracts.tables import BRONZE, table
 from lakehouse.delta import Once, append, open_table, scan, table_exists
 from lakehouse.delta.notes import Batch, Publication
 from lakehouse.delta.write import to_arrow

@@ -18,7 +18,7 @@ from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
 from experiments.faults.journal import Journal
-from experiments.faults.processes import NotRunningError, frozen, kill, processes
+from experiments.faults.processes import Frozen, NotRunningError, kill, processes
 from experiments.faults.schedule import FOLLOWER_PROCESS, SPARK_DRIVER, TASK_MANAGER, Core, Kind
 from lakehouse.contracts.owners import INGEST, INGEST_TRANSACTIONS
 from lakehouse.contracts.tables import FOLLOWED, INGESTED
@@ -218,7 +218,7 @@ def _steps(victims: list[psutil.Process]) -> Iterator[None]:
     first is gone, or after a while, as there may be new ones."""
     for _ in range(_STEPS):
         began = time.monotonic()
-        with frozen(victims):
+        with Frozen(victims):
             yield
         if not victims[0].is_running() or victims[0].status() == psutil.STATUS_ZOMBIE:
             return

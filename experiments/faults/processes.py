@@ -1,7 +1,8 @@
 """Faults of processes: killed, or frozen for a while."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Self
 
 import psutil
 
@@ -40,25 +41,21 @@ def kill(settings: Settings, program: str) -> int:
 
 
 class Frozen:
-    """A program that was stopped in its tracks, connections and locks in hand; `heal` lets it go on."""
+    """Processes stopped in their tracks, connections and locks in hand, until `heal` or the block's end."""
 
-    def __init__(self, settings: Settings, program: str) -> None:
-        self._processes = processes(settings, program)
-        _each(self._processes, psutil.Process.suspend)
+    def __init__(self, victims: list[psutil.Process]) -> None:
+        self._victims = victims
+        _each(victims, psutil.Process.suspend)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.heal()
 
     def heal(self) -> None:
         """Of those that were killed meanwhile nothing is left to thaw."""
-        _each(self._processes, psutil.Process.resume)
-
-
-@contextlib.contextmanager
-def frozen(victims: list[psutil.Process]) -> Iterator[None]:
-    """Stopped in their tracks while the block runs."""
-    _each(victims, psutil.Process.suspend)
-    try:
-        yield
-    finally:
-        _each(victims, psutil.Process.resume)
+        _each(self._victims, psutil.Process.resume)
 
 
 def _each(of: list[psutil.Process], do: Callable[[psutil.Process], None]) -> None:

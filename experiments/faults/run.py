@@ -19,17 +19,16 @@ from experiments.faults.connections import Broken
 from experiments.faults.flow import Flow
 from experiments.faults.moments import kill_at
 from experiments.faults.outcome import Injected, Outcome, Verdict
-from experiments.faults.processes import Frozen, NotRunningError, kill
+from experiments.faults.processes import Frozen, NotRunningError, kill, processes
 from experiments.faults.schedule import AT_A_MOMENT, CONNECTIONS, Core, Fault, Kind, Schedule
 from infra.local.services import declared
 from infra.local.stack import LocalStack
 from lakehouse.checkpoints import Positions
 from lakehouse.compare import COMPARED, Comparison, compare
-from lakehouse.compare.run import BRONZE
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.jobs import DEFAULT_JOBS, JOBS, JobSpec
 from lakehouse.contracts.owners import FOLLOWER, INGEST
-from lakehouse.contracts.tables import FOLLOWED, INGESTED
+from lakehouse.contracts.tables import BRONZE, FOLLOWED, INGESTED
 from lakehouse.cuts import Cut, NoCutError, wait_for_cut
 from lakehouse.drained import Drain, NotDrainedError, kafka_ends
 from lakehouse.generator.traffic import ShopDay
@@ -233,7 +232,7 @@ class Injector:
                 case Kind.KILL:
                     self._watch(fault, kill(self._settings, fault.target))
                 case Kind.FREEZE:
-                    self._healing[fault] = Frozen(self._settings, fault.target).heal
+                    self._healing[fault] = Frozen(processes(self._settings, fault.target)).heal
                 case Kind.KILL_UNCOMMITTED | Kind.KILL_UNACKNOWLEDGED:
                     over = threading.Event()
                     self._healing[fault] = over.set

@@ -18,8 +18,8 @@ from jobs.follower.cycle import Follower
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.owners import FOLLOWER, INGEST
-from lakehouse.contracts.tables import DEAD_LETTERS
-from lakehouse.cuts import BRONZE, Cut, checkpoint_of, ends_of, record_cut
+from lakehouse.contracts.tables import BRONZE, DEAD_LETTERS
+from lakehouse.cuts import Cut, checkpoint_of, ends_of, record_cut
 from lakehouse.delta import TableError, open_table
 from lakehouse.flink_rest import latest_checkpoints
 from lakehouse.kafka.consumer import ReadError

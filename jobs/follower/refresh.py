@@ -137,12 +137,12 @@ class Refresh(Node):
     def _rows(self, scope: Ranges | None, part: Slice | None = None) -> pl.DataFrame:
         """The rows of the scope, or of a slice of all, as they are to be, but for `changed_by`."""
         sources = {source: self._needed(source, scope, part) for source in self.room.contract.reads}
-        found = self.frames.run(refresh_sql(self.name), **{placeholder(name): rows for name, rows in sources.items()})
-        rows = self._as_stored(found)
+        rows = self._computed(sources)
         return rows if scope is None else rows.filter(inside(rows, scope, self.room.scope.row_time))
 
-    def _as_stored(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """What SQL has given, in the types of the table."""
+    def _computed(self, sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+        """What the table's SQL makes of rows of its sources, in the types of the table."""
+        rows = self.frames.run(refresh_sql(self.name), **{placeholder(name): rows for name, rows in sources.items()})
         types = self.lake.empty(self.name).schema
         return rows.select(pl.col(c).cast(types[c]) for c in table(self.name).compared_columns)
 

@@ -13,10 +13,9 @@ import polars as pl
 from jobs.follower.lake import SIGN, News
 from jobs.follower.ranges import END, START
 from jobs.follower.refresh import Refresh
-from jobs.rust_engines.transactions import typed
 from lakehouse.checked_sums import narrowed
 from lakehouse.contracts.tables import table
-from lakehouse.semantics.metrics import placeholder, refresh_sql
+from lakehouse.delta.difference import Difference
 from lakehouse.semantics.scopes import FOREVER, Totals
 
 
@@ -43,6 +42,13 @@ class Change:
     @property
     def keys(self) -> pl.DataFrame:
         return pl.concat([each.select(self.again.columns) for each in (self.gained, self.lost)]).unique()
+
+    def among(self, rows: pl.DataFrame) -> "Change":
+        """What of it is of the keys of `rows`."""
+        key = self.again.columns
+        return Change(
+            *(each.join(rows, key, "semi", nulls_equal=True) for each in (self.gained, self.lost, self.again))
+        )
 
     def applied(self, rows: pl.DataFrame, totals: Totals) -> pl.DataFrame:
         """The rows of all keys but those that are computed `again`, `rows` being those that there were, with sums."""
@@ -72,11 +78,17 @@ class Running(Refresh):
     totals: Totals = field(kw_only=True)
 
     def follow(self, news: Mapping[str, News], settle: bool) -> bool:
-        change = self._change(news)
-        if change is None:
-            return Refresh.follow(self, news, settle)
+        ((source, each),) = news.items()
+        if each.difference is None:
+            return self._anew(news, settle)
+        if not each.difference.gained and not each.difference.lost:
+            return self.nothing_changes(news, settle)
+        try:
+            change = self._change(source, each.difference)
+        except FileNotFoundError:  # of the files that the source has no more
+            return self._anew(news, settle)
         written, removed = [], []
-        for path, rows in self._rewritten(change, self.note(news).cause):
+        for path, rows in self._rewritten(change, news):
             written += self.lake.write(self.name, rows, keep=False)
             removed += [path] if path else []
         if not written and not removed:
@@ -84,23 +96,13 @@ class Running(Refresh):
         self.commit(self.lake.empty(self.name), removed, news, written=written)
         return True
 
-    def _change(self, news: Mapping[str, News]) -> Change | None:
-        """None: nobody can tell what has changed."""
-        ((source, each),) = news.items()
-        if each.difference is None:
-            return None
-        try:
-            rows = self.lake.changed(source, each.difference, self._columns(source))
-        except FileNotFoundError:  # of the files that the source has no more
-            return None
-        gained, lost = (self._added_up(source, rows.filter(pl.col(SIGN) == sign)) for sign in (1, -1))
+    def _change(self, source: str, by: Difference) -> Change:
+        """Raises FileNotFoundError: nobody can tell any more what has changed."""
+        rows = self.lake.changed(source, by, self._columns(source))
+        gained, lost = (self._computed({source: rows.filter(pl.col(SIGN) == sign).drop(SIGN)}) for sign in (1, -1))
         return Change.of(gained, lost, list(table(self.name).key), self.totals)
 
-    def _added_up(self, source: str, rows: pl.DataFrame) -> pl.DataFrame:
-        found = self.frames.run(refresh_sql(self.name), **{placeholder(source): rows.drop(SIGN)})
-        return self._as_stored(found)
-
-    def _rewritten(self, change: Change, cause: str) -> Iterator[tuple[str, pl.DataFrame]]:
+    def _rewritten(self, change: Change, news: Mapping[str, News]) -> Iterator[tuple[str, pl.DataFrame]]:
         """The rows of each file that changes, one file at a time; last, of no file, those that are new."""
         key, compared = list(table(self.name).key), list(table(self.name).compared_columns)
         again, known = self._again(change.again), pl.DataFrame(schema=change.again.schema)
@@ -109,36 +111,31 @@ class Running(Refresh):
         for path in files.holding(key[0], keys[key[0]]):
             rows = self.lake.read(self.name, [path])
             before = rows.join(keys, key, "semi", nulls_equal=True)
-            after = self._after(change, before.select(compared), again)
             known = pl.concat([known, before.select(key)])
-            fresh = after.join(before, compared, "anti", nulls_equal=True)
-            if fresh.is_empty() and after.height == before.height:
-                continue
-            stays = rows.join(before.join(after, compared, "anti", nulls_equal=True), key, "anti", nulls_equal=True)
-            yield path, pl.concat([stays, self._caused(fresh, cause)])
+            after = self._after(change.among(before), before.select(compared), again)
+            fresh, stale = self._differing(after, before, news)
+            if fresh.height or stale.height:
+                yield path, pl.concat([rows.join(stale, key, "anti", nulls_equal=True), fresh])
         new = keys.join(known, key, "anti", nulls_equal=True)
         rows = pl.concat([change.applied(again.clear(), self.totals).select(compared), again])
-        if (found := rows.join(new, key, "semi", nulls_equal=True)).height:
-            yield "", self._caused(found, cause)
+        fresh, _ = self._differing(rows.join(new, key, "semi", nulls_equal=True), again.clear(), news)
+        if fresh.height:
+            yield "", fresh
 
     def _after(self, change: Change, before: pl.DataFrame, again: pl.DataFrame) -> pl.DataFrame:
-        """What becomes of these rows."""
+        """What becomes of these rows, of which `change` is."""
         key = list(table(self.name).key)
-        own = before.select(key)
         without = _without_sum(before, self.totals).select(key).join(change.again, key, "anti", nulls_equal=True)
         with_sum = before.join(without, key, "anti", nulls_equal=True)
         added = change.applied(with_sum, self.totals).join(without, key, "anti", nulls_equal=True)
         rows = [each.select(before.columns) for each in (added, again, self._again(without))]
-        return pl.concat(rows).join(own, key, "semi", nulls_equal=True)
+        return pl.concat(rows).join(before, key, "semi", nulls_equal=True)
 
     def _again(self, keys: pl.DataFrame) -> pl.DataFrame:
         """The rows of these keys from all that there is of them."""
         if keys.is_empty():
             return self.lake.empty(self.name, table(self.name).compared_columns)
         return self._rows([keys.with_columns(pl.lit(-FOREVER).alias(START), pl.lit(FOREVER).alias(END))])
-
-    def _caused(self, rows: pl.DataFrame, cause: str) -> pl.DataFrame:
-        return typed(self.name, rows.with_columns(changed_by=pl.lit(cause)))
 
 
 def _without_sum(rows: pl.DataFrame, totals: Totals) -> pl.DataFrame:

@@ -16,19 +16,17 @@ import polars as pl
 from lakehouse.compare.accounting import Accounting, account
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.live import REDIS_PRODUCTS, REDIS_SESSIONS, compare_alerts, compare_redis
-from lakehouse.compare.reference import INGESTED, Reference
+from lakehouse.compare.reference import Reference
 from lakehouse.compare.said import DECISIONS, SENT, Said, compare_decisions, compare_sent, said_against_true
 from lakehouse.compare.segments import Offsets
 from lakehouse.compare.tables import PinnedTable
-from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import DEAD_LETTERS, TABLES, table
+from lakehouse.contracts.tables import BRONZE, TABLES, table
 from lakehouse.delta.write import append_ops, time_of_next
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.semantics.reference import METRICS
 from lakehouse.settings import Settings
 
-BRONZE: Final = (*(f"bronze.{EVENTS[topic].table}" for topic in INGESTED), DEAD_LETTERS)
 LIVE: Final = (REDIS_PRODUCTS, REDIS_SESSIONS, ALERTS)
 SAID: Final = (DECISIONS, SENT)
 """What was said at the time."""

@@ -388,6 +388,10 @@ TABLES: Final = {
 """Contracts by table name."""
 
 
+BRONZE: Final = (*(f"bronze.{event.table}" for event in EVENTS.values()), DEAD_LETTERS)
+"""The tables of Kafka's records, but for variants: of each topic the valid ones, and the others of all."""
+
+
 def table(name: str) -> TableContract:
     """The contract of ``layer.name``.
 

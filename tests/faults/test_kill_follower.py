@@ -11,11 +11,10 @@ from experiments.faults.moments import Apart, Moment, Uncommitted, Unread, kill_
 from experiments.faults.schedule import TASK_MANAGER
 from lakehouse.checkpoints import Positions
 from lakehouse.compare import compare
-from lakehouse.compare.run import BRONZE
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.owners import FOLLOWER, INGEST
-from lakehouse.contracts.tables import FOLLOWED, INGESTED
+from lakehouse.contracts.tables import BRONZE, FOLLOWED, INGESTED
 from lakehouse.cuts import wait_for_cut
 from lakehouse.drained import kafka_ends
 from lakehouse.runtime.supervisor import Supervisor, job_program

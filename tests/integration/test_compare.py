@@ -9,8 +9,7 @@ import pytest
 from lakehouse.compare import COMPARED, SAID, Comparison, UnknownTargetError, compare
 from lakehouse.compare.live import REDIS_PRODUCTS, REDIS_SESSIONS
 from lakehouse.compare.reference import Reference
-from lakehouse.compare.run import BRONZE
-from lakehouse.contracts.tables import TABLES
+from lakehouse.contracts.tables import BRONZE, TABLES
 from lakehouse.delta import scan
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.sender import Outgoing, Sender

@@ -14,8 +14,8 @@ from lakehouse.compare.run import compare_each
 from lakehouse.contracts.events import CLICKS, EVENTS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.owners import INGEST
-from lakehouse.contracts.tables import INGESTED
-from lakehouse.cuts import BRONZE, ends_of
+from lakehouse.contracts.tables import BRONZE, INGESTED
+from lakehouse.cuts import ends_of
 from lakehouse.delta import open_table, scan
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.consumer import read_partitions

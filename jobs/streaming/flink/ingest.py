@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The topic is a constant again: in Kafka it has a namespace.
 JUDGED: Final = """
-CREATE TEMPORARY VIEW judged_{name} AS
+CREATE TEMPORARY VIEW {view} AS
 SELECT
   '{topic}' AS topic,
   `partition`,
@@ -32,8 +32,7 @@ SELECT
   record_hash('{topic}', `partition`, `offset`, `value`) AS record_hash,
   CAST(arrival AS DATE) AS arrival_date,
   validate_{name}(`key`, `value`, arrival) AS event
-FROM records
-WHERE topic = '{topic_in_kafka}'
+FROM {records}
 """
 VALID: Final = "INSERT INTO {table} SELECT {columns} FROM judged_once_{name} WHERE event.reason IS NULL"
 INVALID: Final = "SELECT {columns} FROM judged_once_{name} WHERE event.reason IS NOT NULL"
@@ -53,19 +52,20 @@ def submit(settings: Settings, start: Start) -> str:
     once.register(tables._j_tenv, "records", "source", "kafka")
     statements = tables.create_statement_set()
     for event in EVENTS.values():
-        judged = JUDGED.format(name=event.table, topic=event.topic, topic_in_kafka=settings.prefixed(event.topic))
-        tables.execute_sql(judged)
-        once.register(tables._j_tenv, f"judged_once_{event.table}", f"judged_{event.table}")
-        columns = _columns(f"bronze.{event.table}", [c.name for c in payload(event)])
+        own = f"records WHERE topic = '{settings.prefixed(event.topic)}'"
+        view = f"judged_{event.table}"
+        tables.execute_sql(JUDGED.format(view=view, name=event.table, topic=event.topic, records=own))
+        once.register(tables._j_tenv, f"judged_once_{event.table}", view)
+        columns = columns_of(f"bronze.{event.table}", [c.name for c in payload(event)])
         target = _sink(tables, settings, f"bronze.{event.table}", [event], start)
         statements.add_insert_sql(VALID.format(table=target, columns=columns, name=event.table))
-    columns = _columns(DEAD_LETTERS, ["reason", "field"])
+    columns = columns_of(DEAD_LETTERS, ["reason", "field"])
     invalid = " UNION ALL ".join(INVALID.format(columns=columns, name=event.table) for event in EVENTS.values())
     statements.add_insert_sql(f"INSERT INTO {_sink(tables, settings, DEAD_LETTERS, EVENTS.values(), start)} {invalid}")
     return session.submit(statements)
 
 
-def _columns(name: str, of_event: Sequence[str]) -> str:
+def columns_of(name: str, of_event: Sequence[str]) -> str:
     """A table's columns; those `of_event` are fields of what the validator says."""
     names = table(name).column_names
     return ", ".join(f"event.`{column}`" if column in of_event else f"`{column}`" for column in names)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from jobs.streaming.flink import session
+from jobs.streaming.flink.ingest import JUDGED, columns_of
 from jobs.streaming.flink.start import Start, parse_start
 from lakehouse.contracts.columns import payload
 from lakehouse.contracts.events import TRANSACTIONS
@@ -14,21 +15,6 @@ from lakehouse.contracts.flink import sink_name
 from lakehouse.contracts.owners import INGEST_TRANSACTIONS
 from lakehouse.contracts.tables import DEAD_LETTERS, table
 from lakehouse.settings import Settings, load_settings
-
-JUDGED: Final = """
-CREATE TEMPORARY VIEW judged AS
-SELECT
-  '{topic}' AS topic,
-  `partition`,
-  `offset`,
-  arrival,
-  `key`,
-  `value`,
-  record_hash('{topic}', `partition`, `offset`, `value`) AS record_hash,
-  CAST(arrival AS DATE) AS arrival_date,
-  validate_transactions(`key`, `value`, arrival) AS event
-FROM source
-"""
 
 WRITE: Final = """
 INSERT INTO {table}
@@ -48,7 +34,7 @@ def submit(settings: Settings, start: Start) -> str:
     tables = session.table_environment(settings, INGEST_TRANSACTIONS, start)
     session.create_functions(tables, [topic])
     tables.execute_sql(session.kafka_source(settings, "source", [topic], INGEST_TRANSACTIONS, start))
-    tables.execute_sql(JUDGED.format(topic=topic))
+    tables.execute_sql(JUDGED.format(view="judged", name=TRANSACTIONS.table, topic=topic, records="source"))
     session.gateway().io.kappalakehouse.flink.EvaluatedOnce.register(tables._j_tenv, "judged_once", "judged")
     statements = tables.create_statement_set()
     for name, fields, condition in (
@@ -57,7 +43,7 @@ def submit(settings: Settings, start: Start) -> str:
     ):
         contract = table(name)
         tables.execute_sql(session.delta_sink(settings, contract, [topic], start))
-        columns = ", ".join(f"event.`{name}`" if name in fields else f"`{name}`" for name in contract.column_names)
+        columns = columns_of(name, fields)
         statements.add_insert_sql(WRITE.format(table=sink_name(contract), columns=columns, condition=condition))
     return session.submit(statements)
 

@@ -14,8 +14,8 @@ from jobs.follower.cuts import Cuts
 from jobs.follower.cycle import Follower
 from jobs.follower.lake import Lake
 from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES
-from lakehouse.contracts.tables import FOLLOWED
-from lakehouse.cuts import BRONZE, Cut, newest_cut
+from lakehouse.contracts.tables import BRONZE, FOLLOWED
+from lakehouse.cuts import Cut, newest_cut
 from lakehouse.delta import Once, append, create_table
 from lakehouse.delta.maintenance import compact
 from lakehouse.delta.write import to_arrow
