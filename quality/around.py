@@ -12,7 +12,7 @@ from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import DEAD_LETTERS
 from lakehouse.delta import open_table
-from lakehouse.delta.describe import rows_by_day
+from lakehouse.delta.days import rows_by_day
 from lakehouse.drained import consumers
 from lakehouse.drained.waiting import owed, patience
 from lakehouse.explain.keys import day_of
@@ -92,7 +92,8 @@ class Around:
         today = (self.as_of or datetime.now(UTC)).astimezone(UTC).date()
         counted = day or today - timedelta(days=1)
         if counted < today:
-            found = volume(rows_by_day(open_table(self.settings, contract.name, version)), counted)
+            opened = open_table(self.settings, contract.name, version)
+            found = volume(rows_by_day(self.settings, contract.name, opened), counted)
             if found is not None:
                 yield found
 

@@ -52,7 +52,7 @@ def run_quality(
     around = Around(settings, as_of)
     for contract in contracts:
         counts = count(settings, contract, day, as_of)
-        only = day if contract.partition_by else None
+        only = day if contract.day else None
         observed = around.observe(contract, counts.version, only)
         checked = TableQuality(
             contract.name,

@@ -1,15 +1,19 @@
 """Counting the rows that break a table's rules, day by day, by Polars."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
 import polars as pl
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.columns import TableContract
+from lakehouse.delta.days import rows_by_day
+from lakehouse.delta.layout import Span
 from lakehouse.delta.read import scan_opened
 from lakehouse.delta.tables import open_table
 from lakehouse.settings import Settings
@@ -17,6 +21,8 @@ from quality.by_hand import BY_HAND
 from quality.generated import generated
 from quality.rules import RowRule, Rule
 
+ROWS_AT_ONCE: Final = 1_000_000
+"""Of several days; a day is read at once, however many it has."""
 SAMPLES: Final = 3
 """How many broken rows are shown for each broken rule."""
 
@@ -52,10 +58,10 @@ def declared_schema(contract: TableContract) -> str:
 
 
 def count(settings: Settings, contract: TableContract, day: date | None, as_of: datetime | None = None) -> Counts:
-    """Checks the newest version, or that of the time `as_of`: of a table partitioned by event date that day's rows, if
-    one is given, else all.
+    """Checks the newest version, or that of the time `as_of`: of a table that has days that day's rows, if one is
+    given, else all.
 
-    One day at a time, which bounds the memory: a key holds its date, so no two days share one.
+    A few days at a time, which bounds the memory: a key holds its date, so no two days share one.
 
     Raises what `lakehouse.delta.open_table` raises.
     """
@@ -68,17 +74,30 @@ def count(settings: Settings, contract: TableContract, day: date | None, as_of: 
     failing: dict[str, pl.DataFrame] = {}
     checked = 0
     if schema == declared_schema(contract):
-        for only in _days(opened.partitions(), day) if contract.partition_by else [None]:
-            rows = scan_opened(settings, contract.name, opened, (only, only) if only else None)
+        for span in _spans(settings, contract, opened, day):
+            rows = scan_opened(settings, contract.name, opened, span)
             checked += _count_rows(rows, rules_of(contract), totals, samples, failing)
     seconds = time.perf_counter() - began
     return Counts(contract.name, int(opened.version()), schema, checked, seconds, totals, samples, failing)
 
 
-def _days(partitions: list[dict[str, str]], day: date | None) -> list[date]:
+def _spans(settings: Settings, contract: TableContract, opened: DeltaTable, day: date | None) -> Iterator[Span | None]:
+    """First and last days; all in one (None) of a table that has none."""
+    if contract.day is None:
+        yield None
+        return
     if day is not None:
-        return [day]
-    return sorted({date.fromisoformat(value) for partition in partitions for value in partition.values()})
+        yield day, day
+        return
+    days, rows = list[date](), 0
+    for each, held in sorted(rows_by_day(settings, contract.name, opened).items()):
+        if days and rows + held > ROWS_AT_ONCE:
+            yield days[0], days[-1]
+            days, rows = [], 0
+        days.append(each)
+        rows += held
+    if days:
+        yield days[0], days[-1]
 
 
 def _count_rows(

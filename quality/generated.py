@@ -30,7 +30,7 @@ def generated(contract: TableContract) -> Iterator[Rule]:
     yield from _columns(contract)
     yield FrameRule(f"key ({', '.join(contract.key)}) is unique", lambda rows: _repeated(rows, contract.key))
     dated_by = next((name for name in _DATED_BY if name in contract.column_names), None)
-    if "event_date" in contract.partition_by and dated_by is not None:
+    if contract.day == "event_date" and dated_by is not None:
         yield RowRule(f"event_date is the UTC day of {dated_by}", pl.col("event_date") != pl.col(dated_by).dt.date())
     if "fingerprint" in contract.column_names:
         yield from _rolled_up()

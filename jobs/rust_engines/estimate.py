@@ -9,7 +9,8 @@ from typing import Final
 from jobs.rust_engines.sources import Sources
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table
-from lakehouse.delta.describe import extent, newest_first, rows_by_day
+from lakehouse.delta.days import rows_by_day
+from lakehouse.delta.describe import extent, newest_first
 from lakehouse.delta.notes import Publication
 from lakehouse.settings import Settings
 
@@ -37,7 +38,9 @@ def estimates(settings: Settings, mart: str, sources: Sources, days: Sequence[da
     """
     rows = dict.fromkeys(days, 0)
     for name, opened in sources.tables.items():
-        by_day = rows_by_day(opened) if table(name).partition_by else dict.fromkeys(days, extent(opened).rows or 0)
+        by_day = (
+            rows_by_day(settings, name, opened) if table(name).day else dict.fromkeys(days, extent(opened).rows or 0)
+        )
         for day in days:
             rows[day] += by_day.get(day, 0)
     seconds = _seconds_of_a_row(settings, mart)

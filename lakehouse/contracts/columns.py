@@ -60,6 +60,11 @@ class TableContract:
         return self.name.split(".")[0]
 
     @property
+    def day(self) -> str | None:
+        """The column of the day on which a row lies: of its event, in bronze of its arrival; None where it has none."""
+        return next((name for name in ("event_date", "arrival_date") if name in self.column_names), None)
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.columns)
 

@@ -1,6 +1,5 @@
 """What a Delta table holds, from its log alone: no data file is read."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -41,17 +40,6 @@ def extent(opened: DeltaTable) -> Extent:
     rows = 0 if counts is None else None if counts.null_count else int(pc.sum(counts).as_py())
     size = int(pc.sum(actions["size_bytes"]).as_py() or 0) if actions.num_rows else 0
     return Extent(int(opened.version()), actions.num_rows, size, rows)
-
-
-def rows_by_day(opened: DeltaTable) -> dict[date, int]:
-    """The rows of each event date of a table that is partitioned by it; files without a count have none."""
-    files = pa.table(opened.get_add_actions(flatten=True))
-    found: Counter[date] = Counter()
-    if files.num_rows:
-        days = files["partition.event_date"].cast(pa.date32()).to_pylist()
-        for day, rows in zip(days, files["num_records"].to_pylist(), strict=True):
-            found[day] += rows or 0
-    return found
 
 
 def commits(newest: DeltaTable, limit: int | None = None, until: int | None = None) -> list[Commit]:

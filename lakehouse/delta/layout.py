@@ -6,7 +6,7 @@ may hold anything.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 import polars as pl
@@ -15,6 +15,9 @@ from deltalake import DeltaTable
 
 MANY: Final = 1_000
 """Rows of an hour that have files of their own."""
+Span = tuple[date, date]
+"""The first and the last day of something."""
+
 LARGEST: Final = 250_000
 """Rows of one file at most."""
 SCATTERED: Final = 8
@@ -47,6 +50,11 @@ class Files:
         self.rows: dict[str, int] = dict(zip(self.paths, counts, strict=True))
         """By path, how many."""
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """By path, in bytes."""
+        return dict(zip(self.paths, self._actions["size_bytes"].to_pylist(), strict=True)) if self.paths else {}
+
     def between(self, low: str, high: str, start: pl.Series, end: pl.Series) -> list[str]:
         """Those with rows whose time in `low` is not after, and in `high` not before one of these spans, in
         milliseconds: with one column for both, those with rows inside."""
@@ -55,6 +63,21 @@ class Files:
     def holding(self, column: str, values: pl.Series) -> list[str]:
         """Those that may have a row with one of these values."""
         return self._meeting(self._bound("min", column), self._bound("max", column), values, values)
+
+    def days(self, column: str | None) -> dict[str, Span | None]:
+        """By path, the first and the last day of its rows, by this column; None where nobody can tell."""
+        partition = f"partition.{column}"
+        if partition in self._actions.column_names:
+            low = high = self._actions[partition].cast(pa.date32()).to_pylist()
+        else:
+            low, high = (
+                self._actions[name].to_pylist() if name in self._actions.column_names else [None] * len(self.paths)
+                for name in (f"min.{column}", f"max.{column}")
+            )
+        return {
+            path: None if first is None or last is None else (first, last)
+            for path, first, last in zip(self.paths, low, high, strict=True)
+        }
 
     def scattered(self, column: str, written_before: datetime) -> list[list[str]]:
         """Groups of small files whose rows belong into fewer, cut by `column`: of one hour each, and of those that hold

@@ -1,9 +1,8 @@
 """What single commits of a table changed, from the files of its log: delta-rs tells the content of versions only."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -11,7 +10,6 @@ from minio import Minio
 from minio.error import S3Error
 from urllib3.exceptions import HTTPError
 
-from lakehouse.contracts.tables import table
 from lakehouse.delta.describe import Commit, commit_of
 from lakehouse.delta.difference import Rewrite
 from lakehouse.object_store import build_client
@@ -21,19 +19,16 @@ from lakehouse.settings import Settings
 _READERS: Final = 8
 
 
-def days_changed(settings: Settings, name: str, versions: Iterable[int]) -> dict[int, set[date | None]]:
-    """By version, the days whose rows the commit added or removed: not those whose files it only put together.
-
-    None among them: rows without a day, of an unpartitioned table or where the commit doesn't say. The versions' log
-    must be kept.
+def file_changes(settings: Settings, name: str, versions: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
+    """By version, the entries of the files whose rows the commit added or removed: not of those that it only put
+    together. The versions' log must be kept.
     """
     client = build_client(settings)
-    column = next(iter(table(name).partition_by), "")
 
-    def changed(version: int) -> set[date | None]:
+    def changed(version: int) -> list[dict[str, Any]]:
         actions = _actions(client, settings, name, version)
         files = [action[kind] for action in actions for kind in ("add", "remove") if kind in action]
-        return {_day(file, column) for file in files if file["dataChange"]}
+        return [{**file, "path": unquote(file["path"])} for file in files if file["dataChange"]]
 
     wanted = list(versions)
     with ThreadPoolExecutor(_READERS) as pool:
@@ -87,8 +82,3 @@ def _actions(client: Minio, settings: Settings, name: str, version: int) -> list
     folder = settings.table_path(name).removeprefix(f"s3://{settings.bucket}/") + "/_delta_log/"
     with client.get_object(settings.bucket, f"{folder}{version:020}.json") as answer:
         return [json.loads(line) for line in answer.data.splitlines()]
-
-
-def _day(file: Mapping[str, Any], column: str) -> date | None:
-    value = (file.get("partitionValues") or {}).get(column)
-    return date.fromisoformat(value) if value else None

@@ -30,7 +30,7 @@ def scan(
 ) -> pl.LazyFrame:
     """The table `name` as a lazy frame in the contract's column order; nothing is read before `collect`.
 
-    `dates`: first and last day, inclusive, of the partition column; files of other days are not read.
+    `dates`: first and last day, inclusive; files of other days are not read.
     Raises SchemaMismatchError, and what `open_table` raises.
     """
     return scan_opened(settings, name, open_table(settings, name, version, timestamp), dates)
@@ -48,7 +48,7 @@ def scan_opened(
     gained = [pl.lit(None, types[column.name]).alias(column.name) for column in missing_columns(opened, contract)]
     frame = pl.scan_delta(opened, storage_options=settings.delta_storage_options(), credential_provider=None)
     if dates is not None:
-        if not contract.partition_by:
-            raise ValueError(f"{name} is not partitioned by date")
-        frame = frame.filter(pl.col(contract.partition_by[0]).is_between(*dates))
+        if contract.day is None:
+            raise ValueError(f"{name} has no days")
+        frame = frame.filter(pl.col(contract.day).is_between(*dates))
     return frame.with_columns(gained).select(contract.column_names)

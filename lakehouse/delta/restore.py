@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import polars as pl
-import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -23,6 +22,7 @@ from lakehouse.delta import notes
 from lakehouse.delta.describe import versions_read
 from lakehouse.delta.errors import RestoreRefusedError, TableMissingError
 from lakehouse.delta.files import Source
+from lakehouse.delta.layout import Files
 from lakehouse.delta.read import scan_opened
 from lakehouse.delta.tables import open_table
 from lakehouse.delta.write import Once, commit_once
@@ -61,8 +61,8 @@ def restore(
             f"them once and will not again, so they would be lost; read the old version with "
             f"`lakehouse table read {name} --version {wanted}` instead"
         )
-    before, after = _files(contract, newest), _files(contract, target)
-    changed = {before.get(path, after.get(path)) for path in before.keys() ^ after.keys()}
+    before, after = (Files(opened).days(contract.day) for opened in (newest, target))
+    changed = [before.get(path) or after.get(path) for path in before.keys() ^ after.keys()]
     note = notes.Restored(restored=wanted, by=by, read_versions=versions_read(newest, wanted))
     once = replace(Once.new(f"restore/{name}"), positions=_positions(settings, contract, target, newest))
 
@@ -71,8 +71,9 @@ def restore(
 
     with _files_kept(name, wanted):
         committed = commit_once(settings, name, once, attempt, note)
-    days = sorted(day for day in changed if day is not None)
-    return Restored(name, wanted, committed, bool(changed), (days[0], days[-1]) if days else None)
+    spans = [span for span in changed if span is not None]
+    days = (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
+    return Restored(name, wanted, committed, bool(changed), days)
 
 
 def _positions(settings: Settings, contract: TableContract, target: DeltaTable, newest: DeltaTable) -> dict[str, int]:
@@ -109,12 +110,3 @@ def _files_kept(name: str, version: int) -> Iterator[None]:
         raise RestoreRefusedError(
             f"files of version {version} are gone from {name}: what left the table over 7 days ago is removed"
         ) from None
-
-
-def _files(contract: TableContract, opened: DeltaTable) -> dict[str, date | None]:
-    """The day of each data file; None where the table has no days."""
-    actions = pa.table(opened.get_add_actions(flatten=True))
-    paths = actions["path"].to_pylist()
-    if not contract.partition_by:
-        return dict.fromkeys(paths)
-    return dict(zip(paths, actions[f"partition.{contract.partition_by[0]}"].to_pylist(), strict=True))

@@ -105,7 +105,7 @@ def replace_days(
     if not days:
         raise ValueError(f"no day of {name} to replace")
     listed = ", ".join(f"'{day.isoformat()}'" for day in sorted(days))
-    return _replace(settings, name, rows, once, note, f"{table(name).partition_by[0]} IN ({listed})")
+    return _replace(settings, name, rows, once, note, f"{table(name).day} IN ({listed})")
 
 
 def replace_all(settings: Settings, name: str, rows: pa.Table, once: Once, note: Said | None = None) -> int:

@@ -83,7 +83,7 @@ def _day(contract: TableContract, key: Key) -> list[pl.Expr]:
 
 def day_of(contract: TableContract, key: Key) -> date | None:
     """The event date of the row of this key; None where the table has no days, or the key doesn't tell it."""
-    if contract.partition_by != ("event_date",):
+    if contract.day != "event_date":
         return None
     if "event_date" in key:
         return cast(date, key["event_date"])

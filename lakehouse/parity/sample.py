@@ -13,7 +13,8 @@ import polars as pl
 
 from lakehouse.alerts import OPENED, PARITY_DIFFERS, WITHDRAWN, State, TableAlert
 from lakehouse.contracts.tables import table
-from lakehouse.delta import TableMissingError, open_table, scan_opened
+from lakehouse.delta import TableMissingError, open_table
+from lakehouse.delta.files import paths, read_files
 from lakehouse.delta.write import time_of_next
 from lakehouse.escaping import escaped
 from lakehouse.explain.keys import NoSuchRowError, as_typed, from_typed
@@ -141,7 +142,7 @@ def save_case(settings: Settings, found: Checked) -> Path:
 
 
 def _keys(settings: Settings, rows: int, choice: random.Random, names: Sequence[str]) -> list[tuple[str, Key]]:
-    """Random rows' keys, as many of each table that has any; of a partitioned one from one random day."""
+    """Random rows' keys, as many of each table that has any, from as few random files as have so many."""
     found: list[tuple[str, Key]] = []
     for number, name in enumerate(names):
         wanted = rows // len(names) + (number < rows % len(names))
@@ -149,14 +150,11 @@ def _keys(settings: Settings, rows: int, choice: random.Random, names: Sequence[
             opened = open_table(settings, name)
         except TableMissingError:
             continue
-        held = scan_opened(settings, name, opened)
-        if table(name).partition_by:
-            days = opened.partitions()
-            if not days:
-                continue
-            day = choice.choice(sorted(partition["event_date"] for partition in days))
-            held = held.filter(pl.col("event_date") == datetime.fromisoformat(day).date())
-        keys = held.select(table(name).key).collect()
+        keys, files = read_files(settings, name, []).select(table(name).key), sorted(paths(opened))
+        for path in choice.sample(files, len(files)):
+            if keys.height >= wanted:
+                break
+            keys = pl.concat([keys, read_files(settings, name, [path]).select(table(name).key)])
         picked = choice.sample(range(keys.height), min(wanted, keys.height))
         found += [(name, keys.row(n, named=True)) for n in picked]
     return found

@@ -11,6 +11,7 @@ from lakehouse.contracts.events import CLICKS
 from lakehouse.contracts.graph import sources
 from lakehouse.contracts.tables import table
 from lakehouse.delta import open_table, scan, scan_opened
+from lakehouse.delta.layout import Files
 from lakehouse.semantics.metrics import SCOPES
 from lakehouse.semantics.scopes import IntervalAround, Key, NaturalSession, Window
 from lakehouse.settings import Settings
@@ -22,7 +23,7 @@ in them."""
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What is recomputed of a table: the days that hold affected rows (none: it is not split by day, all of it).
+    """What is recomputed of a table: the days that hold affected rows (none: it has no days, all of it).
 
     `rows`: how many rows the events affect, as far as it can be told before they are computed. `files` and `bytes`:
     what lies there today and is rewritten.
@@ -47,10 +48,11 @@ class Affected:
         """Of the table `name`. Raises what `lakehouse.delta.open_table` raises."""
         days = sorted(self.days(name))
         opened = open_table(self.settings, name)
-        files = pl.DataFrame(opened.get_add_actions(flatten=True))
-        if table(name).partition_by and files.height:
-            files = files.filter(pl.col("partition.event_date").cast(pl.Date).is_in(days))
-        size = int(files["size_bytes"].sum()) if files.height else 0
+        files = Files(opened)
+        spans = files.days(table(name).day).items()
+        met = [path for path, span in spans if span is None or any(span[0] <= day <= span[1] for day in days)]
+        rewritten = met if table(name).day else files.paths
+        size = sum(files.sizes[path] for path in rewritten)
         if _drawn_from_all(name):
             stored = scan_opened(self.settings, name, opened).filter(pl.col("event_date").is_in(days))
             rows = int(stored.select(pl.len()).collect().item())
@@ -59,11 +61,11 @@ class Affected:
             scopes = SCOPES[name].affected.items()
             hashes = [self._keys(scope, topic).hash_rows() for topic, scope in scopes if topic in self.chosen]
             rows = pl.concat(hashes).n_unique() if hashes else 0
-        return Touched(name, rows, tuple(days), files.height, size)
+        return Touched(name, rows, tuple(days), len(rewritten), size)
 
     def days(self, name: str) -> set[date]:
-        """The days on which the table has rows that the events affect; none of one that is not split by day."""
-        if not table(name).partition_by:
+        """The days on which the table has rows that the events affect; none of one that has no days."""
+        if table(name).day is None:
             return set()
         if name == ALERTS:
             return set().union(*(self.days(source) for source in sources(name)))

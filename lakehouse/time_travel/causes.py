@@ -10,9 +10,9 @@ import polars as pl
 from lakehouse.contracts.events import EVENTS, EventContract
 from lakehouse.contracts.graph import finer
 from lakehouse.delta import TableMissingError, open_table
+from lakehouse.delta.days import days_changed
 from lakehouse.delta.describe import commits as commits_of
 from lakehouse.delta.describe import versions_read
-from lakehouse.delta.log import days_changed
 from lakehouse.explain.changes import reason
 from lakehouse.explain.records import with_lateness
 from lakehouse.ledger.tables import Tables

@@ -52,9 +52,9 @@ def test_only_the_files_of_the_days_asked_for_are_read(lake):
     assert stored(lake, "silver.clicks", SECOND).equals(expected("silver.clicks", EVENTS, SECOND))
 
 
-def test_days_of_an_unpartitioned_table_are_an_error(lake):
+def test_days_of_a_table_without_days_are_an_error(lake):
     fill(lake, EVENTS, "gold.user_totals")
-    with pytest.raises(ValueError, match=r"gold\.user_totals is not partitioned by date"):
+    with pytest.raises(ValueError, match=r"gold\.user_totals has no days"):
         scan(lake, "gold.user_totals", dates=(FIRST, FIRST))
 
 
