@@ -82,7 +82,8 @@ class Events(Node):
                 changed = self.lake.changed(self.bronze, news.difference, self._columns)
             except FileNotFoundError:
                 return self._arrived(replace(news, difference=None))
-            return changed.filter(pl.col(SIGN) > 0).drop(SIGN), changed.filter(pl.col(SIGN) < 0).drop(SIGN), frozenset()
+            lost = changed.filter(pl.col(SIGN) < 0).drop(SIGN)
+            return changed.filter(pl.col(SIGN) > 0).drop(SIGN), pl.concat([lost, self._gone(news)]), frozenset()
         gained = frozenset(files.paths) if news.difference is None else news.difference.gained
         chosen, records, counts = set[str](), 0, files.rows
         for path in sorted(gained - self._taken):
@@ -90,9 +91,23 @@ class Events(Node):
             if chosen and records > self.batch:
                 return self.lake.read(self.bronze, sorted(chosen), self._columns), none, self._taken | chosen
             chosen.add(path)
-        unknown = news.difference is None and self.lake.files(self.name).paths
-        gone = self._not_in_bronze() if unknown else none
-        return self.lake.read(self.bronze, sorted(chosen), self._columns), gone, frozenset()
+        return self.lake.read(self.bronze, sorted(chosen), self._columns), self._gone(news), frozenset()
+
+    def _gone(self, news: News) -> pl.DataFrame:
+        """Records that silver may have and that bronze has no more: which came and went again, and may have been taken
+        with a batch in between, whose commit does not say how far was read; or any, where nobody can tell."""
+        if not self.lake.files(self.name).paths:
+            return self.lake.empty(self.bronze, self._columns)
+        since = news.since if news.difference is not None else None
+        passed = None if since is None else self.lake.passed(self.bronze, since, news.until)
+        if passed is None:
+            return self._not_in_bronze()
+        try:
+            rows = self.lake.read(self.bronze, sorted(passed), self._columns)
+        except FileNotFoundError:
+            return self._not_in_bronze()
+        still = self.lake.read(self.bronze, self.lake.files(self.bronze).paths if passed else [], _POSITION)
+        return rows.join(still, _POSITION, "anti")
 
     def _not_in_bronze(self) -> pl.DataFrame:
         """What silver has of records that bronze has no more."""

@@ -34,11 +34,12 @@ FILE: Final = "_file"
 @dataclass(frozen=True, slots=True)
 class News:
     """What has become of a source since it was read last, up to its version `until`; None: everything is new, or
-    nobody can tell what isn't."""
+    nobody can tell what isn't. `since`: the version that was read last."""
 
     source: Source
     until: int
     difference: Difference | None
+    since: int | None = None
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class Lake:
         if since is None or since > until:
             return News(of, until, None)
         try:
-            return News(of, until, self._difference(source, since, until))
+            return News(of, until, self._difference(source, since, until), since)
         except VersionMissingError:
             return News(of, until, None)
 
@@ -111,6 +112,18 @@ class Lake:
         between = [self._rewrite(source, version) for version in range(since + 1, until + 1)]
         known = [each for each in between if each is not None]
         return difference(frozenset(before.paths), frozenset(self.files(source).paths), known)
+
+    def passed(self, name: str, since: int, until: int) -> frozenset[str] | None:
+        """Files that a commit after `since` has brought and a later one up to `until` has taken away, where rows were
+        taken away at all; None: nobody can tell any more."""
+        between = [self._rewrite(name, version) for version in range(since + 1, until + 1)]
+        known = [each for each in between if each is not None]
+        if len(known) < len(between):
+            return None
+        if not any(each.data_change and each.removed for each in known):
+            return frozenset()
+        brought = frozenset[str]().union(*(each.added for each in known))
+        return brought & frozenset[str]().union(*(each.removed for each in known)) - frozenset(self.files(name).paths)
 
     def _rewrite(self, name: str, version: int) -> Rewrite | None:
         """What a commit did to files; None where the log no longer says."""

@@ -130,6 +130,27 @@ def test_copies_from_lower_positions_take_the_place_of_later_ones_until_they_are
     assert_equal(lake, kept)
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["alive", "killed"])
+def test_what_a_batch_had_and_bronze_lost_before_all_was_taken_is_gone(lake: Settings, seed: int, killed: bool) -> None:
+    draw = random.Random(seed)
+    stream = random_stream(draw, 260)
+    running = follower(lake)
+    write(lake, stream[:40])
+    assert_settled(running, {})
+    for start in range(40, len(stream), 20):  # each less than a batch
+        write(lake, stream[start : start + 20])
+    running.cycle()  # takes some of them
+    kept = [event for event in stream if draw.random() < 0.8]
+    for name in BRONZE:
+        opened = open_table(lake, name)
+        gone = bronze(name, stream).join(bronze(name, kept), ["partition", "offset"], "anti")
+        places = [f'("partition" = {p} AND "offset" = {o})' for p, o in gone["partition", "offset"].iter_rows()]
+        if places:
+            opened.delete(" OR ".join(places))
+    assert_settled(follower(lake) if killed else running, {})
+    assert_equal(lake, kept)
+
+
 def test_a_table_that_was_put_back_follows_again(lake: Settings, seed: int) -> None:
     stream, name = random_stream(random.Random(seed), 120), f"gold.region_revenue_5m{FOLLOWED}"
     write(lake, stream[:60])
