@@ -23,7 +23,7 @@ _IMPOSSIBLE: Final = 2
     "lakehouse audit --table bronze.clicks__migrated"
 )
 def audit(
-    wait: Annotated[float, typer.Option(help="Seconds to wait until everything is drained.", min=0)] = 0,
+    wait: Annotated[float, typer.Option(help="Seconds to wait until everything is drained.", min=0)] = 60,
     full: Annotated[
         bool, typer.Option("--full", help="Read again what earlier audits have read: all of Kafka, all raw values.")
     ] = False,

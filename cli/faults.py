@@ -16,7 +16,8 @@ from experiments.faults import outcome as outcomes
 from experiments.faults.outcome import Outcome
 from experiments.faults.own_stack import keep_logs, own_stack
 from experiments.faults.run import Runner
-from experiments.faults.schedule import CONNECTIONS, SECONDS, Core, Kind, Schedule, one_by_one, plan
+from experiments.faults.schedule import CONNECTIONS, SECONDS, Kind, Schedule, one_by_one, plan
+from lakehouse.contracts.core import CORE, Core
 
 app = typer.Typer()
 
@@ -42,8 +43,11 @@ def faults(
     airflow: Annotated[bool, typer.Option(help="Run Airflow too, and hit its scheduler.")] = False,
     core: Annotated[
         Core,
-        typer.Option(help="Who makes silver and gold: the Spark driver, or Flink's ingest and the follower alone."),
-    ] = Core.SPARK,
+        typer.Option(
+            help="Who makes silver and gold: the core of this installation, with all other jobs; or, beside the Spark "
+            "driver's, Flink's ingest and the follower alone."
+        ),
+    ] = CORE,
     plans: Annotated[
         Path | None, typer.Option("--plan", help="Run the schedules of this file first.", exists=True, dir_okay=False)
     ] = None,
@@ -66,6 +70,8 @@ def faults(
     if summary:
         _summarise(outcomes.recorded(summary))
         return
+    if core is Core.SPARK and CORE is Core.FOLLOWER:
+        raise typer.BadParameter("with LAKEHOUSE_CORE=follower there is no Spark driver", param_hint="--core")
     try:
         chosen = tuple(Kind(kind.strip()) for kind in kinds.split(",") if kind.strip())
         first = random.SystemRandom().randrange(2**31) if seed is None else seed

@@ -6,7 +6,7 @@ All bronze tables have the checkpoints of Flink's ingest in common: a commit say
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +33,7 @@ class NoCutError(TimeoutError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"no cut within {seconds:.0f} s of all that Kafka held: do ingest and follower run? see: lakehouse job "
+            f"no cut of what was to be in it within {seconds:.0f} s: do ingest and follower run? see: lakehouse job "
             f"status follower, lakehouse logs follower"
         )
 
@@ -55,6 +55,10 @@ class Cut:
             for partition, end in partitions.items()
         )
 
+    def older(self, versions: Mapping[str, int]) -> list[str]:
+        """Those of its tables of which it has less than `versions`."""
+        return [name for name, version in self.versions.items() if version < versions.get(name, 0)]
+
 
 def checkpoint_of(opened: DeltaTable, generation: int) -> int:
     """The newest checkpoint of ingest that has committed to a bronze table; 0: none. Numbers of another `generation` of
@@ -70,9 +74,14 @@ def ends_of(
     dead, ends = opened[DEAD_LETTERS], {}
     for topic, numbers in partitions.items():
         valid = opened[f"bronze.{EVENTS[topic].table}"]
-        names = {p: f"read/{topic}@{topic_ids[topic]}/{p}" for p in numbers}
+        names = {p: position_name(topic, topic_ids[topic], p) for p in numbers}
         ends[topic] = {p: max(t.transaction_version(name) or 0 for t in (valid, dead)) for p, name in names.items()}
     return ends
+
+
+def position_name(topic: str, topic_id: str, partition: int) -> str:
+    """Under which a bronze table's commits say how far the partition was read (docs/flink-delta.md)."""
+    return f"read/{topic}@{topic_id}/{partition}"
 
 
 def record_cut(settings: Settings, cut: Cut) -> None:
@@ -103,10 +112,20 @@ def newest_cut(settings: Settings) -> Cut | None:
     return Cut(row["checkpoint"], ends, json.loads(row["versions"]))
 
 
+def versions_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
+    """The newest version of each table. Raises what `lakehouse.delta.open_table` raises."""
+    return {name: int(open_table(settings, name).version()) for name in names}
+
+
 def wait_for_cut(
-    settings: Settings, ends: Positions, timeout_seconds: float, progress: Callable[[str], None] = lambda _said: None
+    settings: Settings,
+    ends: Positions,
+    timeout_seconds: float,
+    progress: Callable[[str], None] = lambda _said: None,
+    versions: Mapping[str, int] | None = None,
 ) -> Cut:
-    """The first cut that has all that the topics held up to `ends`; `progress` is told what is missing.
+    """The first cut that has all that the topics held up to `ends`, and of each table at least these `versions`;
+    `progress` is told what is missing.
 
     Raises:
         NoCutError: not within the time.
@@ -115,7 +134,7 @@ def wait_for_cut(
     deadline = time.monotonic() + timeout_seconds
     while True:
         cut = newest_cut(settings)
-        if cut is not None and cut.covers(ends):
+        if cut is not None and cut.covers(ends) and not cut.older(versions or {}):
             return cut
         progress("waiting for a cut" if cut is None else f"waiting for a cut after checkpoint {cut.checkpoint}")
         if time.monotonic() > deadline:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.report import Figure, MicroBatch
 from lakehouse.settings import ROOT
 
@@ -15,15 +16,23 @@ _LAYERS: Final = {
     "from silver to sessions, attribution and gold": ("refresh",),
     "from Kafka to gold, all steps": ("read", "bronze", "versions", "silver", "corrections", "refresh"),
 }
+"""Of Spark's micro-batches."""
+_FOLLOWED: Final = {
+    "from bronze to silver's events": ("events",),
+    "from events to sessions, attribution and gold": ("silver", "gold"),
+    "from bronze to gold": ("events", "silver", "gold"),
+}
+"""Of the follower's cycles."""
 
 
 def rates(batches: list[MicroBatch]) -> Iterator[Figure]:
-    """Rows per second by layer, over all of the run's micro-batches."""
+    """Rows per second by layer, over all of the run's batches."""
     rows = sum(batch.input_rows for batch in batches)
-    for name, steps in _LAYERS.items():
+    layers, of = (_FOLLOWED, "the follower's cycles") if CORE is Core.FOLLOWER else (_LAYERS, "Spark's micro-batches")
+    for name, steps in layers.items():
         seconds = sum(batch.steps.get(step, 0.0) for batch in batches for step in steps)
         if seconds:
-            yield Figure(f"Records {name}", f"{rows / seconds:,.0f} per second", "this run, Spark's micro-batches")
+            yield Figure(f"Records {name}", f"{rows / seconds:,.0f} per second", f"this run, {of}")
 
 
 def benchmark_figures() -> Iterator[Figure]:

@@ -6,10 +6,13 @@ from typing import Any, Final
 
 from cli.demo.figures import benchmark_figures, rates
 from cli.demo.run import Demo
-from jobs.streaming.spark.freshness import until_gold
+from jobs.follower import freshness as follower_freshness
+from jobs.follower.progress import finished_cycles
+from jobs.streaming.spark import freshness as spark_freshness
 from jobs.streaming.spark.progress import finished_batches
 from lakehouse.alerts import OPENED, WITHDRAWN, alert_history
 from lakehouse.compare import Accounting, Comparison
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.delta import scan
 from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.topics import ALERTS
@@ -38,7 +41,7 @@ def build_result(demo: Demo, comparison: Comparison, audit: Audit, began: dateti
     """Everything the run found; `DemoResult.ok` is its verdict."""
     accounting = comparison.accounting
     alerts = _alerts(demo.settings, comparison)
-    finished = list(finished_batches(demo.settings, began))
+    finished = list((finished_cycles if CORE is Core.FOLLOWER else finished_batches)(demo.settings, began))
     batches = [_batch(entry) for entry in finished]
     return DemoResult(
         title="Kappa Lakehouse demo",
@@ -115,7 +118,7 @@ def _data_demands(comparison: Comparison, alerts: AlertCount, batches: list[Micr
         "withdrawn alerts": alerts.withdrawn,
         **{f"alerts of {said.rule}": said.alerted for said in comparison.said},
         "transactions that changed what is true of others decided before": sum(s.late for s in comparison.said),
-        "micro-batches of the running stream": len(batches),
+        "batches of the running core": len(batches),
     }
     return [Demand(f"The data hold {name}", count > 0, f"{count:,}") for name, count in counts.items()]
 
@@ -148,6 +151,7 @@ def _alerts(settings: Settings, comparison: Comparison) -> AlertCount:
 
 def _until_gold(settings: Settings, finished: list[dict[str, Any]]) -> Freshness:
     """Of a backlog that is sent as fast as it goes: nearly all of it is waiting. No target is held to it."""
+    until_gold = follower_freshness.until_gold if CORE is Core.FOLLOWER else spark_freshness.until_gold
     seconds = until_gold(settings, finished)["seconds"]
     p50, p99 = (float(seconds.quantile(q) or 0) for q in (0.5, 0.99))
     return Freshness("gold, while the backlog of this run was worked off", seconds.len(), p50, p99)

@@ -19,7 +19,8 @@ from urllib3.exceptions import HTTPError
 
 from experiments.faults.journal import Journal
 from experiments.faults.processes import Frozen, NotRunningError, kill, processes
-from experiments.faults.schedule import FOLLOWER_PROCESS, SPARK_DRIVER, TASK_MANAGER, Core, Kind
+from experiments.faults.schedule import FOLLOWER_PROCESS, SPARK_DRIVER, TASK_MANAGER, Kind
+from lakehouse.contracts.core import Core
 from lakehouse.contracts.owners import INGEST, INGEST_TRANSACTIONS
 from lakehouse.contracts.tables import FOLLOWED, INGESTED
 from lakehouse.cuts import checkpoint_of

@@ -20,11 +20,12 @@ from experiments.faults.flow import Flow
 from experiments.faults.moments import kill_at
 from experiments.faults.outcome import Injected, Outcome, Verdict
 from experiments.faults.processes import Frozen, NotRunningError, kill, processes
-from experiments.faults.schedule import AT_A_MOMENT, CONNECTIONS, Core, Fault, Kind, Schedule
+from experiments.faults.schedule import AT_A_MOMENT, CONNECTIONS, Fault, Kind, Schedule
 from infra.local.services import declared
 from infra.local.stack import LocalStack
 from lakehouse.checkpoints import Positions
 from lakehouse.compare import COMPARED, Comparison, compare
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.jobs import DEFAULT_JOBS, JOBS, JobSpec
 from lakehouse.contracts.owners import FOLLOWER, INGEST
@@ -51,15 +52,17 @@ DRAIN_SECONDS: Final = 600
 """What takes a minute on an idle machine."""
 RECONCILE_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.25
-JOBS_OF: Final = {Core.SPARK: tuple(DEFAULT_JOBS.values()), Core.FOLLOWER: (JOBS[INGEST], JOBS[FOLLOWER])}
+_SHADOW: Final = (JOBS[INGEST], JOBS[FOLLOWER])
+JOBS_OF: Final = {core: tuple(DEFAULT_JOBS.values()) if core is CORE else _SHADOW for core in Core}
+"""The other core than this process's runs alone, in the shadow."""
 SERVICES: Final = {
-    Core.SPARK: ("kafka", "minio", "postgres", "valkey", "flink"),
-    Core.FOLLOWER: ("kafka", "minio", "postgres", "flink"),
+    core: ("kafka", "minio", "postgres", *(("valkey",) if core is CORE else ()), "flink") for core in Core
 }
+_SHADOWS: Final = (*(f"{name}{INGESTED}" for name in BRONZE), *(f"{name}{FOLLOWED}" for name in DERIVED))
 COMPARED_OF: Final = {
     # Marts are built for days that somebody asks for, by Airflow.
-    Core.SPARK: tuple(name for name in COMPARED if not name.startswith("marts.")),
-    Core.FOLLOWER: (*(f"{name}{INGESTED}" for name in BRONZE), *(f"{name}{FOLLOWED}" for name in DERIVED)),
+    core: tuple(name for name in COMPARED if not name.startswith("marts.")) if core is CORE else _SHADOWS
+    for core in Core
 }
 
 Progress = Callable[[str], None]
@@ -72,7 +75,7 @@ class Runner:
     stack: LocalStack
     airflow: bool = False
     progress: Progress = lambda _doing: None
-    core: Core = Core.SPARK
+    core: Core = CORE
 
     @property
     def settings(self) -> Settings:
@@ -114,7 +117,7 @@ class Runner:
             self.progress("comparing")
             comparison = compare(self.settings, COMPARED_OF[self.core], ends, versions=versions)
             verdict, detail = Verdict.EXACT if comparison.equal else Verdict.DIFFERS, _differences(comparison)
-            if self.core is Core.SPARK:  # the ledger follows none but its tables
+            if self.core is CORE:  # the ledger follows none but its tables
                 self.progress("auditing")
                 audited = audit(self.settings, ends)
                 verdict = verdict if audited.clean else Verdict.DIFFERS
@@ -148,7 +151,7 @@ class Runner:
     def _arrived(self) -> tuple[Positions, Mapping[str, int]]:
         """Wait until all that Kafka holds now is in the tables: up to which ends, and in which versions, where these
         are not the newest."""
-        if self.core is Core.SPARK:
+        if self.core is CORE:
             return self._drain(), {}
         cut = self._cut()
         return cut.ends, cut.versions

@@ -8,6 +8,7 @@ from enum import StrEnum
 from random import Random
 from typing import Any, Final, Self
 
+from lakehouse.contracts.core import Core
 from lakehouse.contracts.owners import FOLLOWER, SPARK_INGEST
 from lakehouse.runtime.supervisor import job_program
 
@@ -17,14 +18,6 @@ TASK_MANAGER: Final = "flink-taskmanager"
 
 
 FOLLOWER_PROCESS: Final = job_program(FOLLOWER)
-
-
-class Core(StrEnum):
-    """Who makes silver and gold: the Spark driver, beside all else that runs by default; or Flink's ingest and the
-    follower, alone."""
-
-    SPARK = "spark"
-    FOLLOWER = "follower"
 
 
 class Kind(StrEnum):

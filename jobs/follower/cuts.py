@@ -28,7 +28,7 @@ from lakehouse.kafka.topics import topic_ids
 from lakehouse.runtime.wanted import wanted_state
 from lakehouse.services import ServiceDownError
 
-EVERY_SECONDS: Final = 30.0
+EVERY_SECONDS: Final = 15.0
 """Between two cuts at least."""
 
 log = logging.getLogger(FOLLOWER)

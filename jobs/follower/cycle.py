@@ -25,7 +25,8 @@ ATTEMPTS: Final = 5
 """How often a node starts anew in one cycle where others keep committing to its table."""
 
 LOOK_SECONDS: Final = 15.0
-"""For so long it may go unnoticed that somebody else has committed to a table of its own, as one that restores it."""
+"""For so long it may go unnoticed that somebody else has committed to a table of its own, as one that restores it, and
+that a source's log was trimmed beyond the entry that is read next: then the logs are listed."""
 
 log = logging.getLogger(FOLLOWER)
 
@@ -39,6 +40,8 @@ class Follower:
     nodes: dict[str, Node] = field(init=False)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
     """By table, what its node took in the last cycle that had something to do."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """The same by the clock."""
     _quiet_at: dict[str, int] | None = None
     _looked: float = float("-inf")
 
@@ -67,21 +70,24 @@ class Follower:
         versions = {name: self.lake.version(name) for name in self.sources if name not in failed}
         if versions == self._quiet_at and not settle and not failed:
             return 0
-        self.cpu_seconds = {}
+        self.cpu_seconds, self.seconds = {}, {}
+        waiting: dict[str, list[str]] = {}
         for name, node in self.nodes.items():
             if name in failed:
                 continue
             if held_up := [source for source in node.room.contract.reads if source in failed]:
                 failed[name] = failed[held_up[0]]
-                log.warning("%s waits for %s", name, failed[name])
+                waiting.setdefault(failed[name], []).append(name)
                 continue
-            began = time.process_time()
+            began, cpu = time.monotonic(), time.process_time()
             try:
                 committed += self._followed(node, settle)
             except (TableError, ServiceDownError, OSError) as error:
                 failed[name] = name
                 log.error("%s stands still: %s", name, error)
-            self.cpu_seconds[name] = time.process_time() - began
+            self.seconds[name], self.cpu_seconds[name] = time.monotonic() - began, time.process_time() - cpu
+        for name, held in waiting.items():
+            log.warning("%s: waited for by %s", name, ", ".join(held))
         self._quiet_at = versions if not committed and not failed else None
         return committed
 
@@ -91,7 +97,7 @@ class Follower:
         own = own or time.monotonic() - self._looked >= LOOK_SECONDS
         for name in (*self.sources, *(self.nodes if own else ())):
             try:
-                self.lake.refresh(name)
+                self.lake.refresh(name, by_name=not own)
             except (TableError, ServiceDownError, OSError) as error:
                 failed[name] = name
                 log.warning("%s: %s", name, error)

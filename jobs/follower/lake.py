@@ -17,7 +17,7 @@ from lakehouse.delta import VersionMissingError, create_table, open_table
 from lakehouse.delta.difference import Difference, Rewrite, difference
 from lakehouse.delta.files import Source, commit_files, read_each, write_files
 from lakehouse.delta.layout import Files, cut
-from lakehouse.delta.log import rewrites
+from lakehouse.delta.log import has_entry, rewrites
 from lakehouse.delta.notes import Caused
 from lakehouse.settings import Settings
 
@@ -68,9 +68,14 @@ class Lake:
             self._opened[name] = make(self.settings, self.stored(name))
         return self._opened[name]
 
-    def refresh(self, name: str) -> int:
-        """Reads what others have committed to a table; returns its newest version."""
-        self.opened(name).update_incremental()
+    def refresh(self, name: str, *, by_name: bool = False) -> int:
+        """Reads what others have committed to a table; returns its newest version.
+
+        `by_name`: only if the log has the next entry, which costs the store the same however long the log is. An entry
+        that was trimmed away meanwhile has no name to be found by.
+        """
+        if not by_name or has_entry(self.settings, self.stored(name), self.version(name) + 1):
+            self.opened(name).update_incremental()
         return self.version(name)
 
     def version(self, name: str) -> int:

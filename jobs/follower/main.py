@@ -13,6 +13,7 @@ from typing import Final
 from jobs.follower.cuts import Cuts
 from jobs.follower.cycle import Follower
 from jobs.follower.lake import Lake
+from jobs.follower.progress import Journal
 from jobs.streaming.plain import serve
 from lakehouse.contracts.owners import FOLLOWER
 from lakehouse.contracts.tables import FOLLOWED, INGESTED
@@ -41,15 +42,17 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 def follow(settings: Settings, stopping: threading.Event) -> None:
     """The same, whoever else does."""
     follower = Follower(Lake(settings, FOLLOWED, INGESTED))
-    cuts = Cuts(follower)
+    cuts, journal = Cuts(follower), Journal(follower)
     log.info("follows %s", ", ".join(follower.sources))
     compacted = time.monotonic()
     while not stopping.is_set():
         began, cpu = time.monotonic(), time.process_time()
         cuts.before_cycle()
+        journal.begin()
         committed = follower.cycle()
         cuts.after_cycle()
         if committed:
+            journal.end()
             seconds, used = time.monotonic() - began, time.process_time() - cpu
             log.info("cycle: %d commits in %.2f s, %.2f CPU seconds", committed, seconds, used)
         else:

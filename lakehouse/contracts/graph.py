@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import Final
 
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.jobs import JOBS, JobSpec
 from lakehouse.contracts.owners import FOLLOWER, INGEST, SPARK_INGEST
@@ -46,18 +47,21 @@ def _ordered() -> tuple[str, ...]:
 ORDER: Final = _ordered()
 """All of these, each after those that it is computed from."""
 
+STREAM: Final = FOLLOWER if CORE is Core.FOLLOWER else SPARK_INGEST
+"""The job that makes silver and gold."""
+
 DERIVED: Final = tuple(
     name
     for name in ORDER
-    if name in TABLES and TABLES[name].owner == SPARK_INGEST and TABLES[name].layer in ("silver", "gold")
+    if name in TABLES and TABLES[name].owner == STREAM and TABLES[name].layer in ("silver", "gold")
 )
-"""What the stream makes of bronze: silver and gold."""
+"""What the core makes of bronze: silver and gold."""
 
 LINEAGE: Final = tuple(
     name
     for name in ORDER
     if (SOURCES[name] or any(name in read for read in SOURCES.values()))
-    and not (name in TABLES and TABLES[name].owner in (INGEST, FOLLOWER))
+    and not (name in TABLES and TABLES[name].owner in (INGEST, FOLLOWER) and TABLES[name].variant_of)
 )
 """What is computed from something, or something from it; the others are records of runs. The tables of Flink's ingest
 and of the follower read one another as those do that they are variants of."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.owners import (
     ALERTS_SENT,
@@ -37,7 +38,9 @@ class JobSpec:
     `entry_point` is a Python module, run as ``python -m``: with Flink's Python and PyFlink for `FLINK`, with
     the main one for `PROCESS`. `group` joins jobs that share a process. `freshness_seconds` is the time
     within which an arrived record shows in `writes`. A job that is not `by_default` runs only where somebody starts it:
-    nothing else needs what it writes. `state_in_tables`: all that it knows but its position lies in the tables that it
+    nothing else needs what it writes. `core`: the one that it belongs to; with another there is no such job.
+    `positions_in_tables`: what it writes says how far it has read, so that new state goes on from there.
+    `state_in_tables`: all that it knows but its position lies in the tables that it
     writes, so that it may go on from its position with a new checkpoint.
     """
 
@@ -51,6 +54,8 @@ class JobSpec:
     freshness_seconds: int
     restart: Restart = Restart.ALWAYS
     by_default: bool = True
+    core: Core | None = None
+    positions_in_tables: bool = False
     state_in_tables: bool = False
 
     @property
@@ -76,6 +81,7 @@ _DECLARED: Final = (
         writes=(DEAD_LETTERS, *(t.name for t in TABLES.values() if t.owner == SPARK_INGEST)),
         guarantee="exactly once: checkpoint, txnAppId/txnVersion, refresh",
         freshness_seconds=120,
+        core=Core.SPARK,
         state_in_tables=True,
     ),
     JobSpec(
@@ -117,6 +123,7 @@ _DECLARED: Final = (
         writes=("bronze.transactions", DEAD_LETTERS),
         guarantee="exactly once: one Delta commit per checkpoint, with txn(appId, checkpoint id)",
         freshness_seconds=30,
+        core=Core.SPARK,
     ),
     JobSpec(
         name=INGEST,
@@ -127,7 +134,8 @@ _DECLARED: Final = (
         writes=tuple(t.name for t in TABLES.values() if t.owner == INGEST),
         guarantee="exactly once: one Delta commit per checkpoint and table, which says how far each topic was read",
         freshness_seconds=30,
-        by_default=False,
+        by_default=CORE is Core.FOLLOWER,
+        positions_in_tables=True,
     ),
     JobSpec(
         name="dashboard_writer",
@@ -181,7 +189,7 @@ _DECLARED: Final = (
         writes=tuple(t.name for t in _FOLLOWED),
         guarantee="exactly once: each commit follows from one snapshot, and says how far its sources were read",
         freshness_seconds=15,
-        by_default=False,
+        by_default=CORE is Core.FOLLOWER,
     ),
     JobSpec(
         name=LAMBDA_SPEED,
@@ -207,7 +215,7 @@ _DECLARED: Final = (
     ),
 )
 
-JOBS: Final = {job.name: job for job in _DECLARED}
+JOBS: Final = {job.name: job for job in _DECLARED if job.core in (None, CORE)}
 """Jobs by name."""
 DEFAULT_JOBS: Final = {name: job for name, job in JOBS.items() if job.by_default}
 """Those that the lakehouse consists of; the others are started by who wants them."""

@@ -16,7 +16,8 @@ from lakehouse.contracts.columns import (
     Type,
     payload,
 )
-from lakehouse.contracts.events import CLICKS, EVENTS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS, EventContract
+from lakehouse.contracts.core import CORE, Core
+from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.contracts.owners import (
     ALERTS_SENT,
     CLICKS_MIGRATED,
@@ -41,7 +42,8 @@ class UnknownTableError(LookupError):
 DEAD_LETTERS: Final = "bronze.dead_letters"
 
 
-def _bronze(event: EventContract, owner: str) -> TableContract:
+def _bronze(event: EventContract) -> TableContract:
+    owner = INGEST if CORE is Core.FOLLOWER else INGEST_TRANSACTIONS if event is TRANSACTIONS else SPARK_INGEST
     columns = (*payload(event), *POSITION, Column("value", Type.BINARY), HASH, Column("arrival_date", Type.DATE))
     return TableContract(
         f"bronze.{event.table}", owner, columns, POSITION_KEY, ("arrival_date",), (event.topic,), insert_only=True
@@ -49,12 +51,16 @@ def _bronze(event: EventContract, owner: str) -> TableContract:
 
 
 _DECLARED: Final = (
-    *(_bronze(e, SPARK_INGEST) for e in (CLICKS, PURCHASES, PRODUCTS, PROFILES)),
-    replace(_bronze(CLICKS, CLICKS_MIGRATED), name=f"bronze.{CLICKS_MIGRATED}", variant_of=f"bronze.{CLICKS.table}"),
-    _bronze(TRANSACTIONS, INGEST_TRANSACTIONS),
+    *map(_bronze, EVENTS.values()),
+    replace(
+        _bronze(CLICKS),
+        name=f"bronze.{CLICKS_MIGRATED}",
+        owner=CLICKS_MIGRATED,
+        variant_of=f"bronze.{CLICKS.table}",
+    ),
     TableContract(
         DEAD_LETTERS,
-        "each ingester",
+        INGEST if CORE is Core.FOLLOWER else "each ingester",
         (
             *POSITION,
             Column("key", Type.BINARY, nullable=True),
@@ -351,39 +357,39 @@ _LAMBDA: Final = (
     ),
 )
 
-INGESTED: Final = "__flink"
-"""What names of bronze tables that Flink's ingest writes have beyond those that they are variants of."""
-
-_INGESTED: Final = tuple(
-    replace(contract, name=f"{contract.name}{INGESTED}", owner=INGEST, variant_of=contract.name)
-    for contract in _DECLARED
-    if contract.layer == "bronze" and not contract.variant_of
-)
-
-FOLLOWED: Final = "__follower"
-"""What names of the follower's tables have beyond those of the Spark driver's."""
+_STREAMED: Final = tuple(room for room in ROOMS.values() if room.contract.owner == SPARK_INGEST)
+"""Silver and gold, which either core makes."""
+INGESTED: Final = "" if CORE is Core.FOLLOWER else "__flink"
+FOLLOWED: Final = "" if CORE is Core.FOLLOWER else "__follower"
+"""What names of bronze tables that Flink's ingest writes, and of the follower's tables, have beyond those that they are
+variants of: nothing where they are the core."""
 
 
 def _follower(room: Room) -> TableContract:
     """Of the same rows, in files that are cut by time and lie in no partitions; made of what Flink has ingested."""
     contract = room.contract
-    own = {name for name, room in ROOMS.items() if room.contract.owner == SPARK_INGEST}
-    reads = tuple(f"{name}{FOLLOWED if name in own else INGESTED}" for name in contract.reads)
+    own = {room.contract.name for room in _STREAMED}
     return replace(
         contract,
         name=f"{contract.name}{FOLLOWED}",
         owner=FOLLOWER,
         partition_by=(),
-        reads=reads,
-        variant_of=contract.name,
+        reads=tuple(f"{name}{FOLLOWED if name in own else INGESTED}" for name in contract.reads),
+        variant_of=contract.name if FOLLOWED else None,
         cut_by=room.cut_by,
     )
 
 
-_FOLLOWER: Final = tuple(_follower(room) for room in ROOMS.values() if room.contract.owner == SPARK_INGEST)
+_FOLLOWER: Final = tuple(map(_follower, _STREAMED))
+_SHADOW: Final = tuple(
+    replace(contract, name=f"{contract.name}{INGESTED}", owner=INGEST, variant_of=contract.name)
+    for contract in _DECLARED
+    if contract.layer == "bronze" and not contract.variant_of and INGESTED
+)
+"""Of the other ingest."""
 
 TABLES: Final = {
-    t.name: t for t in (*_DECLARED, *(room.contract for room in ROOMS.values()), *_LAMBDA, *_INGESTED, *_FOLLOWER)
+    t.name: t for t in (*_DECLARED, *(room.contract for room in ROOMS.values()), *_LAMBDA, *_SHADOW, *_FOLLOWER)
 }
 """Contracts by table name."""
 

@@ -64,6 +64,19 @@ def rewrites(settings: Settings, name: str, versions: Iterable[int]) -> list[Rew
         raise ServiceDownError("minio", settings.s3_endpoint) from error
 
 
+def has_entry(settings: Settings, name: str, version: int) -> bool:
+    """Whether the log has this version's entry, by one request. Raises ServiceDownError."""
+    try:
+        build_client(settings).stat_object(settings.bucket, _key(settings, name, version))
+    except HTTPError as error:
+        raise ServiceDownError("minio", settings.s3_endpoint) from error
+    except S3Error as error:
+        if error.code == "NoSuchKey":
+            return False
+        raise
+    return True
+
+
 def commit_at(settings: Settings, name: str, version: int) -> Commit | None:
     """One commit, by one request; None once its entry of the log is no longer kept. Raises ServiceDownError."""
     try:
@@ -79,6 +92,9 @@ def commit_at(settings: Settings, name: str, version: int) -> Commit | None:
 
 
 def _actions(client: Minio, settings: Settings, name: str, version: int) -> list[dict[str, Any]]:
-    folder = settings.table_path(name).removeprefix(f"s3://{settings.bucket}/") + "/_delta_log/"
-    with client.get_object(settings.bucket, f"{folder}{version:020}.json") as answer:
+    with client.get_object(settings.bucket, _key(settings, name, version)) as answer:
         return [json.loads(line) for line in answer.data.splitlines()]
+
+
+def _key(settings: Settings, name: str, version: int) -> str:
+    return settings.table_path(name).removeprefix(f"s3://{settings.bucket}/") + f"/_delta_log/{version:020}.json"

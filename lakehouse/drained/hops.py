@@ -1,7 +1,8 @@
 """*Drained*, hop by hop, in chains that do not wait for each other. All begin where Kafka's topics end at a moment:
 
-- Spark's checkpoint -> the silver version that each refresh has read;
-- the offsets of Flink's ingest -> a checkpoint after them;
+- of the core: the offsets of Flink's ingest -> a cut that has all up to them, and all that tables were when this began;
+  or Spark's checkpoint -> the silver version that each refresh has read, and beside it
+- the offsets of Flink's ingest of transactions -> a checkpoint after them;
 - those of its dashboard -> a checkpoint after them -> end of ``shop.dashboard`` -> its writer;
 - those of its decisions -> a checkpoint after them -> end of ``shop.alerts`` -> their record -> a checkpoint.
 
@@ -10,13 +11,16 @@ then: so nothing can be on its way behind a hop that was found done.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from lakehouse.checkpoints import Positions
+from lakehouse.contracts import owners
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import TRANSACTIONS
-from lakehouse.contracts.owners import ALERTS_SENT, FRAUD_ONLINE, INGEST_TRANSACTIONS, SPARK_INGEST
+from lakehouse.contracts.owners import ALERTS_SENT, FRAUD_ONLINE, SPARK_INGEST
+from lakehouse.cuts import newest_cut, versions_of
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, lags, lost
 from lakehouse.drained.refreshes import outdated
 from lakehouse.flink_rest import latest_checkpoints
@@ -34,6 +38,7 @@ SPARK: Final = "Spark's checkpoint"
 REFRESHES: Final = "refreshed tables"
 INGEST: Final = "Flink's ingest"
 INGEST_CHECKPOINT: Final = "Flink's ingest, next checkpoint"
+CUT: Final = "cut"
 FLINK: Final = "Flink's offsets"
 FLINK_CHECKPOINT: Final = "Flink's next checkpoint"
 WRITER: Final = "dashboard writer"
@@ -83,6 +88,9 @@ class NotDrainedError(TimeoutError):
         self.state = state
 
 
+_INGEST: Final = owners.INGEST if CORE is Core.FOLLOWER else owners.INGEST_TRANSACTIONS
+
+
 def kafka_ends(settings: Settings) -> dict[str, dict[int, int]]:
     """Where the event topics end now, for those who read what is committed."""
     return {topic: end for topic, (_, end) in offset_ranges(settings, tuple(EVENT_TYPES)).items()}
@@ -97,10 +105,10 @@ class Drain:
     one that was triggered after the offsets were seen.
 
     Without `live` the hops of the dashboard and Redis are left out: the tables don't depend on them; without `tables`
-    those of Spark, on which the live values don't depend; without `refreshes` that of the refreshed tables, which a
-    commit to silver by anybody else would keep waiting for ever; without `ingest` (by default with both `live` and
-    `tables`) those of Flink's ingest of transactions, of which there may be none; without `said` (by default the same)
-    those of fraud decisions and of the record of alerts.
+    those of the core, on which the live values don't depend; without `refreshes` that of Spark's refreshed tables,
+    which a commit to silver by anybody else would keep waiting for ever; without `ingest` (by default with both `live`
+    and `tables`) those of Flink's ingest of transactions beside Spark, of which there may be none; without `said` (by
+    default the same) those of fraud decisions and of the record of alerts.
     """
 
     settings: Settings
@@ -111,6 +119,8 @@ class Drain:
     ingest: bool | None = None
     said: bool | None = None
     _reached_ms: dict[str, int] = field(default_factory=dict)
+    _versions: Mapping[str, int] = field(default_factory=dict)
+    """Of the core's tables, when its hop was first looked at."""
 
     @classmethod
     def now(
@@ -144,14 +154,20 @@ class Drain:
         both = self.live and self.tables
         chains: list[list[Callable[[], Hop]]] = []
         if self.tables:
-            chains.append([self._spark, *([self._refreshes] if self.refreshes else [])])
-        if (both if self.ingest is None else self.ingest) and any(self.ends.get(TRANSACTIONS.topic, {}).values()):
+            chains.append(self._core_chain())
+        beside = CORE is Core.SPARK and (both if self.ingest is None else self.ingest)
+        if beside and any(self.ends.get(TRANSACTIONS.topic, {}).values()):
             chains.append([self._ingest, self._ingest_checkpoint])
         if self.live:
             chains.append([self._flink, self._flink_checkpoint, self._writer])
         if both if self.said is None else self.said:
             chains.append([self._decisions, self._decisions_checkpoint, self._record, self._record_checkpoint])
         return chains
+
+    def _core_chain(self) -> list[Callable[[], Hop]]:
+        if CORE is Core.FOLLOWER:
+            return [self._ingest, self._cut]
+        return [self._spark, *([self._refreshes] if self.refreshes else [])]
 
     def _spark(self) -> Hop:
         return self._behind(SPARK, SPARK_INGEST, self.ends)
@@ -160,10 +176,20 @@ class Drain:
         return Hop(REFRESHES, "; ".join(f"{table} has read {what}" for table, what in outdated(self.settings).items()))
 
     def _ingest(self) -> Hop:
-        return self._read(INGEST, INGEST_TRANSACTIONS, self.ends)
+        return self._read(INGEST, _INGEST, self.ends)
 
     def _ingest_checkpoint(self) -> Hop:
-        return self._checkpoint(INGEST_CHECKPOINT, INGEST_TRANSACTIONS)
+        return self._checkpoint(INGEST_CHECKPOINT, _INGEST)
+
+    def _cut(self) -> Hop:
+        cut = newest_cut(self.settings)
+        if cut is None:
+            return Hop(CUT, "there is none yet")
+        self._versions = self._versions or versions_of(self.settings, cut.versions)
+        if not cut.covers(self.ends):
+            return Hop(CUT, f"the newest, of checkpoint {cut.checkpoint}, has not all records yet")
+        late = cut.older(self._versions)
+        return Hop(CUT, f"the newest is older than {', '.join(late)}" if late else "")
 
     def _flink(self) -> Hop:
         return self._read(FLINK, LIVE_DASHBOARD, self.ends)

@@ -26,7 +26,7 @@ COUNTED: Final = 1_000
 _NO_COORDINATOR: Final = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE}
 """What a broker that has just started answers about a group until it has the topic in which groups' offsets lie."""
 
-CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = {job.name: job.topics for job in DEFAULT_JOBS.values()}
+CONSUMERS: Final[Mapping[str, tuple[str, ...]]] = {j.name: j.topics for j in DEFAULT_JOBS.values() if j.topics}
 """The topics that each consumer reads; all but Spark commit offsets under a group of their name, and the notifier
 under one per receiver."""
 

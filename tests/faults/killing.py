@@ -10,8 +10,8 @@ from time import time
 from experiments.faults import processes
 from experiments.faults.flow import Flow
 from lakehouse.compare import COMPARED
+from lakehouse.contracts.graph import STREAM
 from lakehouse.contracts.jobs import JOBS, JobSpec
-from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.render import records
 from lakehouse.generator.traffic import ShopDay
@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 900
 BACK_WITHIN_SECONDS = 10
 WITHOUT_EVENTS = {"bronze.products", "bronze.profiles", "silver.products", "silver.profiles"}
 """Nothing is sent to the changelogs here, and a comparison of no rows proves nothing."""
-TABLES = [n for n in COMPARED if n in JOBS[SPARK_INGEST].writes and n not in WITHOUT_EVENTS]
+TABLES = [n for n in COMPARED if n in JOBS[STREAM].writes and n not in WITHOUT_EVENTS]
 """What the stream makes of the events that flow."""
 
 

@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lakehouse.contracts.core import Core
 from lakehouse.settings import ROOT
 
 
-def outcomes_of(folder: Path, *arguments: object) -> list[dict[str, Any]]:
-    """What `lakehouse faults` with these arguments came to, on a stack in `folder`; all of it must be exact."""
+def outcomes_of(folder: Path, *arguments: object, core: Core = Core.SPARK) -> list[dict[str, Any]]:
+    """What `lakehouse faults` with these arguments came to, on a stack of this core in `folder`; all of it must be
+    exact."""
     results = folder / "results.jsonl"
     command = (sys.executable, "-m", "cli", "faults", *map(str, arguments), "--results", str(results))
-    environment = os.environ | {"LAKEHOUSE_HOME": str(folder / "home")}
+    environment = os.environ | {"LAKEHOUSE_HOME": str(folder / "home"), "LAKEHOUSE_CORE": core}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

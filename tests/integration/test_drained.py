@@ -266,7 +266,7 @@ def test_the_compare_command(tenant: Settings) -> None:
 def test_the_audit_command(stack: Stack, tenant: Settings) -> None:
     stack.ensure("valkey")
     fill(tenant, [strategies.click("ana", "10:00"), strategies.purchase("bo", "11:00")])
-    waited = lakehouse(tenant, "audit", "--no-live")
+    waited = lakehouse(tenant, "audit", "--no-live", "--wait", "0")
     assert (waited.returncode, waited.stdout) == (2, "")
     assert "not drained after 0 s, waiting for Spark's checkpoint: shop.clicks" in waited.stderr
     checkpoint(tenant, 0, kafka_ends(tenant), committed=True)
@@ -276,7 +276,7 @@ def test_the_audit_command(stack: Stack, tenant: Settings) -> None:
     assert (found["clean"], found["lost"], found["records"]) == (True, 0, 2)
     ends = send(tenant)
     checkpoint(tenant, 1, ends, committed=True)
-    lost = lakehouse(tenant, "audit", "--no-live")
+    lost = lakehouse(tenant, "audit", "--no-live", "--wait", "0")
     assert lost.returncode == 1, lost.stderr
     assert "1 lost in bronze.clicks: shop.clicks[" in lost.stdout
     assert "2 lost, 0 doubled, 0 altered of 4 records" in lost.stdout

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from experiments.faults.schedule import Core, Kind, Schedule, one_by_one, plan, targets
+from experiments.faults.schedule import Kind, Schedule, one_by_one, plan, targets
+from lakehouse.contracts.core import Core
 
 seeds = st.integers(0, 2**63)
 lengths = st.floats(5, 600)
