@@ -15,6 +15,7 @@ from lakehouse.delta import create_table
 from lakehouse.delta.installations import require_own
 from lakehouse.flink_rest import call_flink
 from lakehouse.runtime import flink_home
+from lakehouse.runtime.bronze import begin_where_bronze_ends
 from lakehouse.runtime.checkpoints import newest_checkpoint
 from lakehouse.runtime.protocol import JobStatus, State, StopFailedError, SubmissionFailedError
 from lakehouse.runtime.sources import starts_past_losses, verify_sources
@@ -108,11 +109,15 @@ class FlinkAdapter:
         else:
             generation = wanted_state(self._settings, job.name).generation
         self._create_tables(job)
+        positioned = checkpoint is None and job.positions_in_tables
+        if positioned:
+            begin_where_bronze_ends(self._settings)
         arguments = [
             *("--generation", str(generation)),
             *("--checkpoints", verified.location(self._settings, "s3")),
             *(("--restore", checkpoint) if checkpoint else ()),
             *(f"--topic={name}={topic_id}" for name, topic_id in verified.topics.items()),
+            *(("--positioned",) if positioned else ()),
             *(("--past-losses",) if checkpoint and starts_past_losses(self._settings, job, verified) else ()),
         ]
         before = {run["jid"] for run in self._runs(job)}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -16,16 +17,21 @@ from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.owners import INGEST
 from lakehouse.contracts.tables import BRONZE, INGESTED
 from lakehouse.cuts import ends_of
-from lakehouse.delta import open_table, scan
+from lakehouse.delta import Once, append, open_table, scan
+from lakehouse.delta.write import to_arrow
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.sender import Outgoing, Sender
 from lakehouse.kafka.topics import create_topics, topic_ids
 from lakehouse.runtime.flink import FlinkAdapter
+from lakehouse.runtime.protocol import SubmissionFailedError
+from lakehouse.runtime.reconcile import begin_anew
 from lakehouse.runtime.wanted import migrate
 from lakehouse.settings import Settings
 from tests.conftest import Stack
 from tests.integration.tables.log_files import log_transactions
+from tests.refreshed import bronze
+from tests.strategies import click, positioned
 from tests.transactions import Transactions
 from tests.waiting import until
 
@@ -122,7 +128,8 @@ class Ingested:
 
 @pytest.fixture(scope="module")
 def outcome(stack: Stack, seed: int) -> Outcome:
-    """Records before, between and after a kill, a stop with a savepoint, and a start with another parallelism."""
+    """Records before, between and after a kill, a stop with a savepoint, a start with another parallelism, and one with
+    new state."""
     settings = stack.ensure("kafka", "minio", "postgres", "flink").model_copy(update={"namespace": "ingest"})
     create_topics(settings)
     migrate(settings)
@@ -147,6 +154,12 @@ def outcome(stack: Stack, seed: int) -> Outcome:
     log.wait_for_checkpoint()
     after = open_table(settings, TABLES[0]).version()
     adapter.cancel(JOB)
+    log.send(100)
+    begin_anew(settings, JOB, "test")
+    log.send(100)
+    log.wait()
+    log.wait_for_checkpoint()
+    adapter.cancel(JOB)
     ends = kafka_ends(settings)
     return Outcome(settings, Reference.read(settings, ends), (before, after))
 
@@ -161,13 +174,22 @@ def test_bronze_holds_each_record_once_whether_it_is_valid_or_not(outcome: Outco
 
 
 @pytest.mark.parametrize("name", [TABLES[0], TABLES[-1]])
-def test_all_restarts_commit_under_one_application_id_each_checkpoint_once(outcome: Outcome, name: str) -> None:
+def test_restarts_of_one_state_commit_under_one_application_id_each_checkpoint_once(
+    outcome: Outcome, name: str
+) -> None:
     transactions = log_transactions(outcome.settings, name)
-    numbers = [version for app_id, version in transactions if app_id.startswith("flink-")]
-    assert len(numbers) > 2
-    assert len({app_id for app_id, _ in transactions if app_id.startswith("flink-")}) == 1
-    assert numbers == sorted(set(numbers))
-    assert [version for app_id, version in transactions if app_id.startswith(f"checkpoint/{INGEST}@")] == numbers
+    numbers: dict[str, list[int]] = {}
+    for app_id, version in transactions:
+        if app_id.startswith("flink-"):
+            numbers.setdefault(app_id, []).append(version)
+    assert len(numbers) == 2  # two states
+    assert all(each == sorted(set(each)) for each in numbers.values())
+    assert len(next(iter(numbers.values()))) > 2
+    generations = [
+        [version for app_id, version in transactions if app_id == f"checkpoint/{INGEST}@{generation}"]
+        for generation in (1, 2)
+    ]
+    assert generations == list(numbers.values())
 
 
 def test_commits_say_how_far_the_topics_were_read(outcome: Outcome) -> None:
@@ -177,6 +199,27 @@ def test_commits_say_how_far_the_topics_were_read(outcome: Outcome) -> None:
     assert all(sum(end > 0 for end in partitions.values()) > 1 for partitions in ends.values())
 
 
+def test_rows_that_ingest_has_not_written_are_not_written_again(stack: Stack) -> None:
+    settings = stack.ensure("kafka", "minio", "postgres", "flink").model_copy(update={"namespace": "foreign"})
+    create_topics(settings)
+    migrate(settings)
+    rows = to_arrow(TABLES[0], bronze("bronze.clicks", positioned([click("ana", "10:00")])))
+    append(settings, TABLES[0], rows, Once.new("test"))
+    with pytest.raises(SubmissionFailedError, match=f"{TABLES[0]} has rows that ingest has not written"):
+        FlinkAdapter(settings).submit(JOBS[INGEST])
+
+
 def test_an_idle_topic_makes_no_commits(outcome: Outcome) -> None:
     before, after = outcome.versions_while_idle
     assert before == after
+
+
+def test_new_state_is_refused_where_the_tables_have_a_checkpoint_in_part(outcome: Outcome) -> None:
+    settings, tables = outcome.settings, (TABLES[0], TABLES[-1])
+    clicks = [scan(settings, name).filter(topic=CLICKS.topic).select("partition", "offset") for name in tables]
+    partition, offset = pl.concat(clicks).sort("offset").tail(1).collect().row(0)
+    place = f'topic = \'{CLICKS.topic}\' AND "partition" = {partition} AND "offset" = {offset}'
+    for name in tables:
+        open_table(settings, name).delete(place)
+    with pytest.raises(SubmissionFailedError, match=rf"bronze has .* records of {CLICKS.topic}.*in part"):
+        begin_anew(settings, JOB, "test")

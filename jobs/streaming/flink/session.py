@@ -64,9 +64,9 @@ _PAST_WHAT_IS_LOST: Final = "'scan.startup.mode' = 'earliest-offset'"
 
 
 def kafka_source(settings: Settings, name: str, topics: Sequence[str], job: str, start: Start) -> str:
-    """DDL of the table `name`: the raw records of `topics`. New state starts at the beginning, which its group is told;
-    restored state says where."""
-    for topic in topics if start.restore is None else ():
+    """DDL of the table `name`: the raw records of `topics`. New state starts at the beginning, which its group is told,
+    unless it is positioned already; restored state says where."""
+    for topic in topics if start.restore is None and not start.positioned else ():
         begin_group(settings, job, topic)
     return _KAFKA_SOURCE.format(
         name=name,

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True, slots=True)
 class Start:
     """`generation` counts the states that the job began with. `restore`: the checkpoint or savepoint to go on from;
-    without it the job starts with new state, at the first records that its topics still have. `checkpoints`: where its
-    own go. `topics`: by name without namespace, the id of the topic that its positions are of. `past_losses`: where the
-    log has a position no longer, go on with the first record that it still has.
+    without it the job starts with new state, at the first records that its topics still have, or, `positioned`, at the
+    offsets of its group. `checkpoints`: where its own go. `topics`: by name without namespace, the id of the topic that
+    its positions are of. `past_losses`: where the log has a position no longer, go on with the first record that it
+    still has.
     """
 
     generation: int = 0
@@ -18,6 +19,7 @@ class Start:
     checkpoints: str | None = None
     topics: Mapping[str, str] = field(default_factory=dict)
     past_losses: bool = False
+    positioned: bool = False
 
 
 def parse_start(
@@ -40,6 +42,7 @@ def parse_start(
     parser.add_argument(
         "--past-losses", action="store_true", help="where Kafka lacks a restored position: go on with what it still has"
     )
+    parser.add_argument("--positioned", action="store_true", help="new state begins at its group's offsets")
     said = parser.parse_args(arguments)
     topics = dict(each.split("=", 1) for each in said.topic)
-    return Start(said.generation, said.restore, said.checkpoints, topics, said.past_losses)
+    return Start(said.generation, said.restore, said.checkpoints, topics, said.past_losses, said.positioned)
