@@ -8,9 +8,10 @@ import typer
 from rich.table import Table
 
 from cli.output import console, errors, print_table, working
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import CLICKS, PURCHASES
+from lakehouse.contracts.graph import STREAM
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.drained.positions import LIVE_DASHBOARD
 from lakehouse.live_generations import delete_superseded
 from lakehouse.rejudge import trail
@@ -43,8 +44,8 @@ def rejudge(
     """Judge every record of bronze and of the dead letters by today's rule, and count those that lie in the wrong one.
 
     Nothing is changed without --apply. With it, the records move, and silver, gold, marts and live values are made anew
-    where they are affected; spark_lakehouse stops meanwhile, between two batches. Killed, it does the rest when it is
-    called again.
+    where they are affected; the Spark driver stops meanwhile, between two batches, and the follower does it as it runs.
+    Killed, it does the rest when it is called again.
     """
     for name in topic or ():
         if name not in TOPICS:
@@ -67,16 +68,17 @@ def _apply(settings: Settings, census: Census, live: bool, as_json: bool) -> Non
     from jobs.batch.rejudge import rejudge as judge_anew
 
     by = getpass.getuser()
-    stream, dashboard = JOBS[SPARK_INGEST], JOBS[LIVE_DASHBOARD]
-    with working("waiting for spark_lakehouse to end its batch", errors) as say:
-        if reconcile.view(settings, stream).wanted.wanted is Wanted.RUNNING:
+    stream, dashboard = JOBS[STREAM], JOBS[LIVE_DASHBOARD]
+    with working("moving", errors) as say:
+        if CORE is Core.SPARK and reconcile.view(settings, stream).wanted.wanted is Wanted.RUNNING:
+            say(f"waiting for {stream.name} to end its batch")
             reconcile.finish(settings, stream, f"{_MARK}{by}")
         try:
             outcome = judge_anew(settings, by, census, say)
         finally:
             # Who stopped it stands with the wish: so a call that goes on for one that was killed starts it too.
             if wanted_state(settings, stream.name).changed_by.startswith(_MARK):
-                say("starting spark_lakehouse")
+                say(f"starting {stream.name}")
                 reconcile.start(settings, stream, by)
         counted_live = {CLICKS.topic, PURCHASES.topic} & set(outcome.events)
         if live and counted_live and wanted_state(settings, dashboard.name).wanted is Wanted.RUNNING:

@@ -11,7 +11,7 @@ from rich.table import Table
 from cli.output import console, print_table, styled, working
 from cli.times import parse_time
 from lakehouse.replay import report, store
-from lakehouse.replay.request import TARGETS, TOPICS, Clock, Engine, Request
+from lakehouse.replay.request import TARGETS, TOPICS, USUAL, Clock, Engine, Request
 from lakehouse.replay.staging import delete_staged
 from lakehouse.replay.steps import STEPS, UNDO
 from lakehouse.replay.store import State
@@ -40,10 +40,9 @@ def plan(
     engine: Annotated[
         Engine,
         typer.Option(
-            help="Who recomputes: Spark all tables but marts, Polars revenue, totals, fraud decisions and marts, "
-            "DataFusion marts."
+            help="Who recomputes: DataFusion all tables, Polars marts, Spark (with the Spark driver) all but marts."
         ),
-    ] = Engine.SPARK,
+    ] = USUAL,
 ) -> None:
     """Show what a replay would touch, and keep the plan; nothing is written to tables."""
     first, last = parse_time("--from", start), parse_time("--to", end)

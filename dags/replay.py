@@ -7,7 +7,7 @@ from airflow.sdk import DAG, Param, TriggerRule, chain, task
 from dags.assets import table_asset, topic_asset
 from infra.airflow.replay import PlanApproval, ReplayStep
 from infra.airflow.runs import run_of
-from lakehouse.replay.request import TARGETS, TOPICS, Clock, Engine
+from lakehouse.replay.request import TARGETS, TOPICS, USUAL, Clock, Engine
 from lakehouse.replay.steps import STEPS, UNDO
 
 NUMBER = "{{ ti.xcom_pull(task_ids='plan')['replay'] }}"
@@ -53,12 +53,12 @@ with DAG(
             description="Which tables to set right; without any, all affected ones that the engine can.",
         ),
         "engine": Param(
-            "spark",
+            str(USUAL),
             type="string",
             enum=list(Engine),
             title="Engine",
-            description="Who recomputes: Spark all but marts; Polars revenue, totals, fraud decisions and marts; "
-            "DataFusion marts.",
+            description="Who recomputes: DataFusion all tables; Polars marts; Spark, with the Spark driver, all but "
+            "marts.",
         ),
     },
     doc_md="""

@@ -27,6 +27,7 @@ from jobs.spark_session import build_session
 from jobs.spark_sql import bound, refreshed, run_sql
 from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.metrics import sessions
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import CLICKS, PURCHASES, TRANSACTIONS, EventContract
 from lakehouse.contracts.graph import DERIVED, EVENT_TABLES, upstream
 from lakehouse.contracts.jobs import JOBS
@@ -260,6 +261,11 @@ def rebuild(
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
+    if CORE is Core.FOLLOWER:
+        log.error(
+            "the follower makes a table anew by itself that was put back or that lacks rows; see: lakehouse replay"
+        )
+        return 2
 
     def work(settings: Settings) -> None:
         rebuild(settings, arguments.first, arguments.last, arguments.tables, arguments.published)

@@ -2,9 +2,10 @@
 
 Called by ``lakehouse rejudge --apply``. The records go first, from bronze to the dead letters or back
 (`lakehouse.rejudge.moves`); then, from bronze as it is now: versions, silver events, and by the stream's own refreshes
-all that the events affect which were taken away or brought, as after a micro-batch; then the marts' days.
+all that the events affect which were taken away or brought, as after a micro-batch; then the marts' days. Beside the
+follower the records are moved alone: it follows what bronze has become, and the marts are published from the cut after.
 
-The owner of these tables must be stopped. Which events a run moves is written down before (`lakehouse.rejudge.trail`),
+The Spark driver must be stopped. Which events a run moves is written down before (`lakehouse.rejudge.trail`),
 and each step computes rows from what its sources hold and replaces others by them: a run that is killed at any point is
 repeated by the next one, which finds its steps done or does them.
 """
@@ -27,10 +28,12 @@ from jobs.streaming.spark import events, versions
 from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.progress import Journal, half_done, journal_path
 from jobs.streaming.spark.refreshes import Refreshes
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import CLICKS, PRODUCTS, PROFILES, PURCHASES, TRANSACTIONS
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.owners import SPARK_INGEST
-from lakehouse.contracts.tables import DEAD_LETTERS, TABLES
+from lakehouse.contracts.tables import BRONZE, DEAD_LETTERS, TABLES
+from lakehouse.cuts import NoCutError, versions_of, wait_for_cut
 from lakehouse.delta import TableMissingError, create_table, scan
 from lakehouse.delta.notes import Asked
 from lakehouse.rejudge import trail
@@ -44,6 +47,9 @@ OWNED: Final = tuple(t.name for t in TABLES.values() if t.owner == SPARK_INGEST)
 """What is made anew, but for marts. Bronze of transactions and the dead letters have writers beside; these append."""
 INGEST_SECONDS: Final = 180.0
 """How long the ingester of transactions may take to bring in what silver has."""
+
+FOLLOW_SECONDS: Final = 600.0
+"""How long the follower may take over what was moved."""
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
@@ -73,16 +79,12 @@ def rejudge(settings: Settings, by: str, found: Census, progress: Progress = lam
 
     Raises:
         OwnerRunningError: the owner of the tables runs, or is wanted running.
-        RejudgeError: one of its micro-batches is half done, or bronze is behind silver.
+        RejudgeError: one of its micro-batches is half done, or bronze is behind silver; the follower does not follow.
         TableError, ServiceDownError: a table or a service is not there.
     """
     with owners_stopped(settings, OWNED, JOBS.values()):
-        if half_done(settings):
-            raise RejudgeError(
-                f"a micro-batch of {SPARK_INGEST} was cut off, and its rows are owed: start the job, let the batch end "
-                f"(`lakehouse lag`), and try again"
-            )
-        _await_bronze(settings)
+        if CORE is Core.SPARK:
+            _require_nothing_owed(settings)
         moved = _move(settings, by, found, progress)
         runs = trail.unfinished(settings)
         judged = {topic: trail.touched(settings, topic, runs) for topic in TOPICS}
@@ -90,14 +92,37 @@ def rejudge(settings: Settings, by: str, found: Census, progress: Progress = lam
         published: dict[str, list[date]] = {}
         if judged:
             label = f"judged anew in run {', '.join(sorted(runs))}"
-            progress("making anew what follows: starting Spark")
-            _derive(settings, judged, label, progress)
+            if CORE is Core.SPARK:
+                progress("making anew what follows: starting Spark")
+                _derive(settings, judged, label, progress)
+            else:
+                _await_follower(settings, progress)
             for mart, of_mart in _mart_days(settings, judged):
                 for day in of_mart:
                     progress(f"{mart} of {day}")
                     publish_day(settings, mart, day)
                     published.setdefault(mart, []).append(day)
         return Outcome(runs, moved, {topic: found.height for topic, found in judged.items()}, published)
+
+
+def _require_nothing_owed(settings: Settings) -> None:
+    if half_done(settings):
+        raise RejudgeError(
+            f"a micro-batch of {SPARK_INGEST} was cut off, and its rows are owed: start the job, let the batch end "
+            f"(`lakehouse lag`), and try again"
+        )
+    _await_bronze(settings)
+
+
+def _await_follower(settings: Settings, progress: Progress) -> None:
+    """Raises RejudgeError: silver and gold did not follow what was moved within `FOLLOW_SECONDS`."""
+    moved = versions_of(settings, BRONZE)
+    try:
+        wait_for_cut(settings, {}, FOLLOW_SECONDS, progress, moved)
+    except NoCutError as none:
+        raise RejudgeError(
+            f"the records are moved, and what follows is not made anew: {none}; then try again"
+        ) from none
 
 
 def _move(settings: Settings, by: str, found: Census, progress: Progress) -> Census:

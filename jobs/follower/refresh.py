@@ -10,12 +10,12 @@ from deltalake.transaction import AddAction
 
 from jobs.follower.lake import FILE, News
 from jobs.follower.node import Node
-from jobs.follower.ranges import END, START, affected, inside, needed, widened
-from jobs.rust_engines.sql import Frames
+from jobs.rust_engines.ranges import END, START, affected, inside, needed, widened
+from jobs.rust_engines.sql import Frames, refreshed
 from jobs.rust_engines.transactions import typed
 from lakehouse.contracts.tables import table
 from lakehouse.delta.layout import Files
-from lakehouse.semantics.metrics import placeholder, refresh_sql
+from lakehouse.semantics.metrics import refresh_sql
 from lakehouse.semantics.scopes import FOREVER, Followed, NaturalSession
 
 Ranges = list[pl.DataFrame]
@@ -141,10 +141,7 @@ class Refresh(Node):
         return rows if scope is None else rows.filter(inside(rows, scope, self.room.scope.row_time))
 
     def _computed(self, sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-        """What the table's SQL makes of rows of its sources, in the types of the table."""
-        rows = self.frames.run(refresh_sql(self.name), **{placeholder(name): rows for name, rows in sources.items()})
-        types = self.lake.empty(self.name).schema
-        return rows.select(pl.col(c).cast(types[c]) for c in table(self.name).compared_columns)
+        return refreshed(self.frames, self.name, sources)
 
     def _needed(self, source: str, scope: Ranges | None, part: Slice | None) -> pl.DataFrame:
         files, columns = self.lake.files(source), self._columns(source)

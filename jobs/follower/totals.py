@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from jobs.follower.lake import SIGN, News
-from jobs.follower.ranges import END, START
 from jobs.follower.refresh import Refresh
+from jobs.rust_engines.ranges import END, START
 from lakehouse.checked_sums import narrowed
 from lakehouse.contracts.tables import table
 from lakehouse.delta.difference import Difference

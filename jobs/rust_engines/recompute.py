@@ -1,30 +1,33 @@
-"""Rows of whole days, recomputed by Polars: silver events from bronze, revenue, totals and fraud decisions from these.
+"""Rows of whole days, recomputed on one machine: silver's events from bronze, and what follows from these by its SQL.
 
-Marts are computed by Polars or DataFusion from the tables that they are made of, as `publish` does. The functions that
-say what a row is are those of the refreshes; here they meet whole days instead of what a micro-batch touched.
+Marts are computed by Polars or DataFusion from the tables that they are made of, as `publish` does. What a row is say
+the functions and the SQL of the refreshes; here they meet whole days instead of what has changed.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final, Protocol
+from functools import cache
+from typing import Final, Protocol, cast
 
 import polars as pl
 
-from jobs.rust_engines import fraud, revenue
 from jobs.rust_engines.days import first_millisecond, last_millisecond
 from jobs.rust_engines.enrichment import VERSIONS, enriched
 from jobs.rust_engines.publish import MARTS, Engine
+from jobs.rust_engines.ranges import END, START, inside, needed
 from jobs.rust_engines.sources import Pinned, Sources
+from jobs.rust_engines.sql import Frames, refreshed
 from jobs.rust_engines.transactions import IDENTITY, first_of_each, typed
-from lakehouse.contracts.graph import upstream
+from lakehouse.contracts.graph import EVENT_TABLES, upstream
 from lakehouse.contracts.tables import table
+from lakehouse.contracts.times import milliseconds, utc
 from lakehouse.delta import scan
+from lakehouse.replay.request import SILVER, STREAMED
 from lakehouse.replay.staging import Staging
+from lakehouse.semantics.metrics import ROOMS
+from lakehouse.semantics.scopes import FOREVER, Followed, NaturalSession
 
-CLICKS: Final = "silver.clicks"
-PURCHASES: Final = "silver.purchases"
-TRANSACTIONS: Final = "silver.transactions"
 _ONE_DAY: Final = timedelta(days=1)
 
 
@@ -54,49 +57,68 @@ def _events(name: str) -> Callable[[Inputs, date], pl.DataFrame]:
     return compute
 
 
-def _region_5m(inputs: Inputs, day: date) -> pl.DataFrame:
-    return revenue.of_windows(revenue.tumbling(inputs.rows(PURCHASES, day, day).collect()), revenue.TUMBLING_SIZE)
+def _by_sql(name: str) -> Rule:
+    """The SQL of the table over what its scope says that the rows of a day need."""
+    room = ROOMS[name]
+
+    def compute(inputs: Inputs, day: date) -> pl.DataFrame:
+        whole_day = pl.DataFrame(
+            {START: [milliseconds(first_millisecond(day))], END: [milliseconds(last_millisecond(day))]}
+        )
+        sources = {}
+        for source, follows in room.follows.items():
+            if source in EVENT_TABLES and isinstance(follows.needs, NaturalSession):
+                sources[source] = _of_sessions(inputs, source, day, follows.needs)
+            elif table(name).day is None:
+                sources[source] = inputs.all_rows(source).collect()
+            else:
+                sources[source] = _needed(inputs, source, follows, needed(follows.needs, whole_day))
+        rows = refreshed(_frames(), name, sources)
+        return rows.filter(pl.col("event_date") == day) if table(name).day else rows
+
+    return compute
 
 
-def _region_daily(inputs: Inputs, day: date) -> pl.DataFrame:
-    return revenue.of_region_days(inputs.rows(revenue.REGION_5M, day, day).collect())
+@cache
+def _frames() -> Frames:
+    return Frames()
 
 
-def _region_sliding(inputs: Inputs, day: date) -> pl.DataFrame:
-    """The last windows of the day hold purchases of the next one's first minutes."""
-    before = last_millisecond(day) + revenue.SLIDING_SIZE
-    purchases = inputs.rows(PURCHASES, day, day + _ONE_DAY).filter(pl.col("event_time") <= before).collect()
-    windows = revenue.sliding(purchases).filter(pl.col("event_date") == day)
-    return revenue.of_windows(windows, revenue.SLIDING_SIZE)
+def _needed(inputs: Inputs, source: str, follows: Followed, ranges: pl.DataFrame) -> pl.DataFrame:
+    first, last = ranges[START].min(), ranges[END].max()
+    if follows.time is None or first == -FOREVER:
+        rows = inputs.all_rows(source).collect()
+    else:
+        days = [utc(cast(int, edge)).date() for edge in (first, last)]
+        rows = inputs.rows(source, *days).collect()
+    for column, value in follows.only.items():
+        rows = rows.filter(pl.col(column) == value)
+    return rows.filter(inside(rows, [ranges], follows.time))
 
 
-def _user_daily(inputs: Inputs, day: date) -> pl.DataFrame:
-    return revenue.of_user_days(inputs.rows(PURCHASES, day, day).collect())
-
-
-def _user_totals(inputs: Inputs, _day: date) -> pl.DataFrame:
-    return revenue.of_users(inputs.all_rows(revenue.USER_DAILY))
-
-
-def _fraud_decisions(inputs: Inputs, day: date) -> pl.DataFrame:
-    """A decision depends on the two hours before it."""
-    since = first_millisecond(day) - fraud.REACH
-    paid = inputs.rows(TRANSACTIONS, day - _ONE_DAY, day).filter(pl.col("event_time") >= since).collect()
-    return fraud.with_sums(fraud.decide(paid).filter(pl.col("event_date") == day))
+def _of_sessions(inputs: Inputs, source: str, day: date, session: NaturalSession) -> pl.DataFrame:
+    """The events of the sessions that begin on `day`, and of the gap before it: as many days more as they last."""
+    gap, first = timedelta(milliseconds=session.gap_ms), first_millisecond(day)
+    last = day
+    while True:
+        last += _ONE_DAY
+        events = inputs.rows(source, day - _ONE_DAY, last).filter(pl.col("event_time") > first - gap).collect()
+        apart = pl.col("event_time").diff().over(session.key, order_by="event_time").fill_null(gap) >= gap
+        open_ended = (
+            events.with_columns(apart=apart)
+            .group_by(session.key)
+            .agg(pl.max("event_time"), begun=pl.col("event_time").filter("apart").max())
+            .filter(pl.col("begun") < first + _ONE_DAY, pl.col("event_time") > last_millisecond(last) - gap)
+        )
+        if open_ended.is_empty():
+            return events
 
 
 RULES: Final[dict[str, Rule]] = {
-    CLICKS: _events(CLICKS),
-    PURCHASES: _events(PURCHASES),
-    TRANSACTIONS: _events(TRANSACTIONS),
-    revenue.REGION_5M: _region_5m,
-    revenue.REGION_DAILY: _region_daily,
-    revenue.REGION_SLIDING: _region_sliding,
-    revenue.USER_DAILY: _user_daily,
-    revenue.USER_TOTALS: _user_totals,
-    fraud.TABLE: _fraud_decisions,
+    **{name: _events(name) for name in SILVER.values()},
+    **{name: _by_sql(name) for name in STREAMED},
 }
-"""Tables that Polars recomputes from events."""
+"""Tables that are recomputed from events: silver's by Polars, what follows from them by its SQL on DataFusion."""
 
 
 def with_needs(names: Collection[str]) -> list[str]:
@@ -155,7 +177,7 @@ class Recomputation:
         for name in with_needs(names):
             self.staging.create(name)
             counts[name] = 0
-            for day in self.days if table(name).partition_by else self.days[:1]:
+            for day in self.days if table(name).day else self.days[:1]:
                 self.before(f"{name} of {day}")
                 rows = self._mart(name, day) if name in MARTS else computed(name, self, day, self.label)
                 self.staging.append(name, rows)
@@ -183,7 +205,7 @@ class Recomputation:
         return self._instead(stored, self.staging.scan(name, (first, last)))
 
     def all_rows(self, name: str) -> pl.LazyFrame:
-        if not table(name).partition_by:
+        if table(name).day is None:
             return self._stored(name)
         return self._instead(self._stored(name), self.staging.scan(name))
 

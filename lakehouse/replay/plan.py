@@ -10,9 +10,10 @@ import polars as pl
 from deltalake import DeltaTable
 
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.graph import STREAM
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableMissingError, open_table, scan, scan_opened
+from lakehouse.delta.layout import Files
 from lakehouse.replay.affected import Affected, Touched
 from lakehouse.replay.offsets import EARLY, Offsets, Source, find_offsets
 from lakehouse.replay.request import MARTS, SILVER, Clock, Request, RequestError
@@ -111,7 +112,7 @@ def make_plan(settings: Settings, request: Request, rate: float | None = None) -
         reads,
         reads / rate if rate else None,
         {topic: int(opened.version()) for topic, opened in bronze.items()},
-        running(settings, SPARK_INGEST),
+        running(settings, STREAM),
     )
 
 
@@ -160,14 +161,13 @@ def _nothing(settings: Settings, request: Request) -> str:
 
 
 def _held(settings: Settings, name: str, first: date, last: date) -> int:
-    """Rows of these days, by the Delta log's statistics."""
+    """Rows of files with rows of these days, by the Delta log's statistics."""
     try:
-        files = pl.DataFrame(open_table(settings, name).get_add_actions(flatten=True))
+        files = Files(open_table(settings, name))
     except TableMissingError:
         return 0
-    if not files.height:
-        return 0
-    return int(files.filter(pl.col("partition.event_date").cast(pl.Date).is_between(first, last))["num_records"].sum())
+    spans = files.days(table(name).day).items()
+    return sum(files.rows[path] for path, span in spans if span is None or (span[0] <= last and span[1] >= first))
 
 
 def _stamp(time: datetime) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.graph import EVENT_TABLES, REFRESHED
 from lakehouse.contracts.owners import BACKFILL
@@ -33,19 +34,13 @@ class Engine(StrEnum):
 
 
 COMPUTED_BY: Final[Mapping[Engine, tuple[str, ...]]] = {
-    Engine.SPARK: STREAMED,
-    Engine.POLARS: (
-        "gold.region_revenue_5m",
-        "gold.region_revenue_daily",
-        "gold.region_revenue_sliding_10m",
-        "gold.user_totals_daily",
-        "gold.user_totals",
-        "gold.fraud_decisions",
-        *MARTS,
-    ),
-    Engine.DATAFUSION: MARTS,
+    Engine.SPARK: STREAMED if CORE is Core.SPARK else (),
+    Engine.POLARS: MARTS,
+    Engine.DATAFUSION: TARGETS,
 }
 """The tables that each engine can recompute."""
+USUAL: Final = Engine.SPARK if CORE is Core.SPARK else Engine.DATAFUSION
+"""Who recomputes unless somebody says otherwise."""
 
 
 class Clock(StrEnum):
@@ -69,7 +64,7 @@ class Request:
     start: datetime
     end: datetime
     targets: tuple[str, ...]
-    engine: Engine = Engine.SPARK
+    engine: Engine = USUAL
 
     @classmethod
     def checked(
@@ -80,9 +75,10 @@ class Request:
         clock: str = Clock.EVENT,
         topics: Sequence[str] = TOPICS,
         targets: Sequence[str] = (),
-        engine: str = Engine.SPARK,
+        engine: str = USUAL,
     ) -> "Request":
-        """A request that makes sense; without `targets`, all tables of `engine` that events of `topics` affect.
+        """A request that makes sense; without `targets`, all tables of `engine` that events of `topics` affect: marts
+        only of one that recomputes nothing else, as they are computed from tables as they are.
 
         Raises:
             RequestError: it doesn't; the message says why, and what would.
@@ -115,9 +111,10 @@ class Request:
                 raise RequestError(f"{name} is not recomputed by {engine}, but by {' and '.join(others)}")
             if name not in affected:
                 raise RequestError(f"{name} does not depend on {', '.join(topics)}; what does: {', '.join(affected)}")
-        chosen = tuple(name for name in affected if name in targets) if targets else affected
+        streamed = tuple(name for name in affected if name not in MARTS)
+        chosen = tuple(name for name in affected if name in targets) if targets else streamed or affected
         return cls(tuple(topics), Clock(clock), start, end, chosen, Engine(engine))
 
 
 def _who_computes() -> str:
-    return "; ".join(f"{engine}: {', '.join(names)}" for engine, names in COMPUTED_BY.items())
+    return "; ".join(f"{engine}: {', '.join(names)}" for engine, names in COMPUTED_BY.items() if names)

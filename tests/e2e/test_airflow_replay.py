@@ -76,7 +76,7 @@ def test_an_operator_replays_a_day_from_the_form_reads_the_diff_and_takes_it_bac
         fill_time(page, "To", "23:59")
         page.locator("#element_targets").fill(WINDOWS)
         page.locator("#element_engine").click()
-        page.get_by_role("option", name="polars").click()
+        page.get_by_role("option", name="datafusion").click()
         keep_picture("replay-form")
         replayed = trigger(page, airflow, "replay")
         run = f"/dags/replay/runs/{quote(replayed.run_id, safe='')}"
@@ -140,7 +140,7 @@ ASKED = {
     "to": f"{DAY}T23:59:59Z",
     "topics": ["shop.purchases"],
     "targets": ["gold.user_totals"],
-    "engine": "polars",
+    "engine": "datafusion",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.follower.ranges import END, START, affected, inside, merged, needed, widened
+from jobs.rust_engines.ranges import END, START, affected, inside, merged, needed, widened
 from lakehouse.contracts.graph import REFRESHED
 from lakehouse.semantics import Event
 from lakehouse.semantics.metrics import SCOPES

@@ -14,7 +14,7 @@ from lakehouse.contracts.tables import table
 from lakehouse.delta import open_table, scan_opened
 from lakehouse.kafka.offsets import parse_offsets
 from lakehouse.replay import diff, report, store
-from lakehouse.replay.request import SILVER, TOPIC_OF, Engine
+from lakehouse.replay.request import SILVER, TOPIC_OF
 from lakehouse.replay.staging import delete_staged, open_staged
 from lakehouse.replay.store import Replay, ReplayError, State
 from lakehouse.settings import Settings
@@ -49,7 +49,7 @@ def _wrong_sources(replay: Replay, found: Sequence[diff.TableDiff]) -> str | Non
         return None
     return (
         f"{', '.join(wrong)} differ from bronze, and {', '.join(marts)} would be computed from them: repair them by a "
-        f"replay of the same time with --engine {Engine.SPARK}, then replay the marts"
+        "replay of the same time without marts, then replay the marts"
     )
 
 
@@ -71,7 +71,7 @@ def difference(settings: Settings, replay: Replay, name: str, days: Sequence[dat
         bounds = parse_offsets(recomputed["bounds"])[TOPIC_OF[name]]
         after = recomputation.not_displaced(after, recomputation.beyond(before, bounds))
         before = recomputation.within(before, bounds)
-    if table(name).partition_by:
+    if table(name).day:
         before, after = (frame.filter(pl.col("event_date").is_in(list(days))) for frame in (before, after))
     rows = after.collect()
     if table(name).insert_only and "product_id" in rows.columns:

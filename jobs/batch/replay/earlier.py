@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.graph import STREAM
 from lakehouse.delta import scan
 from lakehouse.replay.plan import Plan
 from lakehouse.replay.store import Replay, ReplayError, State
@@ -52,10 +52,10 @@ def require_planned_code(plan: Plan) -> None:
 def require_planned_owner(settings: Settings, plan: Plan) -> None:
     """Raises ReplayError if the owner of the stream's tables has gone over to code that the plan knows nothing of, as
     another replay's undo lets it: the rows put in place and those it makes of later events would be of two versions."""
-    runs = running(settings, SPARK_INGEST)
+    runs = running(settings, STREAM)
     if runs not in (None, plan.code_before, plan.code_version):
         raise ReplayError(
-            f"it was planned while {SPARK_INGEST} ran code {plan.code_before}, and that runs {runs} now: "
+            f"it was planned while {STREAM} ran code {plan.code_before}, and that runs {runs} now: "
             "cancel it, and plan it again"
         )
 

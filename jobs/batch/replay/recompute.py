@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -19,7 +19,9 @@ from jobs.rust_engines.publish import MARTS
 from jobs.rust_engines.sources import Pinned
 from jobs.spark_session import build_session
 from jobs.streaming.spark.delta_tables import DeltaTables
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import EVENTS
+from lakehouse.cuts import NoCutError, versions_of, wait_for_cut
 from lakehouse.delta import open_table, scan
 from lakehouse.delta.describe import versions_read
 from lakehouse.replay import store
@@ -127,6 +129,8 @@ def at_rest(settings: Settings, names: Sequence[str], timeout_seconds: float = R
     """
     marts = [name for name in names if name in MARTS]
     sources = {source for name in marts for source in MARTS[name].reads}
+    if CORE is Core.FOLLOWER:
+        return _at_cut(settings, {*names, *sources, *READ_BESIDE, *SILVER.values()}, timeout_seconds)
     deadline = time.monotonic() + timeout_seconds
     while True:
         opened = {name: open_table(settings, name) for name in {*names, *sources, *READ_BESIDE}}
@@ -139,6 +143,15 @@ def at_rest(settings: Settings, names: Sequence[str], timeout_seconds: float = R
         if time.monotonic() > deadline:
             raise ReplayError(f"the tables were not computed from one silver version within {timeout_seconds:.0f} s")
         time.sleep(0.5)
+
+
+def _at_cut(settings: Settings, names: Iterable[str], timeout_seconds: float) -> dict[str, int]:
+    """Those of a cut that holds all that the tables are now; the newest of marts."""
+    now = versions_of(settings, names)
+    try:
+        return now | {**wait_for_cut(settings, {}, timeout_seconds, versions=now).versions}
+    except NoCutError as none:
+        raise ReplayError(str(none)) from none
 
 
 def _await_bronze(settings: Settings, bounds: Bounds) -> None:

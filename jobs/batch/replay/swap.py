@@ -16,9 +16,12 @@ from jobs.batch.replay.earlier import (
     require_planned_owner,
     what_was_recomputed,
 )
+from jobs.follower.change_sets import apply_next
+from jobs.rust_engines.enrichment import VERSIONS
 from jobs.rust_engines.publications import Place, Stays, SupersededError, newer
 from jobs.rust_engines.publish import MARTS
 from jobs.rust_engines.sources import Pinned, Sources
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.delta import open_table, scan_opened
 from lakehouse.delta.notes import Publication
@@ -59,7 +62,9 @@ def swap(settings: Settings, number: int) -> None:
         if name in days
     )
     pinned = recomputed["pinned"]
-    silver = {name: pinned[name] for name in (*SILVER.values(), "silver.products")}
+    # Of a follower's tables each says up to which versions of its own sources it goes.
+    named = (name for name in DERIVED if name in pinned) if CORE is Core.FOLLOWER else (*SILVER.values(), VERSIONS)
+    silver = {name: pinned[name] for name in named}
     streamed, marts = _by_owner(parts)
     if replay.state is State.COMPARED:
         require_planned_code(replay.plan)
@@ -142,7 +147,7 @@ def provided(settings: Settings, version: str) -> Code:
 
 def _await(settings: Settings, number: int, kind: Kind) -> dict[str, Any]:
     """What the owner says of the change set, once it has done it; with its owner stopped, it waits, as long as this
-    process does."""
+    process does. Beside the follower, which suffers others' commits, this process puts it in place."""
     told = 0.0
     while True:
         handed = store.awaited(settings, number, kind)
@@ -154,6 +159,8 @@ def _await(settings: Settings, number: int, kind: Kind) -> dict[str, Any]:
             raise ReplayError(error)
         if handed.state == "applied":
             return handed.result or {}
+        if CORE is Core.FOLLOWER and apply_next(settings):
+            continue
         if time.monotonic() - told > 30:
             told = time.monotonic()
             log.info("waiting for the owner of the tables (`lakehouse job status` shows whether it runs)")

@@ -9,7 +9,7 @@ import polars as pl
 from jobs.batch.replay.earlier import highest_offsets, name_of, require
 from jobs.batch.replay.swap import Versions, apply, provided, publish
 from jobs.rust_engines.publish import MARTS
-from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.graph import STREAM
 from lakehouse.contracts.tables import table
 from lakehouse.delta import TableError, VersionMissingError, open_table, scan
 from lakehouse.delta.describe import published_days
@@ -45,7 +45,7 @@ def undo(settings: Settings, number: int) -> None:
                 f"the rows of {name} before replay {number} are no longer kept (7 days are): {gone}"
             ) from gone
     plan, code = replay.plan, None
-    if plan.code_before and plan.changes_code and running(settings, SPARK_INGEST) == plan.code_version:
+    if plan.code_before and plan.changes_code and running(settings, STREAM) == plan.code_version:
         code = provided(settings, plan.code_before)
     store.advance(settings, number, (State.DONE, State.UNDOING), State.UNDOING)
     handed = store.handed(settings, number, Kind.SWAP)
@@ -74,7 +74,7 @@ def undo(settings: Settings, number: int) -> None:
 def _require_kept(settings: Settings, name: str, version: int, days: Sequence[date]) -> None:
     """Raises TableError unless a version can still be read: the log may outlive the files that it names."""
     rows = scan(settings, name, version=version)
-    if table(name).partition_by:
+    if table(name).day:
         rows = rows.filter(pl.col("event_date").is_in(list(days)))
     try:
         rows.select(pl.col(table(name).key[0]).n_unique()).collect()

@@ -1,0 +1,179 @@
+"""Both cores, each alone on a stack of its own, one after the other: `python -m benchmarks.core`.
+
+*Backlog*: `--clicks` wait in Kafka, with a hundredth as many purchases and transactions, when the core's jobs start
+(no other job runs). Records count from the first commit to bronze, so that start-up does not, until every silver and
+gold table follows from all of it. CPU seconds are those of the core's processes from there on: Flink's TaskManager and
+JobManager and the follower, or the Spark driver and Flink's; store and Kafka are told apart.
+
+*Flow*: then events come at `--rate` for `--seconds`, of which those of the first `WARM_UP_SECONDS` are not counted:
+what a record takes from its arrival in Kafka until every gold table has it, and the cores that the core takes.
+
+Each core is a child process, as the contracts of a process are those of one core.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from cli.demo.memory import MemoryPeak
+from experiments.faults.own_stack import own_stack
+from infra.local.machine import describe
+from infra.local.stack import LocalStack
+from jobs.follower import freshness as follower_freshness
+from jobs.follower.progress import finished_cycles
+from jobs.streaming.spark import freshness as spark_freshness
+from jobs.streaming.spark.progress import finished_batches
+from lakehouse.catalog import seed_catalogue
+from lakehouse.catalog.refresh import refresh
+from lakehouse.compare import COMPARED, LIVE, SAID, compare
+from lakehouse.contracts.core import CORE, Core
+from lakehouse.contracts.jobs import JOBS
+from lakehouse.contracts.owners import FOLLOWER, INGEST, INGEST_TRANSACTIONS, SPARK_INGEST
+from lakehouse.delta import TableMissingError, open_table
+from lakehouse.drained import wait_until_drained
+from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.topics import create_topics
+from lakehouse.produce import send_day
+from lakehouse.replay.request import MARTS
+from lakehouse.runtime.reconcile import start
+from lakehouse.runtime.supervisor import Supervisor, job_program
+from lakehouse.runtime.wanted import migrate
+from lakehouse.settings import ROOT, Settings
+
+RESULT: Final = Path(__file__).with_name("results") / "core.json"
+WARM_UP_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 3_600
+OF_CORE: Final = {Core.SPARK: (SPARK_INGEST, INGEST_TRANSACTIONS), Core.FOLLOWER: (INGEST, FOLLOWER)}
+PROGRAMS: Final = {
+    Core.SPARK: ("flink-jobmanager", "flink-taskmanager", job_program(SPARK_INGEST)),
+    Core.FOLLOWER: ("flink-jobmanager", "flink-taskmanager", job_program(FOLLOWER)),
+}
+BESIDE: Final = ("kafka", "minio", "postgres")
+TABLES: Final = tuple(name for name in COMPARED if name not in (*LIVE, *SAID, *MARTS))
+
+
+def cpu_seconds(settings: Settings) -> dict[str, float]:
+    """By program, of it and all its descendants that live."""
+    found = {}
+    for name in (*PROGRAMS[CORE], *BESIDE):
+        if pid := Supervisor(settings).status(name).pid:
+            root = psutil.Process(pid)
+            times = [each.cpu_times() for each in (root, *root.children(recursive=True))]
+            found[name] = sum(t.user + t.system + t.children_user + t.children_system for t in times)
+    return found
+
+
+def spent(settings: Settings, before: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(used - before.get(name, 0.0), 1) for name, used in cpu_seconds(settings).items()}
+
+
+def has_rows(settings: Settings, name: str) -> bool:
+    try:
+        return bool(open_table(settings, name).file_uris())
+    except TableMissingError:
+        return False
+
+
+def backlog(settings: Settings, day: ShopDay) -> dict[str, Any]:
+    sent = send_day(settings, day, judged=False).sent.total()
+    for job in OF_CORE[CORE]:
+        start(settings, JOBS[job], "benchmark")
+    began = time.monotonic()
+    while not has_rows(settings, "bronze.clicks"):
+        assert time.monotonic() < began + PATIENCE_SECONDS, "no commit to bronze"
+        time.sleep(0.2)
+    started, before = time.monotonic(), cpu_seconds(settings)
+    ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False, ingest=True)
+    seconds, used = time.monotonic() - started, spent(settings, before)
+    own = sum(used.get(name, 0.0) for name in PROGRAMS[CORE])
+    wrong = [t.table for t in compare(settings, TABLES, ends).tables if not t.equal]
+    assert not wrong, f"{', '.join(wrong)} differ from the reference"
+    return {
+        "records": sent,
+        "startup_seconds": round(started - began, 1),
+        "seconds": round(seconds, 1),
+        "records_per_second": round(sent / seconds),
+        "cpu_us_per_record": round(own / sent * 1e6, 1),
+        "cpu_seconds": used,
+    }
+
+
+def flow(settings: Settings, day: ShopDay, rate: int, seconds: int) -> dict[str, Any]:
+    began, before = datetime.now(UTC), cpu_seconds(settings)
+    send_day(settings, day, judged=False, rate=rate)
+    used, took = spent(settings, before), (datetime.now(UTC) - began).total_seconds()
+    wait_until_drained(settings, PATIENCE_SECONDS, live=False, ingest=True)
+    if CORE is Core.FOLLOWER:
+        arrived = follower_freshness.until_gold(settings, finished_cycles(settings, began))
+    else:
+        arrived = spark_freshness.until_gold(settings, finished_batches(settings, began))
+    from_ms = (began.timestamp() + WARM_UP_SECONDS) * 1000
+    fresh = arrived.filter(arrived["arrival_ms"] > from_ms)["seconds"].drop_nulls()
+    return {
+        "events_per_second": rate,
+        "seconds": seconds,
+        "samples": fresh.len(),
+        "gold_p50_seconds": round(float(fresh.quantile(0.5) or 0), 1),
+        "gold_p99_seconds": round(float(fresh.quantile(0.99) or 0), 1),
+        "cores": round(sum(used.get(name, 0.0) for name in PROGRAMS[CORE]) / took, 2),
+        "cpu_seconds": used,
+    }
+
+
+def measure(stack: LocalStack, clicks: int, rate: int, seconds: int, seed: int) -> dict[str, Any]:
+    stack.up(["kafka", "minio", "postgres", "flink"])
+    settings = stack.settings
+    create_topics(settings)
+    migrate(settings)
+    first, second = date(2026, 3, 2), date(2026, 3, 3)
+    seed_catalogue(settings, seed, first)
+    refresh(settings)
+    with MemoryPeak(stack.supervisor) as memory:
+        of_backlog = ShopDay(first, clicks, clicks // 100, seed, transactions=clicks // 100)
+        found = {"backlog": backlog(settings, of_backlog)}
+        if seconds:
+            events = rate * seconds
+            of_flow = ShopDay(second, events, events // 100, seed + 1, transactions=events // 100, late=0.01)
+            found["flow"] = flow(settings, of_flow, rate, seconds)
+    return found | {"peak_mib": {name: used >> 20 for name, used in memory.peak.most_common()}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clicks", type=int, default=1_000_000)
+    parser.add_argument("--rate", type=int, default=1_000, help="events per second")
+    parser.add_argument("--seconds", type=int, default=900, help="of flow; 0: none")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--cores", nargs="+", type=Core, default=list(Core), help="which")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    sizes = (arguments.clicks, arguments.rate, arguments.seconds, arguments.seed)
+    if arguments.child:
+        with own_stack(proxied=False, name=f"benchmark-{CORE}") as stack:
+            print(json.dumps(measure(stack, *sizes)))
+        return
+    machine, found = describe(), {}
+    for core in arguments.cores:
+        named = zip(("--clicks", "--rate", "--seconds", "--seed"), map(str, sizes), strict=True)
+        command = [sys.executable, "-m", "benchmarks.core", "--child", *(word for pair in named for word in pair)]
+        answer = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"LAKEHOUSE_CORE": core}, check=True, stdout=subprocess.PIPE, text=True
+        )
+        found[str(core)] = json.loads(answer.stdout.splitlines()[-1])
+        print(json.dumps({core: found[str(core)]}, indent=2))
+    RESULT.write_text(
+        json.dumps({"benchmark": "core", "machine": machine, "seed": arguments.seed} | found, indent=2) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
