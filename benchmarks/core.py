@@ -1,9 +1,10 @@
 """Both cores, each alone on a stack of its own, one after the other: `python -m benchmarks.core`.
 
 *Backlog*: `--clicks` wait in Kafka, with a hundredth as many purchases and transactions, when the core's jobs start
-(no other job runs). Records count from the first commit to bronze, so that start-up does not, until every silver and
-gold table follows from all of it. CPU seconds are those of the core's processes from there on: Flink's TaskManager and
-JobManager and the follower, or the Spark driver and Flink's; store and Kafka are told apart.
+(no other job runs). Time counts from when the core reads: all tasks of ingest run, or Spark's first micro-batch has
+begun; until every silver and gold table follows from all of it, by the core's own journal (*drained* knows it later).
+CPU seconds are those of the core's processes until drained: Flink's TaskManager and JobManager and the follower, or the
+Spark driver and Flink's; store and Kafka are told apart.
 
 *Flow*: then events come at `--rate` for `--seconds`, of which those of the first `WARM_UP_SECONDS` are not counted:
 what a record takes from its arrival in Kafka until every gold table has it, and the cores that the core takes.
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,16 +33,22 @@ from jobs.follower import freshness as follower_freshness
 from jobs.follower.progress import finished_cycles
 from jobs.streaming.spark import freshness as spark_freshness
 from jobs.streaming.spark.progress import finished_batches
+from jobs.streaming.spark.progress import journal_path as spark_journal
 from lakehouse.catalog import seed_catalogue
 from lakehouse.catalog.refresh import refresh
+from lakehouse.checkpoints import Positions
 from lakehouse.compare import COMPARED, LIVE, SAID, compare
 from lakehouse.contracts.core import CORE, Core
+from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.owners import FOLLOWER, INGEST, INGEST_TRANSACTIONS, SPARK_INGEST
-from lakehouse.delta import TableMissingError, open_table
-from lakehouse.drained import wait_until_drained
+from lakehouse.contracts.tables import BRONZE
+from lakehouse.cuts import ends_of
+from lakehouse.delta import open_table
+from lakehouse.drained import kafka_ends, wait_until_drained
+from lakehouse.flink_rest import call_flink
 from lakehouse.generator.traffic import ShopDay
-from lakehouse.kafka.topics import create_topics
+from lakehouse.kafka.topics import create_topics, topic_ids
 from lakehouse.produce import send_day
 from lakehouse.replay.request import MARTS
 from lakehouse.runtime.reconcile import start
@@ -52,6 +59,7 @@ from lakehouse.settings import ROOT, Settings
 RESULT: Final = Path(__file__).with_name("results") / "core.json"
 WARM_UP_SECONDS: Final = 60
 PATIENCE_SECONDS: Final = 3_600
+STARTUP: Final = timedelta(minutes=10)
 OF_CORE: Final = {Core.SPARK: (SPARK_INGEST, INGEST_TRANSACTIONS), Core.FOLLOWER: (INGEST, FOLLOWER)}
 PROGRAMS: Final = {
     Core.SPARK: ("flink-jobmanager", "flink-taskmanager", job_program(SPARK_INGEST)),
@@ -76,11 +84,12 @@ def spent(settings: Settings, before: Mapping[str, float]) -> dict[str, float]:
     return {name: round(used - before.get(name, 0.0), 1) for name, used in cpu_seconds(settings).items()}
 
 
-def has_rows(settings: Settings, name: str) -> bool:
-    try:
-        return bool(open_table(settings, name).file_uris())
-    except TableMissingError:
-        return False
+def reads(settings: Settings) -> bool:
+    """Whether all tasks of ingest run, or Spark's first micro-batch has begun."""
+    if CORE is Core.SPARK:
+        return spark_journal(settings).exists()
+    runs = [run for run in call_flink(settings, "GET", "/jobs/overview")["jobs"] if run["name"] == INGEST]
+    return any(run["tasks"]["running"] == run["tasks"]["total"] for run in runs)
 
 
 def backlog(settings: Settings, day: ShopDay) -> dict[str, Any]:
@@ -88,12 +97,21 @@ def backlog(settings: Settings, day: ShopDay) -> dict[str, Any]:
     for job in OF_CORE[CORE]:
         start(settings, JOBS[job], "benchmark")
     began = time.monotonic()
-    while not has_rows(settings, "bronze.clicks"):
-        assert time.monotonic() < began + PATIENCE_SECONDS, "no commit to bronze"
-        time.sleep(0.2)
-    started, before = time.monotonic(), cpu_seconds(settings)
+    while not reads(settings):
+        assert time.monotonic() < began + PATIENCE_SECONDS, "nothing is read"
+        time.sleep(0.1)
+    started, started_at, before = time.monotonic(), datetime.now(UTC), cpu_seconds(settings)
+    if CORE is Core.FOLLOWER:
+        ends = kafka_ends(settings)
+        while not covered(settings, ends):
+            assert time.monotonic() < began + PATIENCE_SECONDS, "bronze has not all"
+            time.sleep(2)
+        ingested = {"seconds": round(time.monotonic() - started, 1), "cpu_seconds": spent(settings, before)}
     ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False, ingest=True)
-    seconds, used = time.monotonic() - started, spent(settings, before)
+    known, used = time.monotonic() - started, spent(settings, before)
+    entries = list((finished_cycles if CORE is Core.FOLLOWER else finished_batches)(settings, started_at - STARTUP))
+    settled = max(datetime.fromisoformat(entry["ended_at"]) for entry in entries)
+    seconds = (settled - started_at).total_seconds()
     own = sum(used.get(name, 0.0) for name in PROGRAMS[CORE])
     wrong = [t.table for t in compare(settings, TABLES, ends).tables if not t.equal]
     assert not wrong, f"{', '.join(wrong)} differ from the reference"
@@ -101,10 +119,18 @@ def backlog(settings: Settings, day: ShopDay) -> dict[str, Any]:
         "records": sent,
         "startup_seconds": round(started - began, 1),
         "seconds": round(seconds, 1),
+        "known_after_seconds": round(known, 1),
         "records_per_second": round(sent / seconds),
         "cpu_us_per_record": round(own / sent * 1e6, 1),
         "cpu_seconds": used,
-    }
+    } | ({"bronze": ingested} if CORE is Core.FOLLOWER else {})
+
+
+def covered(settings: Settings, ends: Positions) -> bool:
+    """Whether bronze has all records up to `ends`."""
+    opened = {name: open_table(settings, name) for name in BRONZE}
+    have = ends_of(opened, topic_ids(settings, EVENTS), ends)
+    return all(have[topic][p] >= end for topic, each in ends.items() for p, end in each.items())
 
 
 def flow(settings: Settings, day: ShopDay, rate: int, seconds: int) -> dict[str, Any]:
@@ -138,7 +164,7 @@ def measure(stack: LocalStack, clicks: int, rate: int, seconds: int, seed: int) 
     seed_catalogue(settings, seed, first)
     refresh(settings)
     with MemoryPeak(stack.supervisor) as memory:
-        of_backlog = ShopDay(first, clicks, clicks // 100, seed, transactions=clicks // 100)
+        of_backlog = ShopDay(first, clicks, clicks // 100, seed, transactions=clicks // 100, broken=0.001)
         found = {"backlog": backlog(settings, of_backlog)}
         if seconds:
             events = rate * seconds
@@ -158,7 +184,7 @@ def main() -> None:
     arguments = parser.parse_args()
     sizes = (arguments.clicks, arguments.rate, arguments.seconds, arguments.seed)
     if arguments.child:
-        with own_stack(proxied=False, name=f"benchmark-{CORE}") as stack:
+        with own_stack(proxied=False, name=f"benchmark-{CORE}", hasty=False) as stack:
             print(json.dumps(measure(stack, *sizes)))
         return
     machine, found = describe(), {}

@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local.isolated import isolated_environment
+from infra.local.isolated import HASTE, isolated_environment
 from infra.local.service import StackError
 from infra.local.stack import LocalStack
 from lakehouse.settings import PORT_DISTANCES, load_settings
 
 
 @contextmanager
-def own_stack(proxied: bool, name: str = "faults") -> Iterator[LocalStack]:
+def own_stack(proxied: bool, name: str = "faults", *, hasty: bool = True) -> Iterator[LocalStack]:
     """A stack in `name` below the installation's home, empty at first, nothing of it started yet.
 
-    `proxied`: with Toxiproxy between the jobs and Kafka and MinIO.
+    `proxied`: with Toxiproxy between the jobs and Kafka and MinIO. Not `hasty`: with the intervals and compilers of an
+    installation that somebody uses.
 
     While the block lasts it is this process's installation: `load_settings` and every process started see it.
     Afterwards it is taken down and removed.
@@ -33,6 +34,8 @@ def own_stack(proxied: bool, name: str = "faults") -> Iterator[LocalStack]:
         except BlockingIOError:
             raise StackError(f"Something is being run in {home} already: wait, or set LAKEHOUSE_HOME.") from None
         environment = isolated_environment(home)
+        if not hasty:
+            environment = {name: value for name, value in environment.items() if name not in HASTE}
         base = int(environment["LAKEHOUSE_PORT_BASE"])
         # By name too: a port that the user has set would lead to the user's own service.
         ports = {f"LAKEHOUSE_{name.upper()}": str(base + distance) for name, distance in PORT_DISTANCES.items()}

@@ -10,6 +10,18 @@ from lakehouse.settings import PORT_DISTANCES, ROOT, load_settings
 _CLAIM_DISTANCE: Final = 99
 """Beyond all services: the port that says that a base is taken, before anything listens on the others."""
 _claims: Final[list[socket.socket]] = []
+HASTE: Final = {
+    # What lies between two micro-batches or checkpoints would be most of the time that one waits for.
+    "LAKEHOUSE_SPARK_TRIGGER_SECONDS": "3",
+    "LAKEHOUSE_FLINK_CHECKPOINT_SECONDS": "3",
+    # Many such share a machine, on which nothing answers as quickly as where one installation lives.
+    "LAKEHOUSE_OVERVIEW_SECONDS": "20",
+    # It lives for minutes and sees some thousand events, too few for what compilers cost.
+    "LAKEHOUSE_SPARK_CODEGEN": "false",
+    "LAKEHOUSE_KAFKA_JVM_OPTIONS": "-XX:TieredStopAtLevel=1",
+    "LAKEHOUSE_FLINK_JVM_OPTIONS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+}
+"""What such an installation has that is not to be lived in, nor measured."""
 
 
 def isolated_environment(home: Path) -> dict[str, str]:
@@ -20,16 +32,7 @@ def isolated_environment(home: Path) -> dict[str, str]:
         "LAKEHOUSE_CACHE": str(load_settings().cache.absolute()),
         "JAVA_HOME": str(load_settings().cache.absolute() / "java-home"),
         "PYTHONPATH": str(ROOT),
-        # What lies between two micro-batches or checkpoints would be most of the time that one waits for.
-        "LAKEHOUSE_SPARK_TRIGGER_SECONDS": "3",
-        "LAKEHOUSE_FLINK_CHECKPOINT_SECONDS": "3",
-        # Many such share a machine, on which nothing answers as quickly as where one installation lives.
-        "LAKEHOUSE_OVERVIEW_SECONDS": "20",
-        # It lives for minutes and sees some thousand events, too few for what compilers cost.
-        "LAKEHOUSE_SPARK_CODEGEN": "false",
-        "LAKEHOUSE_KAFKA_JVM_OPTIONS": "-XX:TieredStopAtLevel=1",
-        "LAKEHOUSE_FLINK_JVM_OPTIONS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-    }
+    } | HASTE
 
 
 def free_port_base() -> int:
