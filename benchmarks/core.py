@@ -196,9 +196,29 @@ def main() -> None:
         )
         found[str(core)] = json.loads(answer.stdout.splitlines()[-1])
         print(json.dumps({core: found[str(core)]}, indent=2))
-    RESULT.write_text(
-        json.dumps({"benchmark": "core", "machine": machine, "seed": arguments.seed} | found, indent=2) + "\n"
-    )
+    taken = {"benchmark": "core", "taken_by": f"python -m benchmarks.core {' '.join(sys.argv[1:])}".strip()}
+    result = taken | {"machine": machine, "seed": arguments.seed} | figures(found) | found
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def figures(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Of the follower; and where both were measured, how many times the Spark driver's these are."""
+    if Core.FOLLOWER not in found:
+        return {}
+    own = found[Core.FOLLOWER]
+    told = {name: own["backlog"][name] for name in ("records_per_second", "cpu_us_per_record")}
+    if "flow" in own:
+        told |= {name: own["flow"][name] for name in ("gold_p50_seconds", "gold_p99_seconds")}
+        told["cores_at_1000_per_second"] = own["flow"]["cores"]
+    told["follower_peak_mib"] = own["peak_mib"][job_program(FOLLOWER)]
+    if Core.SPARK in found:
+        before = found[Core.SPARK]["backlog"]
+        told["ratio_to_before"] = {
+            name: round(own["backlog"][name] / before[name], 2) for name in ("records_per_second", "cpu_us_per_record")
+        }
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+        told["before_commit"] = commit.stdout.strip() or "unknown"
+    return told
 
 
 if __name__ == "__main__":

@@ -136,13 +136,16 @@ class Swap:
         rows = self._of_days(scan_opened(settings, part.table, given).collect())
         if table(part.table).insert_only:
             return self._merged(rows, held)
+        staged = part.path != settings.table_path(part.table, "s3a")
         read = {}
         for name in table(part.table).reads:
             source = Source.of(name, open_table(settings, name))
-            version = source.position(given)  # staged rows have none
-            if version is None and ROOMS[part.table].totals is None:
+            if not staged:
+                version = source.position(given)
+            elif ROOMS[part.table].totals:  # they are added to, and hold what their source gets by this change set too
+                version = None
+            else:
                 version = self.change.silver.get(name)
-            # Totals are added to: staged ones hold what their source gets by this change set too.
             read[source] = -1 if version is None else version
         return rows, read
 
