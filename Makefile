@@ -30,7 +30,6 @@ demo: install ## Run the whole lakehouse on real and generated events, and check
 
 test: install-tests test-quick check-java ## Install what is needed and test everything, the dearest files in turns; SEED=n repeats a run's, PYTEST_ARGS is passed on.
 	$(PYTEST) --turns $(TURNS) -n $(TEST_STACKS) --dist loadfile --no-loadscope-reorder $(addprefix --ignore ,$(QUICK)) tests
-	$(if $(PYTEST_ARGS),,LAKEHOUSE_CORE=follower $(PYTEST) tests/core)
 
 test-all: ## The same with every file, whose turn it is or not.
 	@$(MAKE) test TURNS=99

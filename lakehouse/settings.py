@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     """Of the TaskManager."""
     flink_checkpoint_seconds: int = Field(10, ge=1)
     """Seconds between checkpoints of Flink's jobs: alerts leave with them, and a restart repeats as much."""
+    cut_seconds: float = Field(15, gt=0)
+    """Seconds between two cuts of the follower's tables at least, for which *drained*, replays and others wait."""
     fraud_idle_hours: int = Field(24, ge=1)
     """TTL of the transactions that Flink holds of a user who stays away, where no timer comes to clean them."""
     fraud_remember_hours: int = Field(7 * 24, ge=2)

@@ -35,16 +35,20 @@ IN_TURNS: Final = (
     "tests/faults/test_kill_flink.py",
     "tests/faults/test_kill_follower.py",
     "tests/faults/test_kill_fraud.py",
+    "tests/faults/test_schedules.py",
     "tests/faults/test_upgrade.py",
     "tests/integration/tables/test_concurrent_commits.py",
     "tests/integration/tables/test_failing_store.py",
+    "tests/integration/tables/test_spark_and_rust.py",
     "tests/integration/test_change_sets.py",
     "tests/integration/test_consumer_groups.py",
+    "tests/integration/test_dashboard_writer.py",
     "tests/integration/test_flink_ingest.py",
     "tests/integration/test_lambda.py",
     "tests/integration/test_live_dashboard.py",
     "tests/integration/test_losses.py",
     "tests/integration/test_migration.py",
+    "tests/integration/test_region_revenue.py",
     "tests/integration/test_rejudge.py",
     "tests/integration/test_replay.py",
     "tests/integration/test_set_aside.py",
@@ -53,8 +57,8 @@ IN_TURNS: Final = (
     "tests/integration/test_tables_under_stream.py",
     "tests/integration/test_user_totals_state.py",
 )
-"""Files that take a core for minutes each. Of most kinds something is in every run: kills in a fresh schedule of
-faults, replays in the browser. With `--turns`, so many of them run, drawn by the run's seed."""
+"""Files that take a core for minutes each. Of most kinds something is in every run: the follower as the core, with a
+replay that is killed; replays in the browser. With `--turns`, so many of them run, drawn by the run's seed."""
 
 # A busy machine is no reason to fail: examples may take as long as they need.
 hypothesis.settings.register_profile(

@@ -14,6 +14,7 @@ HASTE: Final = {
     # What lies between two micro-batches or checkpoints would be most of the time that one waits for.
     "LAKEHOUSE_SPARK_TRIGGER_SECONDS": "3",
     "LAKEHOUSE_FLINK_CHECKPOINT_SECONDS": "3",
+    "LAKEHOUSE_CUT_SECONDS": "3",
     # Many such share a machine, on which nothing answers as quickly as where one installation lives.
     "LAKEHOUSE_OVERVIEW_SECONDS": "20",
     # It lives for minutes and sees some thousand events, too few for what compilers cost.

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import httpx
 
@@ -28,18 +27,16 @@ from lakehouse.kafka.topics import topic_ids
 from lakehouse.runtime.wanted import wanted_state
 from lakehouse.services import ServiceDownError
 
-EVERY_SECONDS: Final = 15.0
-"""Between two cuts at least."""
-
 log = logging.getLogger(FOLLOWER)
 
 
 @dataclass(slots=True)
 class Cuts:
-    """Of one follower, whose lake it looks at between its cycles. What it can't find out now it asks again later."""
+    """Of one follower, whose lake it looks at between its cycles; `every_seconds` at most. What it can't find out now
+    it asks again later."""
 
     follower: Follower
-    every_seconds: float = EVERY_SECONDS
+    every_seconds: float
     _noted: Cut | None = None
     _generation: int = 0
     """Of the state of ingest, when the cut was noted."""

@@ -42,7 +42,7 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 def follow(settings: Settings, stopping: threading.Event) -> None:
     """The same, whoever else does."""
     follower = Follower(Lake(settings, FOLLOWED, INGESTED))
-    cuts, journal = Cuts(follower), Journal(follower)
+    cuts, journal = Cuts(follower, settings.cut_seconds), Journal(follower)
     log.info("follows %s", ", ".join(follower.sources))
     compacted = time.monotonic()
     while not stopping.is_set():

@@ -65,13 +65,13 @@ def assert_recomputed(stream: Sequence[Event], days: Sequence[date]) -> None:
             assert found.equals(due.select(contract.compared_columns)), (name, day)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(stream=event_streams(), days=st.lists(st.sampled_from(DAYS), min_size=1, unique=True))
 def test_days_are_recomputed_as_the_reference_has_them(stream: list[Event], days: list[date]) -> None:
     assert_recomputed(stream, days)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(stream=event_streams(max_size=10), burst=bursts(max_size=40))
 def test_many_payments_at_once_are_decided_alike(stream: list[Event], burst: list[Event]) -> None:
     assert_recomputed(positioned([*stream, *burst]), DAYS[:2])
