@@ -20,6 +20,7 @@ from infra import bootstrap
 from infra.local import kafka as local_kafka
 from infra.local.service import Service
 from infra.local.services import declared
+from lakehouse.contracts.core import Core
 from lakehouse.settings import PORT_DISTANCES, ROOT, Settings, load_settings
 
 FILE: Final = ROOT / "infra" / "docker-compose.yml"
@@ -114,6 +115,7 @@ def test_variables_are_settings_with_the_same_defaults_and_no_password_has_one(s
     required = {name.removeprefix("LAKEHOUSE_").lower() for name, _, _, message in VARIABLE.findall(text) if message}
     assert len(re.findall(r"(?<!\$)\$\{", text)) == len(VARIABLE.findall(text))
     assert required == secrets(settings)
+    found.remove(("core", Core.SPARK))  # the contracts' own
     for name, default in found:
         if name not in required:
             value = getattr(settings, name)
@@ -125,7 +127,7 @@ def test_variables_are_settings_with_the_same_defaults_and_no_password_has_one(s
 def test_containers_of_ours_get_every_setting(settings: Settings) -> None:
     environment = compose()["x-own"]["environment"]
     names = {name.removeprefix("LAKEHOUSE_").lower() for name in environment}
-    assert names == set(Settings.model_fields) - ELSEWHERE
+    assert names == set(Settings.model_fields) - ELSEWHERE | {"core"}
     for name, value in FIXED.items():
         assert environment[f"LAKEHOUSE_{name.upper()}"] == value
     ours = [s for s in services().values() if s["image"] == compose()["x-own"]["image"]]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from lakehouse.contracts.core import Core
 from lakehouse.settings import ROOT, Settings
 
 
@@ -23,7 +24,8 @@ def _default(name: str) -> str:
 def test_every_setting_is_documented_with_its_default(monkeypatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(f"LAKEHOUSE_{name.upper()}", raising=False)
-    assert _documented() == {name.upper(): _default(name) for name in Settings.model_fields}
+    defaults = {name.upper(): _default(name) for name in Settings.model_fields}
+    assert _documented() == defaults | {"CORE": Core.SPARK}
 
 
 def test_copied_as_it_is_it_sets_nothing() -> None:
