@@ -25,14 +25,12 @@ from typing import Any, Final
 
 import psutil
 
+from benchmarks.delta_ingest import cpu_seconds
 from cli.demo.memory import MemoryPeak
 from experiments.faults.own_stack import own_stack
 from infra.local.machine import describe
 from infra.local.stack import LocalStack
-from jobs.follower import freshness as follower_freshness
-from jobs.follower.progress import finished_cycles
-from jobs.streaming.spark import freshness as spark_freshness
-from jobs.streaming.spark.progress import finished_batches
+from jobs import journal
 from jobs.streaming.spark.progress import journal_path as spark_journal
 from lakehouse.catalog import seed_catalogue
 from lakehouse.catalog.refresh import refresh
@@ -69,19 +67,17 @@ BESIDE: Final = ("kafka", "minio", "postgres")
 TABLES: Final = tuple(name for name in COMPARED if name not in (*LIVE, *SAID, *MARTS))
 
 
-def cpu_seconds(settings: Settings) -> dict[str, float]:
-    """By program, of it and all its descendants that live."""
+def used_by_program(settings: Settings) -> dict[str, float]:
+    """CPU seconds of each."""
     found = {}
     for name in (*PROGRAMS[CORE], *BESIDE):
         if pid := Supervisor(settings).status(name).pid:
-            root = psutil.Process(pid)
-            times = [each.cpu_times() for each in (root, *root.children(recursive=True))]
-            found[name] = sum(t.user + t.system + t.children_user + t.children_system for t in times)
+            found[name] = cpu_seconds(psutil.Process(pid))
     return found
 
 
 def spent(settings: Settings, before: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(used - before.get(name, 0.0), 1) for name, used in cpu_seconds(settings).items()}
+    return {name: round(used - before.get(name, 0.0), 1) for name, used in used_by_program(settings).items()}
 
 
 def reads(settings: Settings) -> bool:
@@ -100,7 +96,7 @@ def backlog(settings: Settings, day: ShopDay) -> dict[str, Any]:
     while not reads(settings):
         assert time.monotonic() < began + PATIENCE_SECONDS, "nothing is read"
         time.sleep(0.1)
-    started, started_at, before = time.monotonic(), datetime.now(UTC), cpu_seconds(settings)
+    started, started_at, before = time.monotonic(), datetime.now(UTC), used_by_program(settings)
     if CORE is Core.FOLLOWER:
         ends = kafka_ends(settings)
         while not covered(settings, ends):
@@ -109,7 +105,7 @@ def backlog(settings: Settings, day: ShopDay) -> dict[str, Any]:
         ingested = {"seconds": round(time.monotonic() - started, 1), "cpu_seconds": spent(settings, before)}
     ends = wait_until_drained(settings, PATIENCE_SECONDS, live=False, ingest=True)
     known, used = time.monotonic() - started, spent(settings, before)
-    entries = list((finished_cycles if CORE is Core.FOLLOWER else finished_batches)(settings, started_at - STARTUP))
+    entries = journal.finished(settings, started_at - STARTUP)
     settled = max(datetime.fromisoformat(entry["ended_at"]) for entry in entries)
     seconds = (settled - started_at).total_seconds()
     own = sum(used.get(name, 0.0) for name in PROGRAMS[CORE])
@@ -134,14 +130,11 @@ def covered(settings: Settings, ends: Positions) -> bool:
 
 
 def flow(settings: Settings, day: ShopDay, rate: int, seconds: int) -> dict[str, Any]:
-    began, before = datetime.now(UTC), cpu_seconds(settings)
+    began, before = datetime.now(UTC), used_by_program(settings)
     send_day(settings, day, judged=False, rate=rate)
     used, took = spent(settings, before), (datetime.now(UTC) - began).total_seconds()
     wait_until_drained(settings, PATIENCE_SECONDS, live=False, ingest=True)
-    if CORE is Core.FOLLOWER:
-        arrived = follower_freshness.until_gold(settings, finished_cycles(settings, began))
-    else:
-        arrived = spark_freshness.until_gold(settings, finished_batches(settings, began))
+    arrived = journal.until_gold(settings, journal.finished(settings, began))
     from_ms = (began.timestamp() + WARM_UP_SECONDS) * 1000
     fresh = arrived.filter(arrived["arrival_ms"] > from_ms)["seconds"].drop_nulls()
     return {

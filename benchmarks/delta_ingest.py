@@ -98,6 +98,7 @@ ENGINES: Final = {"flink": flink, "spark": spark}
 
 
 def cpu_seconds(process: psutil.Process) -> float:
+    """Of it and all that it has started and that lives."""
     times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
     return float(sum(used.user + used.system for used in times))
 

@@ -29,6 +29,7 @@ import numpy as np
 import polars as pl
 import psutil
 
+from benchmarks.delta_ingest import cpu_seconds
 from benchmarks.marts import peak_memory_mib, remove
 from infra.local.machine import describe
 from jobs.follower.events import BATCH
@@ -195,24 +196,18 @@ def follow(namespace: str, spark: bool) -> None:
 
     settings = load_settings().model_copy(update={"namespace": namespace})
     follower = Follower(Lake(settings, FOLLOWED), SparkFrames(settings) if spark else Frames())
+    own = psutil.Process()
     for _ in sys.stdin:
-        began, cpu = time.perf_counter(), cpu_seconds()
+        began, cpu = time.perf_counter(), cpu_seconds(own)
         committed = follower.cycle()
         told = {
             "committed": committed,
             "seconds": time.perf_counter() - began,
-            "cpu_seconds": cpu_seconds() - cpu,
+            "cpu_seconds": cpu_seconds(own) - cpu,
             "peak_memory_mib": peak_memory_mib(),
             "cpu_by_node": follower.cpu_seconds,
         }
         print(json.dumps(told), flush=True)
-
-
-def cpu_seconds() -> float:
-    """Of this process and those that it has started."""
-    own = psutil.Process()
-    times = [each.cpu_times() for each in (own, *own.children(recursive=True))]
-    return float(sum(used.user + used.system for used in times))
 
 
 def lots(total: int, cycles: int, lot: int) -> Iterator[tuple[bool, int, int]]:

@@ -14,8 +14,7 @@ from typing import Any
 import polars as pl
 
 from infra.local.machine import describe
-from jobs.streaming.spark.freshness import until_gold
-from jobs.streaming.spark.progress import finished_batches
+from jobs.journal import finished, until_gold
 from lakehouse.drained import wait_until_drained
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.produce import send_day
@@ -50,7 +49,7 @@ def main() -> None:
         rate=arguments.rate,
     )
     wait_until_drained(settings, 900, live=False)
-    batches = finished_batches(settings, datetime.fromtimestamp(began_ms / 1000, UTC))
+    batches = finished(settings, datetime.fromtimestamp(began_ms / 1000, UTC))
     seconds = until_gold(settings, batches).filter(pl.col("arrival_ms") > began_ms + WARM_UP_SECONDS * 1000)["seconds"]
     result = {
         "benchmark": "gold_freshness",

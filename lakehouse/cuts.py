@@ -71,17 +71,18 @@ def ends_of(
 ) -> Positions:
     """By topic and partition, the offset after the last record that is in bronze or a dead letter; 0: there is none of
     this topic, which may have been made anew. `opened`: `lakehouse.contracts.tables.BRONZE`."""
-    dead, ends = opened[DEAD_LETTERS], {}
+    ends = {}
     for topic, numbers in partitions.items():
-        valid = opened[f"bronze.{EVENTS[topic].table}"]
-        names = {p: position_name(topic, topic_ids[topic], p) for p in numbers}
-        ends[topic] = {p: max(t.transaction_version(name) or 0 for t in (valid, dead)) for p, name in names.items()}
+        tables = (opened[f"bronze.{EVENTS[topic].table}"], opened[DEAD_LETTERS])
+        said = [read_of(each, topic, topic_ids[topic], numbers) for each in tables]
+        ends[topic] = {p: max(each[p] for each in said) for p in numbers}
     return ends
 
 
-def position_name(topic: str, topic_id: str, partition: int) -> str:
-    """Under which a bronze table's commits say how far the partition was read (docs/flink-delta.md)."""
-    return f"read/{topic}@{topic_id}/{partition}"
+def read_of(opened: DeltaTable, topic: str, topic_id: str, partitions: Iterable[int]) -> dict[int, int]:
+    """By partition, how far the commits of one bronze table say that the topic was read (docs/flink-delta.md); 0: they
+    don't."""
+    return {p: opened.transaction_version(f"read/{topic}@{topic_id}/{p}") or 0 for p in partitions}
 
 
 def record_cut(settings: Settings, cut: Cut) -> None:

@@ -6,13 +6,9 @@ from typing import Any, Final
 
 from cli.demo.figures import benchmark_figures, rates
 from cli.demo.run import Demo
-from jobs.follower import freshness as follower_freshness
-from jobs.follower.progress import finished_cycles
-from jobs.streaming.spark import freshness as spark_freshness
-from jobs.streaming.spark.progress import finished_batches
+from jobs import journal
 from lakehouse.alerts import OPENED, WITHDRAWN, alert_history
 from lakehouse.compare import Accounting, Comparison
-from lakehouse.contracts.core import CORE, Core
 from lakehouse.delta import scan
 from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.topics import ALERTS
@@ -41,7 +37,7 @@ def build_result(demo: Demo, comparison: Comparison, audit: Audit, began: dateti
     """Everything the run found; `DemoResult.ok` is its verdict."""
     accounting = comparison.accounting
     alerts = _alerts(demo.settings, comparison)
-    finished = list((finished_cycles if CORE is Core.FOLLOWER else finished_batches)(demo.settings, began))
+    finished = list(journal.finished(demo.settings, began))
     batches = [_batch(entry) for entry in finished]
     return DemoResult(
         title="Kappa Lakehouse demo",
@@ -151,8 +147,7 @@ def _alerts(settings: Settings, comparison: Comparison) -> AlertCount:
 
 def _until_gold(settings: Settings, finished: list[dict[str, Any]]) -> Freshness:
     """Of a backlog that is sent as fast as it goes: nearly all of it is waiting. No target is held to it."""
-    until_gold = follower_freshness.until_gold if CORE is Core.FOLLOWER else spark_freshness.until_gold
-    seconds = until_gold(settings, finished)["seconds"]
+    seconds = journal.until_gold(settings, finished)["seconds"]
     p50, p99 = (float(seconds.quantile(q) or 0) for q in (0.5, 0.99))
     return Freshness("gold, while the backlog of this run was worked off", seconds.len(), p50, p99)
 

@@ -52,16 +52,16 @@ DRAIN_SECONDS: Final = 600
 """What takes a minute on an idle machine."""
 RECONCILE_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.25
-_SHADOW: Final = (JOBS[INGEST], JOBS[FOLLOWER])
-JOBS_OF: Final = {core: tuple(DEFAULT_JOBS.values()) if core is CORE else _SHADOW for core in Core}
+_SHADOW_JOBS: Final = (JOBS[INGEST], JOBS[FOLLOWER])
+JOBS_OF: Final = {core: tuple(DEFAULT_JOBS.values()) if core is CORE else _SHADOW_JOBS for core in Core}
 """The other core than this process's runs alone, in the shadow."""
 SERVICES: Final = {
     core: ("kafka", "minio", "postgres", *(("valkey",) if core is CORE else ()), "flink") for core in Core
 }
-_SHADOWS: Final = (*(f"{name}{INGESTED}" for name in BRONZE), *(f"{name}{FOLLOWED}" for name in DERIVED))
+_SHADOW_TABLES: Final = (*(f"{name}{INGESTED}" for name in BRONZE), *(f"{name}{FOLLOWED}" for name in DERIVED))
 COMPARED_OF: Final = {
     # Marts are built for days that somebody asks for, by Airflow.
-    core: tuple(name for name in COMPARED if not name.startswith("marts.")) if core is CORE else _SHADOWS
+    core: tuple(name for name in COMPARED if not name.startswith("marts.")) if core is CORE else _SHADOW_TABLES
     for core in Core
 }
 

@@ -91,10 +91,9 @@ def rejudge(settings: Settings, by: str, found: Census, progress: Progress = lam
         judged = {topic: found for topic, found in judged.items() if found.height}
         published: dict[str, list[date]] = {}
         if judged:
-            label = f"judged anew in run {', '.join(sorted(runs))}"
             if CORE is Core.SPARK:
                 progress("making anew what follows: starting Spark")
-                _derive(settings, judged, label, progress)
+                _derive(settings, judged, f"judged anew in run {', '.join(sorted(runs))}", progress)
             else:
                 _await_follower(settings, progress)
             for mart, of_mart in _mart_days(settings, judged):

@@ -12,29 +12,25 @@ from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
-from deltalake import DeltaTable
 
-from jobs.follower.lake import FILE
+from jobs.follower.lake import FILE, Lake
 from jobs.rust_engines.enrichment import ATTRIBUTES, VERSIONS, enriched
 from jobs.rust_engines.recompute import beyond, not_displaced
 from jobs.rust_engines.transactions import typed
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.tables import table
 from lakehouse.cuts import versions_of
-from lakehouse.delta import OvertakenError, open_table, scan_opened
-from lakehouse.delta.files import Source, commit_files, read_each, write_files
-from lakehouse.delta.layout import Files, cut
+from lakehouse.delta import OvertakenError, scan_opened
+from lakehouse.delta.files import Source
 from lakehouse.delta.notes import Asked
 from lakehouse.replay import store
-from lakehouse.replay.change_set import ChangeSet, Part, contracts_of
+from lakehouse.replay.change_set import ATTEMPTS, ChangeSet, Part
 from lakehouse.replay.request import TOPIC_OF
 from lakehouse.replay.staging import open_staged
 from lakehouse.runtime.lease import lease
 from lakehouse.semantics.metrics import ROOMS
 from lakehouse.settings import Settings
 
-ATTEMPTS: Final = 3
-"""How often a change set is tried before it is refused."""
 _TRIES: Final = 50
 """How often a part is computed anew because the follower has committed to its table meanwhile."""
 _PATIENCE_SECONDS: Final = 3_600.0
@@ -55,11 +51,10 @@ def apply_next(settings: Settings) -> bool:
         handed = store.take(settings)
         if handed is None:
             return False
-        change, error = ChangeSet.from_json(handed.content), None
+        change = ChangeSet.from_json(handed.content)
+        error = change.outdated
         if handed.attempts >= ATTEMPTS:
             error = f"it failed {handed.attempts} times, perhaps in part: `lakehouse replay status` shows why"
-        elif contracts_of(part.table for part in change.parts) != change.contracts:
-            error = "the contracts of its tables have changed since it was computed: plan the replay again"
         if error:
             store.settle(settings, handed.replay, handed.kind, handed.result, error)
             return True
@@ -67,8 +62,9 @@ def apply_next(settings: Settings) -> bool:
         names = [part.table for part in change.parts]
         before = handed.result or {"versions": versions_of(settings, names), "silver": dict(change.silver)}
         store.note(settings, handed.replay, handed.kind, before)
+        lake = Lake(settings)
         for part in sorted(change.parts, key=lambda part: DERIVED.index(part.table)):
-            version = Swap(settings, change, part).put()
+            version = Swap(lake, change, part).put()
             log.info("%s: %s is version %d", change.label, part.table, version)
         store.settle(settings, handed.replay, handed.kind, before | {"after": versions_of(settings, names)})
         return True
@@ -78,7 +74,7 @@ def apply_next(settings: Settings) -> bool:
 class Swap:
     """One part of a change set."""
 
-    settings: Settings
+    lake: Lake
     change: ChangeSet
     part: Part
 
@@ -92,9 +88,8 @@ class Swap:
         return self._put()
 
     def _put(self) -> int:
-        settings, name = self.settings, self.part.table
-        contract, opened = table(name), open_table(settings, name)
-        held = self._held(opened)
+        name, contract = self.part.table, table(self.part.table)
+        held = self._held()
         within = self._of_days(held)
         rows, read = self._rows(within.drop(FILE, _ROW))
         key, compared = list(contract.key), list(contract.compared_columns)
@@ -106,32 +101,27 @@ class Swap:
         fresh = rows.join(right, compared, "anti", nulls_equal=True)
         stale = within.join(right, _ROW, "anti")
         if fresh.is_empty() and stale.is_empty():
-            return int(opened.version())
+            return self.lake.version(name)
         removed = stale[FILE].unique().to_list()
         kept = held.filter(pl.col(FILE).is_in(removed)).join(stale, _ROW, "anti").drop(FILE, _ROW)
         if "changed_by" in contract.column_names:
             fresh = fresh.with_columns(changed_by=pl.lit(self.change.label))
-        frames = cut(typed(name, pl.concat([kept, fresh.select(kept.columns)])), contract.cut_by or key[0])
         note = Asked(job=JOB, scope=self.change.label, read_versions={s.name: v for s, v in read.items() if v >= 0})
-        written = write_files(settings, name, frames)
-        return commit_files(settings, name, opened, written, removed, note, read, "replay")
+        written = self.lake.write(name, pl.concat([kept, fresh.select(kept.columns)]), keep=False)
+        return self.lake.commit(name, written, removed, note, read)
 
-    def _held(self, opened: DeltaTable) -> pl.DataFrame:
+    def _held(self) -> pl.DataFrame:
         """The rows of files with rows of the days, with the file of each and a number."""
-        name, files = self.part.table, Files(opened)
-        spans = files.days(table(name).day).items()
-        near = [p for p, span in spans if span is None or any(span[0] <= day <= span[1] for day in self.part.days)]
-        found = read_each(self.settings, name, near if self.part.days else files.paths).items()
-        located = [rows.with_columns(pl.lit(path).alias(FILE)) for path, rows in found]
-        none = scan_opened(self.settings, name, opened).head(0).collect().with_columns(pl.lit("").alias(FILE))
-        return pl.concat([none, *located]).with_row_index(_ROW)
+        name, files = self.part.table, self.lake.files(self.part.table)
+        near = files.within("event_date", ((day, day) for day in self.part.days)) if self.part.days else files.paths
+        return self.lake.located(name, near, table(name).column_names).with_row_index(_ROW)
 
     def _of_days(self, rows: pl.DataFrame) -> pl.DataFrame:
         return rows.filter(pl.col("event_date").is_in(list(self.part.days))) if self.part.days else rows
 
     def _rows(self, held: pl.DataFrame) -> tuple[pl.DataFrame, Mapping[Source, int]]:
         """The rows that are to be, and up to which versions of its sources they are computed (-1: nobody knows)."""
-        settings, part = self.settings, self.part
+        settings, part = self.lake.settings, self.part
         given = open_staged(settings, part.path, part.version)
         rows = self._of_days(scan_opened(settings, part.table, given).collect())
         if table(part.table).insert_only:
@@ -139,7 +129,7 @@ class Swap:
         staged = part.path != settings.table_path(part.table, "s3a")
         read = {}
         for name in table(part.table).reads:
-            source = Source.of(name, open_table(settings, name))
+            source = Source.of(name, self.lake.opened(name))
             if not staged:
                 version = source.position(given)
             elif ROOMS[part.table].totals:  # they are added to, and hold what their source gets by this change set too
@@ -158,9 +148,9 @@ class Swap:
         younger = not_displaced(younger, recomputed.lazy())
         read: dict[Source, int] = {}
         if VERSIONS in table(self.part.table).reads:
-            versions = open_table(self.settings, VERSIONS)
-            read[Source.of(VERSIONS, versions)] = int(versions.version())
-            known = scan_opened(self.settings, VERSIONS, versions)
-            if versions.version() != self.change.silver[VERSIONS]:
-                rows = typed(self.part.table, enriched(rows.drop(ATTRIBUTES), known))
+            version = self.lake.refresh(VERSIONS)
+            read[Source.of(VERSIONS, self.lake.opened(VERSIONS))] = version
+            if version != self.change.silver[VERSIONS]:
+                known = self.lake.read(VERSIONS, self.lake.files(VERSIONS).paths)
+                rows = typed(self.part.table, enriched(rows.drop(ATTRIBUTES), known.lazy()))
         return pl.concat([rows.select(held.columns), younger.collect().select(held.columns)]), read

@@ -17,7 +17,7 @@ from lakehouse.delta import VersionMissingError, create_table, open_table
 from lakehouse.delta.difference import Difference, Rewrite, difference
 from lakehouse.delta.files import Source, commit_files, read_each, write_files
 from lakehouse.delta.layout import Files, cut
-from lakehouse.delta.log import has_entry, rewrites
+from lakehouse.delta.log import commit_at, rewrites
 from lakehouse.delta.notes import Caused
 from lakehouse.settings import Settings
 
@@ -74,7 +74,7 @@ class Lake:
         `by_name`: only if the log has the next entry, which costs the store the same however long the log is. An entry
         that was trimmed away meanwhile has no name to be found by.
         """
-        if not by_name or has_entry(self.settings, self.stored(name), self.version(name) + 1):
+        if not by_name or commit_at(self.settings, self.stored(name), self.version(name) + 1):
             self.opened(name).update_incremental()
         return self.version(name)
 
@@ -114,21 +114,24 @@ class Lake:
             before = self._files[source, since]
         else:
             before = Files(open_table(self.settings, name, since))
-        between = [self._rewrite(source, version) for version in range(since + 1, until + 1)]
-        known = [each for each in between if each is not None]
-        return difference(frozenset(before.paths), frozenset(self.files(source).paths), known)
+        between = self._between(source, since, until)
+        return difference(frozenset(before.paths), frozenset(self.files(source).paths), between)
 
     def passed(self, name: str, since: int, until: int) -> frozenset[str] | None:
         """Files that a commit after `since` has brought and a later one up to `until` has taken away, where rows were
         taken away at all; None: nobody can tell any more."""
-        between = [self._rewrite(name, version) for version in range(since + 1, until + 1)]
-        known = [each for each in between if each is not None]
-        if len(known) < len(between):
+        known = self._between(name, since, until)
+        if len(known) < until - since:
             return None
         if not any(each.data_change and each.removed for each in known):
             return frozenset()
         brought = frozenset[str]().union(*(each.added for each in known))
         return brought & frozenset[str]().union(*(each.removed for each in known)) - frozenset(self.files(name).paths)
+
+    def _between(self, name: str, since: int, until: int) -> list[Rewrite]:
+        """What is known of the commits after one version up to another."""
+        between = (self._rewrite(name, version) for version in range(since + 1, until + 1))
+        return [each for each in between if each is not None]
 
     def _rewrite(self, name: str, version: int) -> Rewrite | None:
         """What a commit did to files; None where the log no longer says."""

@@ -10,13 +10,13 @@ from deltalake.transaction import AddAction
 
 from jobs.follower.lake import FILE, News
 from jobs.follower.node import Node
-from jobs.rust_engines.ranges import END, START, affected, inside, needed, widened
+from jobs.rust_engines.ranges import END, START, affected, counting, inside, needed, widened
 from jobs.rust_engines.sql import Frames, refreshed
 from jobs.rust_engines.transactions import typed
 from lakehouse.contracts.tables import table
 from lakehouse.delta.layout import Files
 from lakehouse.semantics.metrics import refresh_sql
-from lakehouse.semantics.scopes import FOREVER, Followed, NaturalSession
+from lakehouse.semantics.scopes import FOREVER, NaturalSession
 
 Ranges = list[pl.DataFrame]
 
@@ -106,7 +106,7 @@ class Refresh(Node):
                 changed = self.lake.changed(source, each.difference, self._columns(source))
             except FileNotFoundError:  # of the files that the source has no more
                 return None
-            ranges = affected(follows.affected, _counting(changed, follows), follows.time)
+            ranges = affected(follows.affected, counting(changed, follows), follows.time)
             if isinstance(follows.affected, NaturalSession):
                 ranges = self._widened(ranges, follows.affected)
             if ranges.height:
@@ -137,11 +137,8 @@ class Refresh(Node):
     def _rows(self, scope: Ranges | None, part: Slice | None = None) -> pl.DataFrame:
         """The rows of the scope, or of a slice of all, as they are to be, but for `changed_by`."""
         sources = {source: self._needed(source, scope, part) for source in self.room.contract.reads}
-        rows = self._computed(sources)
+        rows = refreshed(self.frames, self.name, sources)
         return rows if scope is None else rows.filter(inside(rows, scope, self.room.scope.row_time))
-
-    def _computed(self, sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-        return refreshed(self.frames, self.name, sources)
 
     def _needed(self, source: str, scope: Ranges | None, part: Slice | None) -> pl.DataFrame:
         files, columns = self.lake.files(source), self._columns(source)
@@ -153,7 +150,7 @@ class Refresh(Node):
         follows = self.room.follows[source]
         ranges = [needed(follows.needs, each) for each in scope]
         chosen = {path for each in ranges for path in _files(files, each, follows.time)}
-        rows = _counting(self.lake.read(source, sorted(chosen), columns), follows)
+        rows = counting(self.lake.read(source, sorted(chosen), columns), follows)
         return rows.filter(inside(rows, ranges, follows.time))
 
     def _held(self, scope: Ranges | None, part: Slice | None = None) -> pl.DataFrame:
@@ -165,12 +162,6 @@ class Refresh(Node):
         chosen = files.paths if scope is None else {path for each in scope for path in _files(files, each, time)}
         rows = self.lake.located(self.name, sorted(chosen), compared)
         return rows if scope is None else rows.filter(inside(rows, scope, time))
-
-
-def _counting(rows: pl.DataFrame, follows: Followed) -> pl.DataFrame:
-    for column, value in follows.only.items():
-        rows = rows.filter(pl.col(column) == value)
-    return rows
 
 
 def _files(files: Files, ranges: pl.DataFrame, time: str | None) -> list[str]:

@@ -13,6 +13,7 @@ import polars as pl
 from jobs.follower.lake import SIGN, News
 from jobs.follower.refresh import Refresh
 from jobs.rust_engines.ranges import END, START
+from jobs.rust_engines.sql import refreshed
 from lakehouse.checked_sums import narrowed
 from lakehouse.contracts.tables import table
 from lakehouse.delta.difference import Difference
@@ -99,7 +100,10 @@ class Running(Refresh):
     def _change(self, source: str, by: Difference) -> Change:
         """Raises FileNotFoundError: nobody can tell any more what has changed."""
         rows = self.lake.changed(source, by, self._columns(source))
-        gained, lost = (self._computed({source: rows.filter(pl.col(SIGN) == sign).drop(SIGN)}) for sign in (1, -1))
+        gained, lost = (
+            refreshed(self.frames, self.name, {source: rows.filter(pl.col(SIGN) == sign).drop(SIGN)})
+            for sign in (1, -1)
+        )
         return Change.of(gained, lost, list(table(self.name).key), self.totals)
 
     def _rewritten(self, change: Change, news: Mapping[str, News]) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from lakehouse.semantics.scopes import Scope
+from lakehouse.semantics.scopes import Followed, Scope
 
 START: Final = "start"
 END: Final = "end"
@@ -35,6 +35,13 @@ def needed(scope: Scope, ranges: pl.DataFrame) -> pl.DataFrame:
     start, end = scope.events(*bounds)
     key = [column for column in scope.key if column in ranges.columns]
     return merged(ranges.with_columns(_long(start).alias(START), _long(end).alias(END)).select(*key, START, END))
+
+
+def counting(rows: pl.DataFrame, follows: Followed) -> pl.DataFrame:
+    """The rows of a source that count."""
+    for column, value in follows.only.items():
+        rows = rows.filter(pl.col(column) == value)
+    return rows
 
 
 def merged(ranges: pl.DataFrame, apart_ms: int = 1) -> pl.DataFrame:

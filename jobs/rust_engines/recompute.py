@@ -15,7 +15,7 @@ import polars as pl
 from jobs.rust_engines.days import first_millisecond, last_millisecond
 from jobs.rust_engines.enrichment import VERSIONS, enriched
 from jobs.rust_engines.publish import MARTS, Engine
-from jobs.rust_engines.ranges import END, START, inside, needed
+from jobs.rust_engines.ranges import END, START, counting, inside, needed
 from jobs.rust_engines.sources import Pinned, Sources
 from jobs.rust_engines.sql import Frames, refreshed
 from jobs.rust_engines.transactions import IDENTITY, first_of_each, typed
@@ -91,8 +91,7 @@ def _needed(inputs: Inputs, source: str, follows: Followed, ranges: pl.DataFrame
     else:
         days = [utc(cast(int, edge)).date() for edge in (first, last)]
         rows = inputs.rows(source, *days).collect()
-    for column, value in follows.only.items():
-        rows = rows.filter(pl.col(column) == value)
+    rows = counting(rows, follows)
     return rows.filter(inside(rows, [ranges], follows.time))
 
 

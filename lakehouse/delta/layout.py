@@ -5,7 +5,7 @@ hour make few files all the same. What files hold say their statistics in the lo
 may hold anything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Final
 
@@ -13,11 +13,11 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
 
-MANY: Final = 1_000
-"""Rows of an hour that have files of their own."""
 Span = tuple[date, date]
 """The first and the last day of something."""
 
+MANY: Final = 1_000
+"""Rows of an hour that have files of their own."""
 LARGEST: Final = 250_000
 """Rows of one file at most."""
 SCATTERED: Final = 8
@@ -78,6 +78,15 @@ class Files:
             path: None if first is None or last is None else (first, last)
             for path, first, last in zip(self.paths, low, high, strict=True)
         }
+
+    def within(self, column: str, spans: Iterable[Span]) -> list[str]:
+        """Those that may have rows of the days of these spans, by this column."""
+        wanted = list(spans)
+        return [
+            path
+            for path, held in self.days(column).items()
+            if held is None or any(held[0] <= last and held[1] >= first for first, last in wanted)
+        ]
 
     def scattered(self, column: str, written_before: datetime) -> list[list[str]]:
         """Groups of small files whose rows belong into fewer, cut by `column`: of one hour each, and of those that hold

@@ -64,19 +64,6 @@ def rewrites(settings: Settings, name: str, versions: Iterable[int]) -> list[Rew
         raise ServiceDownError("minio", settings.s3_endpoint) from error
 
 
-def has_entry(settings: Settings, name: str, version: int) -> bool:
-    """Whether the log has this version's entry, by one request. Raises ServiceDownError."""
-    try:
-        build_client(settings).stat_object(settings.bucket, _key(settings, name, version))
-    except HTTPError as error:
-        raise ServiceDownError("minio", settings.s3_endpoint) from error
-    except S3Error as error:
-        if error.code == "NoSuchKey":
-            return False
-        raise
-    return True
-
-
 def commit_at(settings: Settings, name: str, version: int) -> Commit | None:
     """One commit, by one request; None once its entry of the log is no longer kept. Raises ServiceDownError."""
     try:

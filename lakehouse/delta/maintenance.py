@@ -129,7 +129,7 @@ def trim_log(settings: Settings, name: str) -> None:
 def maintain(settings: Settings, name: str) -> dict[str, Any]:
     """All three; what they did, for a log. Raises as `compact`."""
     compaction, removed = compact(settings, name), vacuum(settings, name)
-    trim_log(settings, name)
+    _open(settings, name).cleanup_metadata()  # below the checkpoint that vacuum has just written
     return asdict(compaction) | {"files_removed": removed.files}
 
 

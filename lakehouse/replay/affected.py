@@ -49,9 +49,8 @@ class Affected:
         days = sorted(self.days(name))
         opened = open_table(self.settings, name)
         files = Files(opened)
-        spans = files.days(table(name).day).items()
-        met = [path for path, span in spans if span is None or any(span[0] <= day <= span[1] for day in days)]
-        rewritten = met if table(name).day else files.paths
+        column = table(name).day
+        rewritten = files.within(column, ((day, day) for day in days)) if column else files.paths
         size = sum(files.sizes[path] for path in rewritten)
         if _drawn_from_all(name):
             stored = scan_opened(self.settings, name, opened).filter(pl.col("event_date").is_in(days))

@@ -10,6 +10,9 @@ from pydantic import TypeAdapter
 
 from lakehouse.contracts.tables import table
 
+ATTEMPTS: Final = 3
+"""How often a change set is tried before it is refused: one that always fails would keep what it waits for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -43,6 +46,13 @@ class ChangeSet:
     bounds: dict[str, dict[int, int]]
     contracts: str
     code: Code | None = None
+
+    @property
+    def outdated(self) -> str | None:
+        """Why it can't be applied any more, if so."""
+        if contracts_of(part.table for part in self.parts) == self.contracts:
+            return None
+        return "the contracts of its tables have changed since it was computed: plan the replay again"
 
     def to_json(self) -> dict[str, Any]:
         dumped: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")

@@ -166,8 +166,7 @@ def _held(settings: Settings, name: str, first: date, last: date) -> int:
         files = Files(open_table(settings, name))
     except TableMissingError:
         return 0
-    spans = files.days(table(name).day).items()
-    return sum(files.rows[path] for path, span in spans if span is None or (span[0] <= last and span[1] >= first))
+    return sum(files.rows[path] for path in files.within("event_date", [(first, last)]))
 
 
 def _stamp(time: datetime) -> str:

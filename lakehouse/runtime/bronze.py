@@ -1,5 +1,6 @@
 """Where ingest begins that has no state: where the commits of its tables say that they end."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 
 import polars as pl
@@ -9,7 +10,7 @@ from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.owners import INGEST
 from lakehouse.contracts.tables import BRONZE, DEAD_LETTERS, INGESTED
-from lakehouse.cuts import ends_of, position_name
+from lakehouse.cuts import ends_of, read_of
 from lakehouse.delta import VersionMissingError, open_table, scan_opened
 from lakehouse.delta.files import paths
 from lakehouse.kafka.consumer import count_records, stable_ranges
@@ -63,41 +64,46 @@ def _require_whole(
     tables = (f"bronze.{EVENTS[topic].table}", DEAD_LETTERS)
     spans: dict[int, tuple[int, int]] = {}
     for name in tables:
-        newest, before = _newest_two(settings, name + INGESTED, opened[name], topic, topic_id, ends)
-        for p, end in ends.items():
-            if newest[p] == end and before[p] < end:
+        newest = read_of(opened[name], topic, topic_id, ends)
+        furthest = {p: end for p, end in ends.items() if end and newest[p] == end}
+        before = _before(settings, name + INGESTED, opened[name], topic, topic_id, furthest) if furthest else {}
+        for p, end in furthest.items():
+            if before[p] < end:
                 spans[p] = (min(before[p], spans.get(p, (end, end))[0]), end)
+    if not spans:
+        return
     wanted = count_records(settings, {(topic, p): span for p, span in spans.items()})
-    position = pl.col("partition"), pl.col("offset")
+    partition, offset = pl.col("partition"), pl.col("offset")
+    of_spans = [(partition == p) & (offset >= first) & (offset < end) for p, (first, end) in spans.items()]
     held = pl.concat(
-        scan_opened(settings, name + INGESTED, opened[name]).filter(pl.col("topic") == topic).select(*position)
+        scan_opened(settings, name + INGESTED, opened[name])
+        .filter(pl.col("topic") == topic, pl.any_horizontal(of_spans))
+        .select(partition)
         for name in tables
     )
+    rows = dict(held.group_by(partition).len().collect().iter_rows())
     for p, (first, end) in spans.items():
-        found = held.filter(pl.col("partition") == p, pl.col("offset") >= first, pl.col("offset") < end)
-        rows = int(found.select(pl.len()).collect().item())
-        if rows < wanted[topic, p]:
+        if rows.get(p, 0) < wanted[topic, p]:
             raise SubmissionFailedError(
-                f"bronze has {rows:,} of {wanted[topic, p]:,} records of {topic}[{p}] from {first} to {end - 1}: it "
-                f"has the last checkpoint of {INGEST} in part, and the rest would be lost. Restore the job's "
-                f"checkpoints; see docs/flink-delta.md, New state"
+                f"bronze has {rows.get(p, 0):,} of {wanted[topic, p]:,} records of {topic}[{p}] from {first} to "
+                f"{end - 1}: it has the last checkpoint of {INGEST} in part, and the rest would be lost. Restore the "
+                f"job's checkpoints; see docs/flink-delta.md, New state"
             )
 
 
-def _newest_two(
-    settings: Settings, stored: str, newest: DeltaTable, topic: str, topic_id: str, partitions: Offsets
-) -> tuple[Offsets, Offsets]:
-    """How far the table's commits say that the topic was read, and what they said before that."""
+def _before(settings: Settings, stored: str, newest: DeltaTable, topic: str, topic_id: str, now: Offsets) -> Offsets:
+    """What the table's commits said before they said `now`; the same where nobody can tell any more."""
 
-    def said(opened: DeltaTable) -> dict[int, int]:
-        return {p: opened.transaction_version(position_name(topic, topic_id, p)) or 0 for p in partitions}
-
-    now = said(newest)
-    for version in range(int(newest.version()) - 1, -1, -1):
+    def said_now(version: int) -> bool:
         try:
-            before = said(open_table(settings, stored, version))
+            return read_of(open_table(settings, stored, version), topic, topic_id, now) == now
         except VersionMissingError:
-            return now, now
-        if before != now:
-            return now, before
-    return now, dict.fromkeys(partitions, 0)
+            return False
+
+    first = bisect_left(range(int(newest.version())), True, key=said_now)  # what they say only grows
+    if not first:
+        return dict.fromkeys(now, 0)
+    try:
+        return read_of(open_table(settings, stored, first - 1), topic, topic_id, now)
+    except VersionMissingError:
+        return now

@@ -38,7 +38,7 @@ from lakehouse.delta import open_table
 from lakehouse.delta.describe import versions_read
 from lakehouse.delta.notes import Asked
 from lakehouse.replay import store
-from lakehouse.replay.change_set import ChangeSet, Code, Part, contracts_of
+from lakehouse.replay.change_set import ATTEMPTS, ChangeSet, Code, Part
 from lakehouse.replay.request import TOPIC_OF
 from lakehouse.runtime.code_in_force import put_in_force
 from lakehouse.services import ServiceDownError
@@ -55,9 +55,6 @@ LEFT SEMI JOIN {rivals} r
 """
 """The rows of whose event a rival holds a lower position. Two rows of one side are not compared: what an undo brings
 back may hold an event twice."""
-
-ATTEMPTS: Final = 3
-"""How often a change set is tried before it is refused: one that always fails would stop the streams."""
 
 OTHER_CODE_STATUS: Final = 75
 """Tells this end from others in the supervisor's log."""
@@ -117,8 +114,7 @@ class ChangeSets:
         change = ChangeSet.from_json(handed.content)
         if change.code and change.code.version != self.code:
             self._go_on_with(change.code)
-        if contracts_of(part.table for part in change.parts) != change.contracts:
-            error = "the contracts of its tables have changed since it was computed: plan the replay again"
+        if error := change.outdated:
             store.settle(self.settings, handed.replay, handed.kind, None, error)
             return True
         Application(DeltaTables(self.spark, self.settings), change, handed).run()
