@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "parity": ("cli.parity", "Recompute random gold rows by the reference."),
     "rejudge": ("cli.rejudge", "Judge records anew by today's rule of validity."),
     "replay": ("cli.replay", "Recompute what events touched; compare, swap in, undo."),
+    "core": ("cli.core", "Show what makes silver and gold; change over to the follower."),
     "installation": ("cli.installation", "Show whose the tables of the bucket are; take them over."),
     "lambda": ("cli.architectures", "Run Lambda's layers beside Kappa, and compare the two."),
     "faults": ("cli.faults", "Break things while events flow, and see that nothing is lost."),

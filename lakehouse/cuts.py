@@ -18,13 +18,15 @@ from deltalake import DeltaTable
 from lakehouse.checkpoints import Positions
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.owners import INGEST
-from lakehouse.contracts.tables import DEAD_LETTERS
+from lakehouse.contracts.tables import DEAD_LETTERS, INGESTED
 from lakehouse.delta import TableMissingError, open_table
 from lakehouse.delta.read import scan_opened
 from lakehouse.delta.write import append_ops, time_of_next
 from lakehouse.settings import Settings
 
 TABLE: Final = "ops.cuts"
+CARRIED_OVER: Final = "carried_over"
+"""Of a bronze table, the transaction of the commit that says how far another core has read: its rows are all there."""
 _POLL_SECONDS: Final = 0.5
 
 
@@ -82,7 +84,12 @@ def ends_of(
 def read_of(opened: DeltaTable, topic: str, topic_id: str, partitions: Iterable[int]) -> dict[int, int]:
     """By partition, how far the commits of one bronze table say that the topic was read (docs/flink-delta.md); 0: they
     don't."""
-    return {p: opened.transaction_version(f"read/{topic}@{topic_id}/{p}") or 0 for p in partitions}
+    return {p: opened.transaction_version(read_id(topic, topic_id, p)) or 0 for p in partitions}
+
+
+def read_id(topic: str, topic_id: str, partition: int) -> str:
+    """The transaction by which a bronze table's commits say how far they have read a partition."""
+    return f"read/{topic}@{topic_id}/{partition}"
 
 
 def record_cut(settings: Settings, cut: Cut) -> None:
@@ -110,7 +117,9 @@ def newest_cut(settings: Settings) -> Cut | None:
     )
     row = newest.sort("recorded_at").tail(1).collect().row(0, named=True)
     ends = {topic: {int(p): end for p, end in each.items()} for topic, each in json.loads(row["ends"]).items()}
-    return Cut(row["checkpoint"], ends, json.loads(row["versions"]))
+    versions = json.loads(row["versions"])
+    # One of the follower while it ran in the shadow is of other tables.
+    return Cut(row["checkpoint"], ends, versions) if DEAD_LETTERS + INGESTED in versions else None
 
 
 def versions_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:

@@ -1,6 +1,9 @@
 """Objects in MinIO that are not rows of a table: checkpoints, logs, what lies where a table should."""
 
+from http import HTTPStatus
+
 from minio import Minio
+from minio.deleteobjects import DeleteObject
 from urllib3 import PoolManager, Retry
 from urllib3.exceptions import HTTPError
 
@@ -27,3 +30,27 @@ def any_object(settings: Settings, location: str) -> str | None:
     except HTTPError as error:
         raise ServiceDownError("minio", settings.s3_endpoint) from error
     return found.object_name.removeprefix(prefix) if found and found.object_name else None
+
+
+def put_new(settings: Settings, key: str, content: bytes) -> bool:
+    """Puts an object where none is; of several at once, one does. Whether it was this one: False also where it was, and
+    the answer to a first try was lost. Raises ServiceDownError."""
+    # The client's own put knows no conditions.
+    try:
+        address = build_client(settings).presigned_put_object(settings.bucket, key)
+        answer = PoolManager(timeout=10).request("PUT", address, body=content, headers={"If-None-Match": "*"})
+    except HTTPError as error:
+        raise ServiceDownError("minio", settings.s3_endpoint) from error
+    return answer.status == HTTPStatus.OK
+
+
+def remove_all(settings: Settings, location: str) -> int:
+    """Removes every object under ``s3://BUCKET/...``; returns how many there were. Raises ServiceDownError."""
+    client, prefix = build_client(settings), location.removeprefix(f"s3://{settings.bucket}/").rstrip("/") + "/"
+    try:
+        names = [o.object_name for o in client.list_objects(settings.bucket, prefix, recursive=True) if o.object_name]
+        for failed in client.remove_objects(settings.bucket, map(DeleteObject, names)):
+            raise ServiceDownError("minio", f"{settings.s3_endpoint} ({failed.name}: {failed.message})")
+    except HTTPError as error:
+        raise ServiceDownError("minio", settings.s3_endpoint) from error
+    return len(names)

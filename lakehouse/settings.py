@@ -11,8 +11,8 @@ from typing import Any, Final
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-"""The checkout that this library runs from."""
+from lakehouse.contracts.core import HOME
+from lakehouse.contracts.core import ROOT as ROOT
 
 PORT_DISTANCES: Final = {
     "minio_port": 0,
@@ -48,9 +48,9 @@ class Settings(BaseSettings):
     namespace: str = Field("", pattern=r"^([a-z][a-z0-9_]{0,30})?$")
     """Prefix of topics, table paths, Redis keys and application ids; empty for the main tenant."""
 
-    home: Path = ROOT / ".lakehouse"
+    home: Path = HOME
     """Data, logs, run files and credentials of this installation."""
-    cache: Path = ROOT / ".lakehouse" / "cache"
+    cache: Path = HOME / "cache"
     """Downloads and builds; may be shared by several installations."""
 
     host: str = "127.0.0.1"

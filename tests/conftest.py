@@ -20,9 +20,11 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
+# Whatever core the installation has that somebody uses.
+os.environ.setdefault("LAKEHOUSE_CORE", "spark")
+
 from infra.local import leftovers
 from infra.local.isolated import isolated_environment
-from infra.local.services import declared
 from infra.local.stack import LocalStack
 from lakehouse.settings import ROOT, Settings, load_settings
 
@@ -169,7 +171,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     last test all of the stack is down already."""
     stack = item.config.stash.get(STACK, None)
     if stack is not None and nextitem is not None and _has_airflow(item) and not _has_airflow(nextitem):
-        stack.stop("airflow")
+        stack.local.end("airflow")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -214,12 +216,6 @@ class Stack:
         """Start the services, and those they depend on, unless they run."""
         self._local.up(services)
         return self._local.settings
-
-    def stop(self, profile: str) -> None:
-        """Stop what `ensure` started under that name, and leave what it depends on."""
-        for service in declared(self.settings).values():
-            if service.profile == profile:
-                self._local.supervisor.stop(service.name)
 
 
 @pytest.fixture(scope="session")

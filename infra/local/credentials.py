@@ -32,9 +32,12 @@ def write_private(path: os.PathLike[str], text: str) -> None:
 
 def ensure_credentials(settings: Settings) -> Settings:
     """Generate what neither the environment nor the file has, and return the settings with it."""
+    file = settings.credentials_file
+    if file.exists():  # which another process may have written since these were read
+        load_settings.cache_clear()
+        settings = load_settings()
     missing = {name: make() for name, make in _GENERATED.items() if not _has(settings, name)}
     if missing:
-        file = settings.credentials_file
         file.parent.mkdir(parents=True, exist_ok=True)
         kept = file.read_text(encoding="utf-8") if file.exists() else ""
         write_private(file, kept + "".join(f"LAKEHOUSE_{name.upper()}={value}\n" for name, value in missing.items()))

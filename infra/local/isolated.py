@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from lakehouse.contracts.core import CORE
 from lakehouse.settings import PORT_DISTANCES, ROOT, load_settings
 
 _CLAIM_DISTANCE: Final = 99
@@ -30,6 +31,7 @@ def isolated_environment(home: Path) -> dict[str, str]:
     return {
         "LAKEHOUSE_HOME": str(home),
         "LAKEHOUSE_PORT_BASE": str(free_port_base()),
+        "LAKEHOUSE_CORE": CORE,
         "LAKEHOUSE_CACHE": str(load_settings().cache.absolute()),
         "JAVA_HOME": str(load_settings().cache.absolute() / "java-home"),
         "PYTHONPATH": str(ROOT),

@@ -16,6 +16,7 @@ from infra.local.credentials import ensure_credentials, write_private
 from infra.local.preconditions import check_memory, check_ports
 from infra.local.service import Service, StackError
 from infra.local.services import declared, with_dependencies
+from lakehouse.contracts.core import CORE, record_core, recorded_core
 from lakehouse.runtime.supervisor import Supervisor, run_directory
 from lakehouse.settings import Settings
 
@@ -50,6 +51,7 @@ class LocalStack:
             StackError: before anything is started, if a name is unknown, a port taken or memory too small;
                 later, if a service does not become ready.
         """
+        self._record_core()
         self._make_directories()
         self.settings = ensure_credentials(self.settings)
         services = declared(self.settings)
@@ -71,6 +73,15 @@ class LocalStack:
             self.supervisor.shutdown()
             leftovers.wait_until_gone(pid)
         leftovers.end(self.settings)
+
+    def end(self, profile: str) -> list[str]:
+        """Stop the services of a profile; returns the names of all that ran, by which `up` starts them again."""
+        services = declared(self.settings)
+        ran = [name for name in services if name in self._running()]
+        for name in ran:
+            if services[name].profile == profile:
+                self.supervisor.stop(name)
+        return ran
 
     def status(self) -> list[ServiceStatus]:
         """All declared services and jobs, also when nothing runs."""
@@ -97,6 +108,17 @@ class LocalStack:
 
     def log_file(self, name: str) -> Path:
         return self.settings.home.absolute() / "logs" / f"{name}.log"
+
+    def _record_core(self) -> None:
+        home = self.settings.home.absolute()
+        recorded = recorded_core(home)
+        if recorded is None:
+            record_core(home, CORE)
+        elif recorded is not CORE:
+            raise StackError(
+                f"The tables of this installation are those of the {recorded} core, and LAKEHOUSE_CORE says {CORE}: "
+                f"take it out of the environment and of .env. `lakehouse core change-over` goes from spark to follower."
+            )
 
     def _make_directories(self) -> None:
         home, run = self.settings.home.absolute(), run_directory(self.settings)

@@ -6,6 +6,11 @@ from typing import Final
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+ROOT: Final = Path(__file__).resolve().parents[2]
+"""The checkout that this library runs from."""
+HOME: Final = ROOT / ".lakehouse"
+"""Where an installation lies that says nothing else."""
+
 
 class Core(StrEnum):
     SPARK = "spark"
@@ -16,11 +21,35 @@ class Core(StrEnum):
 
 class _Chosen(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="LAKEHOUSE_", env_file=Path(__file__).resolve().parents[2] / ".env", extra="ignore"
+        env_prefix="LAKEHOUSE_", env_file=ROOT / ".env", env_ignore_empty=True, extra="ignore"
     )
 
-    core: Core = Core.SPARK
+    home: Path = HOME
+    core: Core | None = None
 
 
-CORE: Final = _Chosen().core
-"""This process's: ``LAKEHOUSE_CORE`` from the environment, or from ``.env``. All of an installation have the same."""
+def recorded_core(home: Path) -> Core | None:
+    """Whose tables an installation has, as it has written down; None: nothing yet."""
+    file = home / "core"
+    return Core(file.read_text(encoding="utf-8").strip()) if file.exists() else None
+
+
+def record_core(home: Path, core: Core) -> None:
+    """Has every process of the installation that starts from now on be of this core."""
+    home.mkdir(parents=True, exist_ok=True)
+    fresh = home / ".core"
+    fresh.write_text(core + "\n", encoding="utf-8")
+    fresh.replace(home / "core")
+
+
+def _of_installation(chosen: _Chosen) -> Core:
+    # An installation that was made before it could choose is the Spark driver's.
+    return recorded_core(chosen.home) or Core.SPARK
+
+
+_CHOSEN: Final = _Chosen()
+CORE: Final = _CHOSEN.core or _of_installation(_CHOSEN)
+"""This process's: ``LAKEHOUSE_CORE`` from the environment, or from ``.env``; without it, what the installation has
+written down. All of an installation have the same."""
+SET_BY_HAND: Final = _CHOSEN.core is not None
+"""Whether ``LAKEHOUSE_CORE`` says so."""

@@ -106,9 +106,11 @@ def read_files(settings: Settings, name: str, files: Iterable[str]) -> pl.DataFr
     return pl.concat([pl.DataFrame(schema=polars_schema(table(name))), *read_each(settings, name, files).values()])
 
 
-def write_files(settings: Settings, name: str, frames: Iterable[pl.DataFrame]) -> list[AddAction]:
+def write_files(
+    settings: Settings, name: str, frames: Iterable[pl.DataFrame], into: str | None = None
+) -> list[AddAction]:
     """One data file for each of `frames` that has rows, of a table that is not partitioned; nothing shows them until
-    they are committed.
+    they are committed. `into`: the table that they are for, if it is another of the same columns.
 
     Raises:
         ValueError: the table is partitioned.
@@ -118,7 +120,7 @@ def write_files(settings: Settings, name: str, frames: Iterable[pl.DataFrame]) -
     if contract.partition_by:
         raise ValueError(f"{name} is partitioned: its files are written by delta-rs")
     client, schema = build_client(settings), arrow_schema(contract)
-    folder = settings.table_path(name).removeprefix(f"s3://{settings.bucket}/")
+    folder = settings.table_path(into or name).removeprefix(f"s3://{settings.bucket}/")
     written = []
     for rows in frames:
         if rows.is_empty():

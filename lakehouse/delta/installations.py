@@ -12,16 +12,14 @@ import socket
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 from io import BytesIO
 from typing import Final
 
 from minio.error import S3Error
-from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
 from lakehouse.delta.errors import BucketMissingError, StoreDeniedError, TableError
-from lakehouse.object_store import build_client
+from lakehouse.object_store import build_client, put_new
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 
@@ -121,10 +119,7 @@ def take_over(settings: Settings) -> Owner:
 def _claim(settings: Settings) -> Owner:
     """Owns a namespace that is nobody's; of two at once, one does. Returns who."""
     ours = _ours(settings, ())
-    # The client's own put knows no conditions.
-    address = build_client(settings).presigned_put_object(settings.bucket, _key(settings))
-    answer = PoolManager(timeout=10).request("PUT", address, body=_content(ours), headers={"If-None-Match": "*"})
-    if answer.status == HTTPStatus.OK:
+    if put_new(settings, _key(settings), _content(ours)):
         return ours
     # Another was quicker, or it was this one, whose first answer was lost.
     owner = owner_of(settings)

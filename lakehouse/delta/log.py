@@ -79,9 +79,10 @@ def commit_at(settings: Settings, name: str, version: int) -> Commit | None:
 
 
 def _actions(client: Minio, settings: Settings, name: str, version: int) -> list[dict[str, Any]]:
-    with client.get_object(settings.bucket, _key(settings, name, version)) as answer:
+    with client.get_object(settings.bucket, entry_key(settings, name, version)) as answer:
         return [json.loads(line) for line in answer.data.splitlines()]
 
 
-def _key(settings: Settings, name: str, version: int) -> str:
+def entry_key(settings: Settings, name: str, version: int) -> str:
+    """Where the log has the entry of a version, in the bucket."""
     return settings.table_path(name).removeprefix(f"s3://{settings.bucket}/") + f"/_delta_log/{version:020}.json"

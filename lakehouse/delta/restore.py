@@ -55,6 +55,11 @@ def restore(
     contract = table(name)
     target, newest = open_table(settings, name, version, timestamp), open_table(settings, name)
     wanted, held = int(target.version()), int(newest.version())
+    if target.metadata().partition_columns != newest.metadata().partition_columns:
+        raise RestoreRefusedError(
+            f"version {wanted} of {name} is of before the change-over to the follower, and lies in partitions: read it "
+            f"with `lakehouse table read {name} --version {wanted}`, or replay the days that are wrong"
+        )
     if contract.insert_only and (missing := _missing(settings, contract, target, newest)):
         raise RestoreRefusedError(
             f"version {wanted} of {name} lacks {missing:,} rows that version {held} has. {contract.owner} has written "

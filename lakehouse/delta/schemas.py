@@ -27,9 +27,6 @@ def missing_columns(opened: DeltaTable, contract: TableContract) -> list[Column]
         for field in stored.values()
         if field.name not in declared and not field.nullable
     ]
-    partitions = tuple(opened.metadata().partition_columns)
-    if partitions != contract.partition_by:
-        differences.append(f"it is partitioned by {_listed(partitions)}, declared is {_listed(contract.partition_by)}")
     if differences:
         raise SchemaMismatchError(contract.name, opened.table_uri, differences)
     return [column for column in contract.columns if column.name not in stored]
@@ -37,7 +34,15 @@ def missing_columns(opened: DeltaTable, contract: TableContract) -> list[Column]
 
 def outgrown_columns(opened: DeltaTable, contract: TableContract) -> list[Column]:
     """The nullable columns that the table lacks, and those in which it forbids the nulls that the contract has come to
-    allow. Raises what `missing_columns` raises."""
+    allow, for who is to write to it.
+
+    Raises:
+        SchemaMismatchError: as `missing_columns`; or it lies in other partitions, which is no matter to readers.
+    """
+    partitions = tuple(opened.metadata().partition_columns)
+    if partitions != contract.partition_by:
+        difference = f"it is partitioned by {_listed(partitions)}, declared is {_listed(contract.partition_by)}"
+        raise SchemaMismatchError(contract.name, opened.table_uri, [difference])
     strict = {field.name for field in opened.schema().fields if not field.nullable}
     allowed = [column for column in contract.columns if column.nullable and column.name in strict]
     return [*missing_columns(opened, contract), *allowed]

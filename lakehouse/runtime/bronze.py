@@ -10,7 +10,7 @@ from lakehouse.checkpoints import current_checkpoint
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.owners import INGEST
 from lakehouse.contracts.tables import BRONZE, DEAD_LETTERS, INGESTED
-from lakehouse.cuts import ends_of, read_of
+from lakehouse.cuts import CARRIED_OVER, ends_of, read_of
 from lakehouse.delta import VersionMissingError, open_table, scan_opened
 from lakehouse.delta.files import paths
 from lakehouse.kafka.consumer import count_records, stable_ranges
@@ -100,7 +100,10 @@ def _before(settings: Settings, stored: str, newest: DeltaTable, topic: str, top
         except VersionMissingError:
             return False
 
-    first = bisect_left(range(int(newest.version())), True, key=said_now)  # what they say only grows
+    whole = newest.transaction_version(CARRIED_OVER)  # the version of the commit itself
+    first = bisect_left(range(int(newest.version())), True, lo=whole or 0, key=said_now)  # what they say only grows
+    if first == whole:
+        return now
     if not first:
         return dict.fromkeys(now, 0)
     try:

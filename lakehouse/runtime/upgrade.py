@@ -64,17 +64,24 @@ def _stopped(job: JobSpec, driver: ProcessAdapter) -> str:
 
 def _restart_at(settings: Settings, job: JobSpec, driver: ProcessAdapter) -> str:
     driver.finish(job)
+    if half := half_done_batch(settings, job):
+        raise UpgradeError(
+            f"{half}: it was killed. Start the job with the version that it had, and upgrade it while it runs."
+        )
+    last = last_spark_batch(settings, job.name)
+    if last is None:
+        return f"the start of checkpoint {current_checkpoint(settings, job.name).number}, as no batch is done"
+    begun = begin_checkpoint(settings, job.name, spark_positions(settings, job.name))
+    return f"the offsets at which batch {last.number} ended, with checkpoint {begun.number}"
+
+
+def half_done_batch(settings: Settings, job: JobSpec) -> str:
+    """Which batch of a Spark stream that does not run is in tables and not in its checkpoint, in words; empty: none."""
     last, checkpoint = last_spark_batch(settings, job.name), current_checkpoint(settings, job.name)
     done = -1 if last is None else last.number
     app_id = settings.prefixed(f"{job.name}.{query_id(settings, checkpoint)}")
     for name in job.writes:
         version = open_table(settings, name).transaction_version(app_id) if table_exists(settings, name) else None
         if version is not None and version > done:
-            raise UpgradeError(
-                f"batch {version} of {job.name} is half done ({name} has it): it was killed. Start the job with the "
-                f"version that it had, and upgrade it while it runs."
-            )
-    if last is None:
-        return f"the start of checkpoint {checkpoint.number}, as no batch is done"
-    begun = begin_checkpoint(settings, job.name, spark_positions(settings, job.name))
-    return f"the offsets at which batch {done} ended, with checkpoint {begun.number}"
+            return f"batch {version} of {job.name} is half done ({name} has it)"
+    return ""

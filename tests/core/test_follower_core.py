@@ -1,5 +1,5 @@
-"""On Flink's ingest and the follower: what everybody asks of the tables is answered as on the Spark driver, and what
-operators do to them comes right, while the two run and events arrive."""
+"""On Flink's ingest and the follower, in an installation that has changed over from the Spark driver: what everybody
+asks of the tables is answered as on that, and what operators do to them comes right, while events arrive."""
 
 import os
 import re
@@ -13,8 +13,6 @@ import polars as pl
 import pytest
 
 from jobs.rust_engines import publish_day
-from lakehouse.catalog import seed_catalogue
-from lakehouse.catalog.refresh import refresh
 from lakehouse.compare import COMPARED, LIVE, SAID, compare
 from lakehouse.contracts.events import PURCHASES
 from lakehouse.contracts.jobs import JOBS
@@ -24,14 +22,13 @@ from lakehouse.delta import Once, append, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.drained import wait_until_drained
 from lakehouse.generator.traffic import ShopDay
-from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.replay.request import MARTS
 from lakehouse.runtime.reconcile import start, stop
-from lakehouse.runtime.wanted import migrate
 from lakehouse.settings import ROOT, Settings
 from quality.checkpoint import run_quality
 from tests.command import lakehouse
+from tests.core import spark_installation
 from tests.faults.killing import PATIENCE_SECONDS, running
 from tests.waiting import until
 
@@ -46,14 +43,19 @@ STREAMED = [name for name in COMPARED if name not in (*LIVE, *SAID, *MARTS)]
 
 
 @pytest.fixture(scope="module")
-def shop(stack: "Stack", seed: int) -> Iterator[Settings]:
-    settings = stack.ensure("kafka", "minio", "postgres", "flink")
-    create_topics(settings)
-    migrate(settings)
-    seed_catalogue(settings, seed, DAY)
-    refresh(settings)
+def replayed(stack: "Stack", seed: int) -> str:
+    """The number of a replay that the Spark driver has carried out."""
     day = ShopDay(DAY, 3_000, 150, seed, late=0.05, very_late=0.02, duplicates=0.05, transactions=300, broken=0.002)
-    send_day(settings, day, judged=False)
+    settings, number = spark_installation.made(day)
+    send_day(settings, ShopDay(DAY, 300, 60, seed + 2, late=0.2, transactions=30, broken=0.01), judged=False)
+    spark_installation.change_over(settings, seed)
+    return number
+
+
+@pytest.fixture(scope="module")
+def shop(stack: "Stack", replayed: str, seed: int) -> Iterator[Settings]:
+    settings = stack.ensure(*spark_installation.SERVICES)
+    send_day(settings, ShopDay(DAY, 300, 60, seed + 3, late=0.2, transactions=30, broken=0.01), judged=False)
     with running(settings, JOBS[INGEST], JOBS[FOLLOWER]):
         yield settings
 
@@ -107,6 +109,12 @@ def test_every_table_is_the_reference_s_and_no_record_is_lost(shop: Settings) ->
     assert set(BRONZE) <= set(STREAMED)
 
 
+def test_a_replay_of_before_the_change_over_is_not_undone(shop: Settings, replayed: str) -> None:
+    answer = lakehouse(shop, "replay", "undo", replayed)
+    assert answer.returncode == 1
+    assert "before the change-over" in answer.stdout + answer.stderr
+
+
 def test_marts_are_built_of_tables_that_are_as_expected(shop: Settings) -> None:
     run_quality(shop, [name for name in checked_tables() if name in STREAMED], day=DAY)
     for mart in MARTS:
@@ -145,8 +153,12 @@ def test_a_mart_is_replayed_from_the_tables_as_they_are(shop: Settings) -> None:
 
 
 def test_a_table_that_is_put_back_follows_its_sources_again(shop: Settings) -> None:
+    versions = range(open_table(shop, REGIONS).version() + 1)
+    since = next(v for v in versions if not open_table(shop, REGIONS, v).metadata().partition_columns)
     stop(shop, JOBS[FOLLOWER], "test")
-    said(shop, "table", "restore", REGIONS, "--version", "1")
+    before = lakehouse(shop, "table", "restore", REGIONS, "--version", "1")
+    assert "before the change-over" in before.stdout + before.stderr
+    said(shop, "table", "restore", REGIONS, "--version", str(since))
     start(shop, JOBS[FOLLOWER], "test")
     assert_right(shop, REGIONS)
 

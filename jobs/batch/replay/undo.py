@@ -38,6 +38,11 @@ def undo(settings: Settings, number: int) -> None:
         raise ReplayError(f"replay {number} was not swapped in")
     before, silver = replay.outcome["versions"], replay.outcome["silver"]
     for name, version in before.items():
+        if name not in MARTS and not _of_this_layout(settings, name, version):
+            raise ReplayError(
+                f"replay {number} was carried out before the change-over to the follower, which kept none of the files "
+                f"that it replaced: replay the same range instead"
+            )
         try:
             _require_kept(settings, name, version, replay.plan.days)
         except TableError as gone:
@@ -69,6 +74,14 @@ def undo(settings: Settings, number: int) -> None:
                 settings, replay, Kind.UNDO, part, read, lambda stands, _: stands.replay != name_of(replay)
             )
     store.advance(settings, number, (State.UNDOING,), State.UNDONE, undone=result)
+
+
+def _of_this_layout(settings: Settings, name: str, version: int) -> bool:
+    try:
+        held = open_table(settings, name, version)
+    except VersionMissingError:
+        return True  # and told as that
+    return tuple(held.metadata().partition_columns) == table(name).partition_by
 
 
 def _require_kept(settings: Settings, name: str, version: int, days: Sequence[date]) -> None:
