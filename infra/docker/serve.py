@@ -11,6 +11,7 @@ from pathlib import Path
 
 from infra.local import programs
 from infra.local.credentials import ensure_credentials, write_private
+from infra.local.preconditions import keep_core
 from infra.local.services import declared
 from lakehouse.runtime.supervisor import run_directory
 from lakehouse.settings import ROOT, Settings, load_settings
@@ -18,6 +19,7 @@ from lakehouse.settings import ROOT, Settings, load_settings
 
 def serve(settings: Settings, name: str) -> None:
     """Do what `name` stands for; a service or the supervisor replaces this process."""
+    keep_core(settings)
     for directory in (settings.home / "data", settings.home / "logs"):
         directory.mkdir(parents=True, exist_ok=True)
     match name:

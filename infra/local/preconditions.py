@@ -7,6 +7,21 @@ from collections.abc import Iterable
 import psutil
 
 from infra.local.service import Service, StackError
+from lakehouse.contracts.core import CORE, record_core, recorded_core
+from lakehouse.settings import Settings
+
+
+def keep_core(settings: Settings) -> None:
+    """Lets an installation write down which core it has. Raises `StackError` if it has another than this process."""
+    home = settings.home.absolute()
+    recorded = recorded_core(home)
+    if recorded is None:
+        record_core(home, CORE)
+    elif recorded is not CORE:
+        raise StackError(
+            f"The tables of this installation are those of the {recorded} core, and LAKEHOUSE_CORE says {CORE}: take "
+            f"that out of the environment and of .env. `lakehouse core change-over` goes from spark to follower."
+        )
 
 
 def check_ports(services: Iterable[Service]) -> None:

@@ -13,10 +13,9 @@ from typing import Final
 
 from infra.local import leftovers, programs
 from infra.local.credentials import ensure_credentials, write_private
-from infra.local.preconditions import check_memory, check_ports
+from infra.local.preconditions import check_memory, check_ports, keep_core
 from infra.local.service import Service, StackError
 from infra.local.services import declared, with_dependencies
-from lakehouse.contracts.core import CORE, record_core, recorded_core
 from lakehouse.runtime.supervisor import Supervisor, run_directory
 from lakehouse.settings import Settings
 
@@ -51,7 +50,7 @@ class LocalStack:
             StackError: before anything is started, if a name is unknown, a port taken or memory too small;
                 later, if a service does not become ready.
         """
-        self._record_core()
+        keep_core(self.settings)
         self._make_directories()
         self.settings = ensure_credentials(self.settings)
         services = declared(self.settings)
@@ -63,7 +62,8 @@ class LocalStack:
         check_ports(starting)
         check_memory(starting)
         self._configure(services)
-        self._start_all(wanted, running, report)
+        # Anew: those whose configuration has changed were stopped.
+        self._start_all(wanted, self._running(), report)
 
     def down(self, report: Report = lambda _name, _event: None) -> None:
         """Stop everything, the supervisor too, whether or not the supervisor still lives."""
@@ -108,17 +108,6 @@ class LocalStack:
 
     def log_file(self, name: str) -> Path:
         return self.settings.home.absolute() / "logs" / f"{name}.log"
-
-    def _record_core(self) -> None:
-        home = self.settings.home.absolute()
-        recorded = recorded_core(home)
-        if recorded is None:
-            record_core(home, CORE)
-        elif recorded is not CORE:
-            raise StackError(
-                f"The tables of this installation are those of the {recorded} core, and LAKEHOUSE_CORE says {CORE}: "
-                f"take it out of the environment and of .env. `lakehouse core change-over` goes from spark to follower."
-            )
 
     def _make_directories(self) -> None:
         home, run = self.settings.home.absolute(), run_directory(self.settings)

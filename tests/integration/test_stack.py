@@ -17,11 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.local import launch
+from infra.local import launch, programs
 from infra.local.isolated import isolated_environment
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import ROOT, Settings
-from tests.conftest import new_home
+from tests.conftest import Stack, new_home
 
 RECOVERY_SECONDS = 10
 
@@ -259,3 +259,19 @@ def test_a_program_ends_what_its_last_run_left_behind(tmp_path: Path) -> None:
     assert dict(launch.marked(f"{tmp_path}:")).keys() == {second}
     launch.kill_marked(f"{tmp_path}:")
     assert not list(launch.marked(f"{tmp_path}:"))
+
+
+def test_a_service_whose_program_has_changed_since_it_started_is_started_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, section = stack.ensure("minio"), programs.section
+    before = Supervisor(settings).status("minio").pid
+
+    def changed(settings: Settings, program: programs.Program, *, once: bool = False) -> str:
+        text = section(settings, program, once=once)
+        return text.replace("backups=1", "backups=2") if program.name == "minio" else text
+
+    monkeypatch.setattr(programs, "section", changed)
+    stack.ensure("minio")
+
+    assert Supervisor(settings).status("minio").pid not in (None, before)
