@@ -38,7 +38,7 @@ test-quick: install lint ## What needs no services, for whoever is editing: styl
 	$(PYTEST) -n $(CORES) --dist worksteal $(QUICK)
 
 screenshots: install-tests ## Remake the pictures that the docs show, from a real Airflow in Chromium.
-	$(HERE) $(BIN)/python -m pytest tests/e2e --screenshots docs/images -k "operator"
+	LAKEHOUSE_CORE=follower $(HERE) $(BIN)/python -m pytest tests/e2e --screenshots docs/images -k "operator"
 
 lint: ## Style, types and the direction of imports.
 	$(BIN)/ruff check .

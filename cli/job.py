@@ -51,7 +51,7 @@ def status(name: Name, output: Output = Format.TABLE) -> None:
     raise typer.Exit(0 if seen.healthy else 1)
 
 
-@app.command(epilog="Examples: lakehouse job start spark_lakehouse | lakehouse job start live_dashboard --new-state")
+@app.command(epilog="Examples: lakehouse job start ingest | lakehouse job start live_dashboard --new-state")
 def start(
     name: Name,
     new_state: Annotated[
@@ -84,9 +84,7 @@ def stop(
     typer.echo(f"{job.name}: stopped" + (f", savepoint {path}" if path else ""))
 
 
-@app.command(
-    epilog="Examples: lakehouse job upgrade live_dashboard | lakehouse job upgrade spark_lakehouse --new-checkpoint"
-)
+@app.command(epilog="Examples: lakehouse job upgrade ingest | lakehouse job upgrade user_totals__spark_state")
 def upgrade(
     name: Name,
     new_checkpoint: Annotated[
@@ -124,7 +122,7 @@ def seek(
 
 @app.command(
     "accept-loss",
-    epilog="Examples: lakehouse job accept-loss spark_lakehouse | lakehouse job accept-loss fraud_online --yes",
+    epilog="Examples: lakehouse job accept-loss ingest | lakehouse job accept-loss fraud_online --yes",
 )
 def accept_loss(
     name: Name,

@@ -21,7 +21,7 @@ class Format(StrEnum):
 
 
 @app.command(
-    epilog="Examples: lakehouse lag | lakehouse lag spark_lakehouse --measure 120 | lakehouse lag --rate 10000 | "
+    epilog="Examples: lakehouse lag | lakehouse lag ingest --measure 120 | lakehouse lag --rate 10000 | "
     "lakehouse lag --format json"
 )
 def lag(

@@ -6,11 +6,13 @@ from airflow.sdk import DAG, Param
 
 from dags.assets import table_asset
 from infra.airflow.remote import RemoteProcessOperator
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import EVENTS
 
 with DAG(
     "rebuild",
     schedule=None,
+    auto_register=CORE is Core.SPARK,  # whose tables it makes
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,

@@ -32,7 +32,13 @@ HOME_PREFIX = "lakehouse-test-"
 STACK = pytest.StashKey["Stack"]()
 
 IN_TURNS: Final = (
+    "tests/e2e/test_airflow_browser.py",
+    "tests/e2e/test_airflow_cancel.py",
+    "tests/e2e/test_airflow_dags.py",
+    "tests/e2e/test_airflow_pages.py",
+    "tests/e2e/test_airflow_replay.py",
     "tests/e2e/test_kill_airflow.py",
+    "tests/e2e/test_stack_exposure.py",
     "tests/faults/test_failed_schedules.py",
     "tests/faults/test_kill_flink.py",
     "tests/faults/test_kill_follower.py",
@@ -59,8 +65,8 @@ IN_TURNS: Final = (
     "tests/integration/test_tables_under_stream.py",
     "tests/integration/test_user_totals_state.py",
 )
-"""Files that take a core for minutes each. Of most kinds something is in every run: the follower as the core, with a
-replay that is killed; replays in the browser. With `--turns`, so many of them run, drawn by the run's seed."""
+"""Files that take a core for minutes each. Of most kinds something is in every run: the change-over to the follower,
+a replay that is killed on it, and Airflow with it. With `--turns`, so many of them run, drawn by the run's seed."""
 
 # A busy machine is no reason to fail: examples may take as long as they need.
 hypothesis.settings.register_profile(

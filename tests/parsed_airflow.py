@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FREQUENT = ("streaming_jobs", "audit", "parity")
 """Paused: their runs by schedule cost most of a core, and what they do is done in the tests' own time."""
-DAGS = frozenset({"backfill_marts", "catalog_refresh", "quality", "rebuild", "table_maintenance", *FREQUENT})
+DAGS = frozenset({"backfill_marts", "catalog_refresh", "quality", "table_maintenance", *FREQUENT})
 
 
 def parsed_airflow(stack: "Stack", own: Path | None = None, own_ids: frozenset[str] = frozenset()) -> Settings:

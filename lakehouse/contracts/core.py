@@ -19,6 +19,10 @@ class Core(StrEnum):
     """Flink's ingest of all topics, and the follower."""
 
 
+DEFAULT: Final = Core.FOLLOWER
+"""Of a new installation."""
+
+
 class _Chosen(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="LAKEHOUSE_", env_file=ROOT / ".env", env_ignore_empty=True, extra="ignore"
@@ -43,13 +47,15 @@ def record_core(home: Path, core: Core) -> None:
 
 
 def _of_installation(chosen: _Chosen) -> Core:
-    # An installation that was made before it could choose is the Spark driver's.
-    return recorded_core(chosen.home) or Core.SPARK
+    if recorded := recorded_core(chosen.home):
+        return recorded
+    # One that was made before any wrote it down is the Spark driver's.
+    return Core.SPARK if (chosen.home / "data").exists() else DEFAULT
 
 
 _CHOSEN: Final = _Chosen()
 CORE: Final = _CHOSEN.core or _of_installation(_CHOSEN)
 """This process's: ``LAKEHOUSE_CORE`` from the environment, or from ``.env``; without it, what the installation has
-written down. All of an installation have the same."""
+written down, or is to. All of an installation have the same."""
 SET_BY_HAND: Final = _CHOSEN.core is not None
 """Whether ``LAKEHOUSE_CORE`` says so."""

@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from jobs.change_over import bronze
+from jobs.follower.cycle import Follower
+from jobs.follower.lake import Lake
 from lakehouse.airflow_api import AirflowClient
-from lakehouse.checkpoints import begin_checkpoint
+from lakehouse.checkpoints import Positions, begin_checkpoint
 from lakehouse.compare import SAID
 from lakehouse.compare.reference import Reference
-from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.core import CORE, Core
+from lakehouse.contracts.graph import DERIVED, STREAM
+from lakehouse.contracts.jobs import JOBS
+from lakehouse.contracts.owners import INGEST, SPARK_INGEST
+from lakehouse.contracts.tables import BRONZE
+from lakehouse.cuts import Cut, record_cut, versions_of
 from lakehouse.delta import create_table
-from lakehouse.delta.notes import Batch
+from lakehouse.delta.notes import Asked, Batch
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.groups import move_group
 from lakehouse.produce import send_day
 from lakehouse.settings import Settings
 from tests.parsed_airflow import parsed_airflow
@@ -28,8 +37,12 @@ from tests.reference_lake import write_tables
 if TYPE_CHECKING:
     from tests.conftest import Stack
 
+CORE_JOBS = [JOBS[STREAM]] if CORE is Core.SPARK else [JOBS[INGEST], JOBS[STREAM]]
+CORE_SERVICES = ("kafka",) if CORE is Core.SPARK else ("kafka", "flink")
 SHOP_DAYS = tuple(date(2026, 3, day) for day in (6, 7, 8))
 PATIENCE_MS = 120_000
+collect_ignore = [] if CORE is Core.SPARK else ["test_kill_airflow.py"]
+"""It kills the Spark driver."""
 TEST_DAGS = Path(__file__).with_name("airflow_dags.py")
 
 
@@ -46,11 +59,24 @@ def shop_days(stack: "Stack", seed: int) -> Settings:
     for day, clicks in zip(SHOP_DAYS, (2_000, 300, 300), strict=True):
         send_day(settings, ShopDay(day, clicks=clicks, purchases=clicks // 40, seed=seed), judged=False)
     ends = kafka_ends(settings)
-    write_tables(settings, Reference.read(settings, ends), Batch(job=SPARK_INGEST, batch_id=0), marts=False)
+    write_tables(settings, Reference.read(settings, ends), Batch(job=STREAM, batch_id=0), marts=False)
     for name in SAID:  # as they are before anybody said anything
         create_table(settings, name)
-    begin_checkpoint(settings, SPARK_INGEST, ends)
+    ended(settings, ends)
     return settings
+
+
+def ended(settings: Settings, ends: Positions) -> None:
+    """Lets the core have brought everything up to `ends` into the tables, as they are."""
+    if CORE is Core.SPARK:
+        begin_checkpoint(settings, SPARK_INGEST, ends)
+        return
+    for topic, positions in ends.items():
+        move_group(settings, INGEST, topic, positions)
+    bronze.say(settings, ends, Asked(job="test", scope="test"))
+    for _ in Follower(Lake(settings)).settle():  # which finds all rows right, and says how far it has read
+        pass
+    record_cut(settings, Cut(1, ends, versions_of(settings, (*BRONZE, *DERIVED))))
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
 from lakehouse.airflow_api import FINISHED, AirflowClient
+from lakehouse.contracts.graph import STREAM
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.owners import ALERTS_SENT, SPARK_INGEST
+from lakehouse.contracts.owners import ALERTS_SENT, INGEST
 from lakehouse.contracts.tables import TABLES
 from lakehouse.delta import append_ops, open_table, scan
 from lakehouse.delta.describe import extent
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.timeout(2400)]
 
 WINDOWS = "gold.product_metrics_5m"
+READER = STREAM if JOBS[STREAM].topics else INGEST
+"""The job of the core that reads Kafka."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def test_nothing_is_shown_without_a_login(airflow: AirflowClient, path: str) -> 
     answer = httpx.get(f"{airflow.url}/lakehouse/{path}")
 
     assert answer.status_code == 401
-    assert "spark_lakehouse" not in answer.text
+    assert STREAM not in answer.text
     assert WINDOWS not in answer.text
 
 
@@ -70,10 +73,10 @@ def test_an_operator_sees_every_job_and_table(
 
     expect(shown.locator("#jobs tbody tr")).to_have_count(len(JOBS))
     expect(shown.locator("#tables tbody tr")).to_have_count(sum(t.variant_of is None for t in TABLES.values()))
-    spark = shown.locator(f"#job-{SPARK_INGEST}")
-    expect(spark).to_contain_text(re.compile(r"stopped.*stopped", re.DOTALL))
+    stream = shown.locator(f"#job-{STREAM}")
+    expect(stream).to_contain_text(re.compile(r"stopped.*stopped", re.DOTALL))
     clicks = shown.locator("[id='table-silver.clicks']")
-    for text in (SPARK_INGEST, f"{size.rows:,}", "passed"):
+    for text in (STREAM, f"{size.rows:,}", "passed"):
         expect(clicks).to_contain_text(text)
     expect(shown.locator("[id='table-ops.rejudged']")).to_contain_text("not written")
     expect(shown.get_by_role("link", name="Data docs")).to_be_visible()
@@ -95,7 +98,7 @@ def test_an_operator_goes_from_the_table_to_the_explanation_of_a_row(
 
     expect(shown.get_by_text(f"It adds up: {row['events']:,} events")).to_be_visible()
     expect(shown.locator("#records tbody tr").first).to_contain_text("shop.clicks[")
-    expect(shown.get_by_text(re.compile(r"By stream batch \d+ of spark_lakehouse"))).to_be_visible()
+    expect(shown.get_by_text(re.compile(r"By stream batch \d+ of " + STREAM))).to_be_visible()
     keep_picture("explain")
 
 
@@ -179,23 +182,26 @@ def test_each_minute_s_run_shows_the_lag(airflow: AirflowClient, shop_days: Sett
     path = f"/dags/streaming_jobs/dagRuns/{quote(states['run'], safe='')}/taskInstances/lag"
     entries = airflow.call("GET", f"{path}/xcomEntries/return_value")["value"]
     assert {entry["consumer"] for entry in entries} == set(consumers())
-    assert sum(entry["lag"] for entry in entries if entry["consumer"] == SPARK_INGEST) == 0
+    assert sum(entry["lag"] for entry in entries if entry["consumer"] == READER) == 0
     assert any(entry["advice"] for entry in entries if entry["consumer"] == ALERTS_SENT)
 
 
 def test_without_kafka_the_page_says_so_and_the_lag_is_skipped(
     airflow: AirflowClient, logged_in: httpx.Client, shop_days: Settings, stack: "Stack"
 ) -> None:
-    def spark(known: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+    def reader(known: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
         """The row of the job, if it is so."""
         rows = logged_in.get("/lakehouse/status.json").json()["jobs"]
-        (row,) = (row for row in rows if row["job"] == SPARK_INGEST)
+        (row,) = (row for row in rows if row["job"] == READER)
         return row if known(row) else None
 
-    until(lambda: spark(lambda row: row["lag"] is not None), 120, "the lag is known", every=1)
+    def kafka_is_silent(row: dict[str, Any]) -> bool:
+        return any(why.startswith("kafka does not answer") for why in row["unknown"])
+
+    until(lambda: reader(lambda row: row["lag"] is not None), 120, "the lag is known", every=1)
     Supervisor(shop_days).stop("kafka")
     try:
-        silent = until(lambda: spark(lambda row: bool(row["unknown"])), 120, "Kafka's silence is known", every=1)
+        silent = until(lambda: reader(kafka_is_silent), 120, "Kafka's silence is known", every=1)
         began = monotonic()
         shown = logged_in.get("/lakehouse/").text
         answered_in = monotonic() - began
@@ -203,7 +209,6 @@ def test_without_kafka_the_page_says_so_and_the_lag_is_skipped(
     finally:
         stack.ensure("kafka")
 
-    assert [why for why in silent["unknown"] if why.startswith("kafka does not answer")]
     assert (silent["wanted"], silent["lag"]) == ("stopped", 0)
     assert silent["age_seconds"]["lag"] > silent["age_seconds"]["wanted"]
     assert "kafka does not answer" in shown

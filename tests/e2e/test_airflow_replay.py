@@ -13,17 +13,16 @@ from playwright.sync_api import Page, expect
 
 from infra.local.batch import Submission, work_of
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun
-from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.delta import Once, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.replay import report, store
 from lakehouse.replay.request import Request
 from lakehouse.replay.store import Kind, State
-from lakehouse.runtime.reconcile import start, stop
+from lakehouse.runtime.lease import lease
 from lakehouse.runtime.supervisor import Supervisor
 from lakehouse.settings import Settings
-from tests.e2e.conftest import SHOP_DAYS
+from tests.e2e.conftest import CORE_JOBS, CORE_SERVICES, SHOP_DAYS
+from tests.faults.killing import running
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -38,11 +37,10 @@ WINDOWS = "gold.region_revenue_5m"
 
 @pytest.fixture
 def owned(stack: "Stack", shop_days: Settings) -> Iterator[Settings]:
-    """The shop's days, and the running stream that owns their tables."""
-    stack.ensure("kafka")
-    start(shop_days, JOBS[SPARK_INGEST], "test")
-    yield shop_days
-    stop(shop_days, JOBS[SPARK_INGEST], "test")
+    """The shop's days, and the running jobs that own their tables."""
+    stack.ensure(*CORE_SERVICES)
+    with running(shop_days, *CORE_JOBS):
+        yield shop_days
 
 
 @contextmanager
@@ -163,23 +161,26 @@ def fail_run(airflow: AirflowClient, run: DagRun) -> None:
 
 def test_a_replay_whose_run_is_failed_before_its_swap_is_withdrawn(airflow: AirflowClient, shop_days: Settings) -> None:
     before = open_table(shop_days, "gold.user_totals").version()
-    run = airflow.trigger("replay", ASKED)
-    answer(airflow, run, "Approve")
-    # The owner of the tables is stopped: the change set waits.
-    until(lambda: airflow.task_states(run).get("swap") == "deferred", PATIENCE_SECONDS, "the swap waits", every=1)
-    replay = store.newest_first(shop_days)[0]
-    until(lambda: store.handed(shop_days, replay.id, Kind.SWAP) or None, 60, "the change set is handed over", every=1)
-    assert store.get(shop_days, replay.id).state is State.SWAPPING
-    assert "gold.user_totals" in report.path(shop_days, replay.id).read_text(encoding="utf-8")
+    # Nobody puts rows in place meanwhile, as if another replay did.
+    with lease(shop_days, "change_sets"):
+        run = airflow.trigger("replay", ASKED)
+        answer(airflow, run, "Approve")
+        until(lambda: airflow.task_states(run).get("swap") == "deferred", PATIENCE_SECONDS, "the swap waits", every=1)
+        replay = store.newest_first(shop_days)[0]
+        until(
+            lambda: store.handed(shop_days, replay.id, Kind.SWAP) or None, 60, "the change set is handed over", every=1
+        )
+        assert store.get(shop_days, replay.id).state is State.SWAPPING
+        assert "gold.user_totals" in report.path(shop_days, replay.id).read_text(encoding="utf-8")
 
-    fail_run(airflow, run)
-    until(lambda: airflow.run_state(run) in FINISHED, PATIENCE_SECONDS, "the run has ended", every=1)
+        fail_run(airflow, run)
+        until(lambda: airflow.run_state(run) in FINISHED, PATIENCE_SECONDS, "the run has ended", every=1)
 
-    until(lambda: store.get(shop_days, replay.id).state is State.CANCELLED, 60, "the replay is withdrawn", every=1)
-    assert not store.waiting(shop_days)
-    program = Submission(work_of("replay", run.run_id, "swap", -1), 1).program
-    until(lambda: program not in Supervisor(shop_days).programs(), 60, "its process has ended", every=1)
-    assert open_table(shop_days, "gold.user_totals").version() == before
+        until(lambda: store.get(shop_days, replay.id).state is State.CANCELLED, 60, "the replay is withdrawn", every=1)
+        assert not store.waiting(shop_days)
+        program = Submission(work_of("replay", run.run_id, "swap", -1), 1).program
+        until(lambda: program not in Supervisor(shop_days).programs(), 60, "its process has ended", every=1)
+        assert open_table(shop_days, "gold.user_totals").version() == before
 
 
 def test_what_runs_left_is_withdrawn_within_a_minute_and_those_that_wait_go_on(

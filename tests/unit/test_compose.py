@@ -20,7 +20,6 @@ from infra import bootstrap
 from infra.local import kafka as local_kafka
 from infra.local.service import Service
 from infra.local.services import declared
-from lakehouse.contracts.core import Core
 from lakehouse.settings import PORT_DISTANCES, ROOT, Settings, load_settings
 
 FILE: Final = ROOT / "infra" / "docker-compose.yml"
@@ -115,7 +114,7 @@ def test_variables_are_settings_with_the_same_defaults_and_no_password_has_one(s
     required = {name.removeprefix("LAKEHOUSE_").lower() for name, _, _, message in VARIABLE.findall(text) if message}
     assert len(re.findall(r"(?<!\$)\$\{", text)) == len(VARIABLE.findall(text))
     assert required == secrets(settings)
-    found.remove(("core", Core.SPARK))  # the contracts' own
+    found.remove(("core", ""))  # which is the installation's to say
     for name, default in found:
         if name not in required:
             value = getattr(settings, name)

@@ -11,6 +11,7 @@ import pytest
 
 from infra.airflow.metadata import POOLS, REPLAY
 from jobs.rust_engines.publish import MARTS
+from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.tables import TABLES
 from lakehouse.kafka.topics import TOPICS
@@ -100,10 +101,13 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+OF_SPARK = ("rebuild",) if CORE is Core.SPARK else ()
+
+
 def test_no_import_errors(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert set(parsed["dags"]) == {
-        "streaming_jobs", "backfill_marts", "catalog_refresh", "dead_letters", "quality", "rebuild",
+        "streaming_jobs", "backfill_marts", "catalog_refresh", "dead_letters", "quality", *OF_SPARK,
         "table_maintenance", "audit", "replay", "replay_undo", "parity", "upgrade", "lambda_batch",
         "compare_architectures",
     }  # fmt: skip

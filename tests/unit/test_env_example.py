@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from lakehouse.contracts.core import Core
+from lakehouse.contracts.core import DEFAULT
 from lakehouse.settings import ROOT, Settings
 
 
@@ -25,7 +25,7 @@ def test_every_setting_is_documented_with_its_default(monkeypatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(f"LAKEHOUSE_{name.upper()}", raising=False)
     defaults = {name.upper(): _default(name) for name in Settings.model_fields}
-    assert _documented() == defaults | {"CORE": Core.SPARK}
+    assert _documented() == defaults | {"CORE": DEFAULT}
 
 
 def test_copied_as_it_is_it_sets_nothing() -> None:
