@@ -17,8 +17,9 @@ from deltalake import DeltaTable
 
 from lakehouse.checkpoints import Positions
 from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.owners import INGEST
-from lakehouse.contracts.tables import DEAD_LETTERS, INGESTED
+from lakehouse.contracts.tables import DEAD_LETTERS, FOLLOWED
 from lakehouse.delta import TableMissingError, open_table
 from lakehouse.delta.read import scan_opened
 from lakehouse.delta.write import append_ops, time_of_next
@@ -119,7 +120,7 @@ def newest_cut(settings: Settings) -> Cut | None:
     ends = {topic: {int(p): end for p, end in each.items()} for topic, each in json.loads(row["ends"]).items()}
     versions = json.loads(row["versions"])
     # One of the follower while it ran in the shadow is of other tables.
-    return Cut(row["checkpoint"], ends, versions) if DEAD_LETTERS + INGESTED in versions else None
+    return Cut(row["checkpoint"], ends, versions) if f"{DERIVED[0]}{FOLLOWED}" in versions else None
 
 
 def versions_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
