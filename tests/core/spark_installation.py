@@ -25,6 +25,7 @@ from lakehouse.settings import ROOT, Settings, load_settings
 from tests.waiting import until
 
 SERVICES: Final = ("kafka", "minio", "postgres", "flink")
+WINDOWS: Final = "gold.product_metrics_5m"
 PATIENCE_SECONDS: Final = 900
 LAKEHOUSE: Final = ROOT / "bin" / "lakehouse"
 
@@ -55,9 +56,8 @@ def made(day: ShopDay) -> tuple[Settings, str]:
     for job in (SPARK_INGEST, INGEST_TRANSACTIONS):
         said("job", "start", job)
     said("compare", "--wait-seconds", str(PATIENCE_SECONDS), *BRONZE, *DERIVED)
-    opened = open_table(settings, "gold.product_metrics_5m")
-    opened.update(updates={"revenue_cents": "revenue_cents + 1"})
-    told = said("replay", "plan", "--from", f"{day.day}", "--to", f"{day.day}T23:59:59.999Z")
+    open_table(settings, WINDOWS).update(updates={"revenue_cents": "revenue_cents + 1"})
+    told = said("replay", "plan", "--from", f"{day.day}", "--to", f"{day.day}T23:59:59.999Z", "--target", WINDOWS)
     number = re.findall(r"lakehouse replay run (\d+)", told)[0]
     assert f"replay {number} is done" in said("replay", "run", number)
     return settings, number

@@ -13,6 +13,9 @@ from playwright.sync_api import Page, expect
 
 from infra.local.batch import Submission, work_of
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun
+from lakehouse.contracts.core import CORE, Core
+from lakehouse.contracts.graph import DERIVED
+from lakehouse.cuts import versions_of, wait_for_cut
 from lakehouse.delta import Once, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.replay import report, store
@@ -41,6 +44,8 @@ def owned(stack: "Stack", shop_days: Settings) -> Iterator[Settings]:
     stack.ensure(*CORE_SERVICES)
     with running(shop_days, *CORE_JOBS):
         yield shop_days
+        if CORE is Core.FOLLOWER:  # what others find has a cut, whatever was done to tables by hand
+            wait_for_cut(shop_days, {}, PATIENCE_SECONDS, versions=versions_of(shop_days, DERIVED))
 
 
 @contextmanager

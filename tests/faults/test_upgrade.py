@@ -40,7 +40,11 @@ pytestmark = [pytest.mark.stack, pytest.mark.kill, pytest.mark.timeout(2400)]
 DAY = date(2026, 3, 12)
 REPLAYED = DAY + timedelta(days=3)
 REVENUE = ["gold.region_revenue_5m", "gold.region_revenue_daily"]
-RULE = Path("jobs/rust_engines/revenue.py")
+RULES = {
+    Path("jobs/rust_engines/revenue.py"): 'checked_sum("amount_cents")',
+    Path("lakehouse/semantics/metrics/region_revenue_5m/refresh.sql"): "checked_sum(amount_cents)",
+}
+"""What the stream and a replay make revenue by."""
 SPARK, FLINK = JOBS[SPARK_INGEST], JOBS[INGEST_TRANSACTIONS]
 
 
@@ -143,13 +147,16 @@ def test_a_replay_by_new_code_lets_the_stream_go_on_with_it_and_its_undo_brings_
     wait_until_drained(settings, PATIENCE_SECONDS, live=False)
     right = revenue(settings)
 
-    plan = f"replay plan --from {REPLAYED} --to {REPLAYED + timedelta(days=1)} --topic shop.purchases --engine polars"
+    plan = (
+        f"replay plan --from {REPLAYED} --to {REPLAYED + timedelta(days=1)} --topic shop.purchases --engine datafusion"
+    )
     asked = (*plan.split(), *(word for name in REVENUE for word in ("--target", name)))
     checkout.lakehouse(*asked)
     planned = store.newest_first(settings)[0]
     assert not planned.plan.changes_code
-    rule = checkout.root / RULE
-    rule.write_text(rule.read_text().replace('checked_sum("amount_cents")', '(2 * checked_sum("amount_cents"))'))
+    for path, rule in RULES.items():
+        file = checkout.root / path
+        file.write_text(file.read_text().replace(rule, f"(2 * {rule})"))
     changed = checkout.commit("count revenue twice")
     refused = checkout.refused("replay", "run", str(planned.id))
     assert f"planned with code {checkout.first}, and {changed} is installed: cancel it, and plan it again" in refused
