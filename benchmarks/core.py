@@ -88,8 +88,8 @@ def reads(settings: Settings) -> bool:
     return any(run["tasks"]["running"] == run["tasks"]["total"] for run in runs)
 
 
-def backlog(settings: Settings, day: ShopDay) -> dict[str, Any]:
-    sent = send_day(settings, day, judged=False).sent.total()
+def backlog(settings: Settings, sent: int) -> dict[str, Any]:
+    """What the core takes over so many records that wait in Kafka. Raises AssertionError: a table is wrong."""
     for job in OF_CORE[CORE]:
         start(settings, JOBS[job], "benchmark")
     began = time.monotonic()
@@ -158,7 +158,7 @@ def measure(stack: LocalStack, clicks: int, rate: int, seconds: int, seed: int) 
     refresh(settings)
     with MemoryPeak(stack.supervisor) as memory:
         of_backlog = ShopDay(first, clicks, clicks // 100, seed, transactions=clicks // 100, broken=0.001)
-        found = {"backlog": backlog(settings, of_backlog)}
+        found = {"backlog": backlog(settings, send_day(settings, of_backlog, judged=False).sent.total())}
         if seconds:
             events = rate * seconds
             of_flow = ShopDay(second, events, events // 100, seed + 1, transactions=events // 100, late=0.01)
@@ -189,9 +189,16 @@ def main() -> None:
         )
         found[str(core)] = json.loads(answer.stdout.splitlines()[-1])
         print(json.dumps({core: found[str(core)]}, indent=2))
-    taken = {"benchmark": "core", "taken_by": f"python -m benchmarks.core {' '.join(sys.argv[1:])}".strip()}
-    result = taken | {"machine": machine, "seed": arguments.seed} | figures(found) | found
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    record("core", figures(found), {"machine": machine, "seed": arguments.seed} | found)
+
+
+def record(benchmark: str, told: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
+    """Keeps what a benchmark tells of the core beside what others have told, each with the command that gave it; what
+    it was taken from lies under the benchmark's name."""
+    kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    command = f"python -m benchmarks.{benchmark} {' '.join(sys.argv[1:])}".strip()
+    taken_by = {**kept.get("taken_by", {}), **dict.fromkeys(told, command)}
+    RESULT.write_text(json.dumps(kept | told | {"taken_by": taken_by, benchmark: raw}, indent=2) + "\n")
 
 
 def figures(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
