@@ -6,9 +6,11 @@ import subprocess
 import sys
 from typing import Final
 
+import psutil
 import typer
 
 from cli.output import console, errors, working
+from infra.local.service import StackError
 from infra.local.stack import LocalStack
 from lakehouse.contracts.core import CORE, Core, record_core
 from lakehouse.contracts.graph import STREAM
@@ -51,6 +53,11 @@ def _carry_over() -> None:
 
     settings = load_settings()
     stack = LocalStack(settings)
+    if "LAKEHOUSE_CORE" in psutil.Process(stack.supervisor.supervisor_pid()).environ():
+        raise StackError(
+            "The stack was started with LAKEHOUSE_CORE in its environment, which all that it starts would get: "
+            "`lakehouse down`, `lakehouse up` without it, and try again."
+        )
     with working("looking at what is under way", errors) as say:
         carry_over(settings, getpass.getuser(), say)
         say("ending Airflow's services")
