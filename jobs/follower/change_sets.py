@@ -144,6 +144,9 @@ class Swap:
         versions that are valid for them as they are known now."""
         bounds = self.change.bounds.get(TOPIC_OF[self.part.table], {})
         younger = beyond(held.lazy(), bounds)
+        # What came between the replay's look and its swap is in the version, too, that an undo brings back.
+        position = ["partition", "offset"]
+        recomputed = recomputed.join(younger.select(position).collect(), position, "anti")
         rows = not_displaced(recomputed.lazy(), younger).collect()
         younger = not_displaced(younger, recomputed.lazy())
         read: dict[Source, int] = {}
