@@ -36,6 +36,7 @@ IN_TURNS: Final = (
     "tests/e2e/test_airflow_cancel.py",
     "tests/e2e/test_airflow_dags.py",
     "tests/e2e/test_airflow_pages.py",
+    "tests/e2e/test_airflow_rebuild.py",
     "tests/e2e/test_airflow_replay.py",
     "tests/e2e/test_kill_airflow.py",
     "tests/e2e/test_stack_exposure.py",

@@ -41,8 +41,8 @@ CORE_JOBS = [JOBS[STREAM]] if CORE is Core.SPARK else [JOBS[INGEST], JOBS[STREAM
 CORE_SERVICES = ("kafka",) if CORE is Core.SPARK else ("kafka", "flink")
 SHOP_DAYS = tuple(date(2026, 3, day) for day in (6, 7, 8))
 PATIENCE_MS = 120_000
-collect_ignore = [] if CORE is Core.SPARK else ["test_kill_airflow.py"]
-"""It kills the Spark driver."""
+collect_ignore = [] if CORE is Core.SPARK else ["test_airflow_rebuild.py", "test_kill_airflow.py"]
+"""They are about the Spark driver."""
 TEST_DAGS = Path(__file__).with_name("airflow_dags.py")
 
 

@@ -14,8 +14,6 @@ import pytest
 from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
 from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert
-from lakehouse.contracts.core import CORE, Core
-from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.owners import BACKFILL
 from lakehouse.contracts.tables import checked_tables
 from lakehouse.delta import Once, append, open_table, scan, table_exists
@@ -26,7 +24,6 @@ from lakehouse.delta.write import to_arrow
 from lakehouse.kafka.alerts import read_alerts
 from lakehouse.settings import Settings
 from tests.e2e.conftest import SHOP_DAYS
-from tests.lake import assert_rebuilt
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -37,17 +34,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 PATIENCE_SECONDS = 600
 METRICS, DAILY, FUNNEL = "gold.product_metrics_5m", "marts.product_daily", "marts.session_funnel"
 DAY, *BACKFILLED = SHOP_DAYS
-MAY_BE_EMPTY = {"silver.products", "silver.profiles", "silver.transactions", "gold.fraud_decisions", "gold.alerts"}
-"""Nothing is sent to their topics, or Flink, which ingests transactions, does not run; few clicks may alert nobody."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def rebuild(airflow: AirflowClient, shop_days: Settings) -> DagRun | None:
-    """A rebuild of `BACKFILLED`, with the Spark driver: the longest run, under way while others wait for theirs."""
-    first, last = BACKFILLED
-    if CORE is not Core.SPARK:
-        return None
-    return airflow.trigger("rebuild", {"from": first.isoformat(), "to": last.isoformat()})
 
 
 @contextmanager
@@ -196,13 +182,3 @@ def test_maintenance_leaves_nothing_to_compact_in_the_tables_asked_for(
         files = extent(open_table(shop_days, name)).files
         assert compact(shop_days, name).files_after == files
     assert {name: open_table(shop_days, name).version() for name in others} == others
-
-
-@pytest.mark.skipif(CORE is not Core.SPARK, reason="it is of the Spark driver's tables")
-def test_a_rebuild_puts_its_days_into_staging_tables(
-    airflow: AirflowClient, shop_days: Settings, rebuild: DagRun
-) -> None:
-    airflow.wait(rebuild, PATIENCE_SECONDS)
-
-    rows = {name: assert_rebuilt(shop_days, name, *BACKFILLED) for name in DERIVED}
-    assert {name for name, count in rows.items() if not count} <= MAY_BE_EMPTY
