@@ -14,6 +14,7 @@ from typing import Final
 import psutil
 
 from benchmarks.core import record
+from cli.demo.memory import by_service
 from infra.local.machine import describe
 from lakehouse.contracts.core import CORE
 from lakehouse.runtime.supervisor import Supervisor
@@ -34,17 +35,6 @@ def used_by(root: psutil.Process) -> float:
     return used
 
 
-def held_by(root: psutil.Process) -> int:
-    """Bytes of memory of a process and its descendants; what several share counts in parts."""
-    held = 0
-    for process in (root, *root.children(recursive=True)):
-        try:
-            held += process.memory_full_info().pss
-        except psutil.NoSuchProcess:
-            continue
-    return held
-
-
 def programs(settings: Settings) -> dict[str, psutil.Process]:
     """Those that run."""
     states = Supervisor(settings).programs()
@@ -60,7 +50,7 @@ def measure(settings: Settings, seconds: int) -> tuple[dict[str, float], dict[st
     took = time.monotonic() - began
     spent = {name: used_by(process) - each_before[name] for name, process in before.items() if process.is_running()}
     spent[ENDED] = used_by(supervisor) - all_before - sum(spent.values())
-    return cores(spent, took), {name: held_by(process) >> 20 for name, process in before.items()}
+    return cores(spent, took), {name: held >> 20 for name, held in by_service(Supervisor(settings)).most_common()}
 
 
 def cores(spent: Mapping[str, float], took: float) -> dict[str, float]:

@@ -13,11 +13,9 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from minio.deleteobjects import DeleteObject
-
 from benchmarks.lake import DAY, write_day
 from infra.local.machine import describe
-from lakehouse.object_store import build_client
+from lakehouse.object_store import remove_all
 from lakehouse.settings import Settings, load_settings
 
 RESULT: Final = Path(__file__).with_name("results") / "marts.json"
@@ -86,10 +84,7 @@ def summary(rows: dict[str, int], rounds: list[dict[str, float]], reads: tuple[s
 
 
 def remove(settings: Settings) -> None:
-    store = build_client(settings)
-    found = store.list_objects(settings.bucket, f"{settings.namespace}/", recursive=True)
-    for error in store.remove_objects(settings.bucket, (DeleteObject(o.object_name or "") for o in found)):
-        raise RuntimeError(str(error))
+    remove_all(settings, f"s3://{settings.bucket}/{settings.namespace}/")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from infra.local.stack import LocalStack
 from lakehouse.contracts.core import CORE, Core, record_core
 from lakehouse.contracts.graph import STREAM
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.owners import FOLLOWER, INGEST
+from lakehouse.contracts.owners import FOLLOWER, INGEST, SPARK_INGEST
 from lakehouse.runtime import reconcile
 from lakehouse.settings import ROOT, load_settings
 
@@ -73,10 +73,10 @@ def _carry_over() -> None:
 
 def _begin() -> None:
     """What is left to do by processes of the new core."""
-    from jobs.change_over.wanted import ran_before, tidy
+    from jobs.change_over.wanted import stopped_for_it, tidy
 
     settings, by = load_settings(), getpass.getuser()
-    if ran_before(settings):
+    if stopped_for_it(settings, SPARK_INGEST):
         with working("starting", errors) as say:
             for name in (INGEST, FOLLOWER):
                 say(f"starting {name}")

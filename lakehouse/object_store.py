@@ -45,12 +45,17 @@ def put_new(settings: Settings, key: str, content: bytes) -> bool:
 
 
 def remove_all(settings: Settings, location: str) -> int:
-    """Removes every object under ``s3://BUCKET/...``; returns how many there were. Raises ServiceDownError."""
-    client, prefix = build_client(settings), location.removeprefix(f"s3://{settings.bucket}/").rstrip("/") + "/"
+    """Removes every object whose name begins with ``s3://BUCKET/...``; returns how many there were.
+
+    Raises:
+        ServiceDownError: MinIO does not answer.
+        OSError: one can't be removed.
+    """
+    client, prefix = build_client(settings), location.removeprefix(f"s3://{settings.bucket}/")
     try:
         names = [o.object_name for o in client.list_objects(settings.bucket, prefix, recursive=True) if o.object_name]
         for failed in client.remove_objects(settings.bucket, map(DeleteObject, names)):
-            raise ServiceDownError("minio", f"{settings.s3_endpoint} ({failed.name}: {failed.message})")
+            raise OSError(f"cannot remove {failed.name}: {failed.message}")
     except HTTPError as error:
         raise ServiceDownError("minio", settings.s3_endpoint) from error
     return len(names)

@@ -34,13 +34,14 @@ class MemoryPeak:
 
     def _sample(self) -> None:
         while not self._stop.is_set():
-            now = _by_service(self._supervisor)
+            now = by_service(self._supervisor)
             if now.total() > self.peak.total():
                 self.peak = now
             self._stop.wait(_SAMPLE_SECONDS)
 
 
-def _by_service(supervisor: Supervisor) -> Counter[str]:
+def by_service(supervisor: Supervisor) -> Counter[str]:
+    """Bytes of PSS now; nothing where no supervisor runs."""
     try:
         programs = supervisor.programs()
     except SupervisorDownError:

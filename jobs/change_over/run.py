@@ -4,7 +4,6 @@ The long one, deriving silver and gold anew, goes on beside the Spark driver, wh
 was done is found in the tables and in the wanted states, so that a call that was killed is made again.
 """
 
-import time
 from typing import Final
 
 from jobs.change_over import bronze
@@ -19,14 +18,12 @@ from lakehouse.delta.notes import Asked
 from lakehouse.runtime import reconcile
 from lakehouse.runtime.lease import lease
 from lakehouse.runtime.owners import owners_stopped
-from lakehouse.runtime.protocol import State
 from lakehouse.runtime.upgrade import half_done_batch
 from lakehouse.runtime.wanted import Wanted, job_lock, set_wanted, wanted_state
 from lakehouse.settings import Settings
 
 NOTE: Final = Asked(job="change_over", scope="change-over to the follower")
 
-START_SECONDS: Final = 180.0
 _OLD: Final = (SPARK_INGEST, INGEST_TRANSACTIONS)
 _SHADOWS: Final = (FOLLOWER, INGEST)
 
@@ -72,14 +69,10 @@ def _end_ingester(settings: Settings, by: str, progress: Progress) -> None:
         return
     progress(f"stopping {job.name} with a savepoint")
     reconcile.start(settings, job, by)
-    deadline = time.monotonic() + START_SECONDS
-    while (now := reconcile.view(settings, job).actual).state is not State.RUNNING:
-        if time.monotonic() > deadline:
-            raise ChangeOverError(
-                f"{job.name} is {now.state}, and has to run before it ends with a savepoint: {now.detail}"
-            )
-        time.sleep(1)
     with job_lock(settings, job.name):
         # Before the wish: killed in between, it is started again.
-        reconcile.adapter(settings, job).stop(job, savepoint=True)
+        if reconcile.adapter(settings, job).stop(job, savepoint=True) is None:
+            raise ChangeOverError(
+                f"{job.name} does not run, and has to end with a savepoint: `lakehouse job status {job.name}` says why"
+            )
         set_wanted(settings, job.name, Wanted.STOPPED, f"{CALLED}{by}")

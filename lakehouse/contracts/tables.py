@@ -360,7 +360,9 @@ _LAMBDA: Final = (
 _STREAMED: Final = tuple(room for room in ROOMS.values() if room.contract.owner == SPARK_INGEST)
 """Silver and gold, which either core makes."""
 INGESTED: Final = "" if CORE is Core.FOLLOWER else "__flink"
-FOLLOWED: Final = "" if CORE is Core.FOLLOWER else "__follower"
+ASIDE: Final = "__follower"
+"""What the follower's tables are told by beside those of the Spark driver."""
+FOLLOWED: Final = "" if CORE is Core.FOLLOWER else ASIDE
 """What names of bronze tables that Flink's ingest writes, and of the follower's tables, have beyond those that they are
 variants of: nothing where they are the core."""
 

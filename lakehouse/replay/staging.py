@@ -5,7 +5,6 @@ from datetime import date
 
 import polars as pl
 from deltalake import DeltaTable, write_deltalake
-from minio.deleteobjects import DeleteObject
 
 from lakehouse.contracts.arrow import arrow_schema
 from lakehouse.contracts.tables import table
@@ -13,7 +12,7 @@ from lakehouse.delta import scan_opened
 from lakehouse.delta.installations import require_own
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.delta.write import to_arrow
-from lakehouse.object_store import build_client
+from lakehouse.object_store import remove_all
 from lakehouse.settings import Settings
 
 
@@ -63,9 +62,4 @@ class Staging:
 
 def delete_staged(settings: Settings, number: int) -> None:
     """Removes a replay's staging tables; without any, does nothing."""
-    client = build_client(settings)
-    layer = settings.table_path("staging.x").removeprefix(f"s3://{settings.bucket}/").removesuffix("x")
-    found = client.list_objects(settings.bucket, layer + prefix(number), recursive=True)
-    errors = client.remove_objects(settings.bucket, (DeleteObject(o.object_name) for o in found if o.object_name))
-    for error in errors:
-        raise OSError(f"cannot remove {error.name}: {error.message}")
+    remove_all(settings, settings.table_path(f"staging.{prefix(number)}"))
