@@ -1,4 +1,4 @@
-"""Both cores, each alone on a stack of its own, one after the other: `python -m benchmarks.core`.
+"""Both cores, and the follower on Spark, each alone on a stack of its own: `python -m benchmarks.core`.
 
 *Backlog*: `--clicks` wait in Kafka, with a hundredth as many purchases and transactions, when the core's jobs start
 (no other job runs). Time counts from when the core reads: all tasks of ingest run, or Spark's first micro-batch has
@@ -64,6 +64,12 @@ PROGRAMS: Final = {
     Core.FOLLOWER: ("flink-jobmanager", "flink-taskmanager", job_program(FOLLOWER)),
 }
 BESIDE: Final = ("kafka", "minio", "postgres")
+MEASURED: Final = {
+    "spark": {"LAKEHOUSE_CORE": Core.SPARK},
+    "follower": {"LAKEHOUSE_CORE": Core.FOLLOWER},
+    "spark_follower": {"LAKEHOUSE_CORE": Core.FOLLOWER, "LAKEHOUSE_FOLLOWER": "spark"},
+}
+"""What makes a core of a child."""
 TABLES: Final = tuple(name for name in COMPARED if name not in (*LIVE, *SAID, *MARTS))
 
 
@@ -172,7 +178,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=1_000, help="events per second")
     parser.add_argument("--seconds", type=int, default=900, help="of flow; 0: none")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--cores", nargs="+", type=Core, default=list(Core), help="which")
+    parser.add_argument("--cores", nargs="+", choices=list(MEASURED), default=list(MEASURED), help="which")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     sizes = (arguments.clicks, arguments.rate, arguments.seconds, arguments.seed)
@@ -185,10 +191,10 @@ def main() -> None:
         named = zip(("--clicks", "--rate", "--seconds", "--seed"), map(str, sizes), strict=True)
         command = [sys.executable, "-m", "benchmarks.core", "--child", *(word for pair in named for word in pair)]
         answer = subprocess.run(
-            command, cwd=ROOT, env=os.environ | {"LAKEHOUSE_CORE": core}, check=True, stdout=subprocess.PIPE, text=True
+            command, cwd=ROOT, env=os.environ | MEASURED[core], check=True, stdout=subprocess.PIPE, text=True
         )
-        found[str(core)] = json.loads(answer.stdout.splitlines()[-1])
-        print(json.dumps({core: found[str(core)]}, indent=2))
+        found[core] = json.loads(answer.stdout.splitlines()[-1])
+        print(json.dumps({core: found[core]}, indent=2))
     record("core", figures(found), {"machine": machine, "seed": arguments.seed} | found)
 
 
@@ -203,16 +209,22 @@ def record(benchmark: str, told: Mapping[str, Any], raw: Mapping[str, Any]) -> N
 
 def figures(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Of the follower; and where both were measured, how many times the Spark driver's these are."""
-    if Core.FOLLOWER not in found:
-        return {}
-    own = found[Core.FOLLOWER]
-    told = {name: own["backlog"][name] for name in ("records_per_second", "cpu_us_per_record")}
+    told: dict[str, Any] = {}
+    if "spark_follower" in found:
+        on_spark = found["spark_follower"]
+        told["spark_cpu_us_per_record"] = on_spark["backlog"]["cpu_us_per_record"]
+        if "flow" in on_spark:
+            told["spark_gold_p99_seconds"] = on_spark["flow"]["gold_p99_seconds"]
+    if "follower" not in found:
+        return told
+    own = found["follower"]
+    told |= {name: own["backlog"][name] for name in ("records_per_second", "cpu_us_per_record")}
     if "flow" in own:
         told |= {name: own["flow"][name] for name in ("gold_p50_seconds", "gold_p99_seconds")}
         told["cores_at_1000_per_second"] = own["flow"]["cores"]
     told["follower_peak_mib"] = own["peak_mib"][job_program(FOLLOWER)]
-    if Core.SPARK in found:
-        before = found[Core.SPARK]["backlog"]
+    if "spark" in found:
+        before = found["spark"]["backlog"]
         told["ratio_to_before"] = {
             name: round(own["backlog"][name] / before[name], 2) for name in ("records_per_second", "cpu_us_per_record")
         }

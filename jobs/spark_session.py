@@ -69,7 +69,8 @@ class MissingJarsError(RuntimeError):
     """The jars that Spark needs are not in the cache."""
 
 
-def _class_path(settings: Settings) -> str:
+def class_path(settings: Settings) -> str:
+    """The connectors' jar and Spark's, for drivers and executors. Raises MissingJarsError: they were not installed."""
     spark = settings.cache / "jars" / "spark"
     connectors = settings.cache / "jars" / "connectors" / "kappa-lakehouse-connectors.jar"
     if not spark.is_dir() or not connectors.is_file():
@@ -90,7 +91,7 @@ def build_session(
     Raises:
         MissingJarsError: jars were not installed; the message says how to.
     """
-    class_path = _class_path(settings)
+    jars = class_path(settings)
     scratch = settings.home / "data" / "spark"
     scratch.mkdir(parents=True, exist_ok=True)
     # The JVM inherits these; Python workers must be this very Python.
@@ -113,7 +114,7 @@ def build_session(
         | {f"spark.hadoop.{option}": value for option, value in settings.s3a_options().items()}
         | {
             "spark.driver.memory": settings.spark_driver_memory,
-            "spark.driver.extraClassPath": class_path,
+            "spark.driver.extraClassPath": jars,
             "spark.driver.extraJavaOptions": (
                 # The quick compiler alone reserves a fifth of this, and Spark's generated code fills it.
                 f"-XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m {archived}{settings.spark_jvm_options}"

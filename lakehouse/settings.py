@@ -6,7 +6,7 @@ set are `port_base` plus a fixed distance, so that a second installation needs o
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +28,8 @@ PORT_DISTANCES: Final = {
     "flink_taskmanager_data_port": 85,
     "airflow_scheduler_health_port": 86,
     "spark_ui_port": 87,
+    "spark_master_port": 88,
+    "spark_master_ui_port": 89,
     "kafka_port": 92,
     "kafka_controller_port": 93,
     "kafka_proxy_port": 94,
@@ -70,6 +72,8 @@ class Settings(BaseSettings):
     flink_taskmanager_data_port: int
     airflow_scheduler_health_port: int
     spark_ui_port: int
+    spark_master_port: int
+    spark_master_ui_port: int
     kafka_port: int
     kafka_controller_port: int
 
@@ -96,6 +100,8 @@ class Settings(BaseSettings):
     airflow_password: SecretStr = SecretStr("")
     airflow_secret: SecretStr = SecretStr("")
     airflow_fernet_key: SecretStr = SecretStr("")
+    spark_secret: SecretStr = SecretStr("")
+    """By which the processes of a cluster of Spark know each other."""
 
     slack_webhook_url: SecretStr = SecretStr("")
     pagerduty_webhook_url: SecretStr = SecretStr("")
@@ -129,6 +135,17 @@ class Settings(BaseSettings):
     overview_seconds: float = Field(2, gt=0)
     """How long ``status.json`` of the page Lakehouse waits for new answers; the page itself waits for none."""
     parallelism: int = 2
+    follower: Literal["datafusion", "spark"] = "datafusion"
+    """What runs the follower's SQL: its own process, or, where a step reads many rows, the executors of Spark."""
+    spark_master: str = Field("", pattern=r"^($|local\[|spark://|k8s://|yarn$)")
+    """The cluster of a follower that runs on Spark; empty: the installation's own, or no other process than its own."""
+    spark_rows: int = Field(100_000, ge=0)
+    """Rows that a follower's step reads from which on it is the executors': planning and scheduling it takes Spark as
+    much for few."""
+    spark_workers: int = Field(0, ge=0)
+    """Workers, of one core each, of a standalone cluster that `lakehouse up` starts beside the other services."""
+    spark_executor_memory: str = Field("1024m", pattern=r"^\d+m$")
+    """Of an executor's heap, and of the worker that it runs on."""
     spark_trigger_seconds: int = 60
     """Seconds between the starts of two micro-batches while live."""
     spark_max_offsets_per_trigger: int = 250_000

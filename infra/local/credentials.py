@@ -16,6 +16,7 @@ _GENERATED: Final[dict[str, Callable[[], str]]] = {
     "redis_password": lambda: secrets.token_hex(20),
     "airflow_password": lambda: secrets.token_hex(12),
     "airflow_secret": lambda: secrets.token_hex(32),
+    "spark_secret": lambda: secrets.token_hex(20),
     "airflow_fernet_key": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
 }
 

@@ -8,6 +8,7 @@ from infra.local.kafka import kafka
 from infra.local.minio import minio
 from infra.local.postgres import postgres
 from infra.local.service import Service, StackError
+from infra.local.spark import spark
 from infra.local.toxiproxy import toxiproxy
 from infra.local.valkey import valkey
 from lakehouse.settings import Settings
@@ -22,6 +23,7 @@ def declared(settings: Settings) -> dict[str, Service]:
         valkey(settings),
         *([toxiproxy(settings)] if settings.fault_proxy else []),
         *flink(settings),
+        *spark(settings),
         *airflow(settings),
     )
     return {service.name: service for service in services}

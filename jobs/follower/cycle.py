@@ -10,6 +10,7 @@ from typing import Final
 from jobs.follower.events import Events
 from jobs.follower.lake import Lake
 from jobs.follower.node import Node
+from jobs.follower.parts import Executors
 from jobs.follower.refresh import Refresh
 from jobs.follower.totals import Running
 from jobs.rust_engines.sql import Frames
@@ -37,6 +38,7 @@ class Follower:
 
     lake: Lake
     frames: Frames = field(default_factory=Frames)
+    executors: Executors | None = None
     nodes: dict[str, Node] = field(init=False)
     cpu_seconds: dict[str, float] = field(default_factory=dict)
     """By table, what its node took in the last cycle that had something to do."""
@@ -50,10 +52,10 @@ class Follower:
 
     def _node(self, name: str) -> Node:
         if name in EVENT_TABLES:
-            return Events(self.lake, name)
+            return Events(self.lake, name, executors=self.executors)
         if totals := ROOMS[name].totals:
-            return Running(self.lake, name, frames=self.frames, totals=totals)
-        return Refresh(self.lake, name, frames=self.frames)
+            return Running(self.lake, name, frames=self.frames, executors=self.executors, totals=totals)
+        return Refresh(self.lake, name, frames=self.frames, executors=self.executors)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import polars as pl
 
 from jobs.follower.lake import FILE, SIGN, News
 from jobs.follower.node import Node
+from jobs.follower.parts import Executors, Part
 from jobs.rust_engines.enrichment import ATTRIBUTES, VERSIONS, enriched
 from jobs.rust_engines.transactions import IDENTITY, first_of_each, typed
 from lakehouse.contracts.tables import table
@@ -29,9 +30,10 @@ _VERSION: Final = ("product_id", "category", "brand", "price_cents", "valid_from
 
 @dataclass(slots=True)
 class Events(Node):
-    """One of `EVENT_TABLES`. `batch` as `BATCH`."""
+    """One of `EVENT_TABLES`. `batch` as `BATCH`; `executors` insert what is many records."""
 
     batch: int = BATCH
+    executors: Executors | None = None
     _taken: frozenset[str] = frozenset()
 
     @property
@@ -43,6 +45,10 @@ class Events(Node):
         """Of bronze, those that silver keeps."""
         return [c for c in table(self.bronze).column_names if c in table(self.name).column_names]
 
+    @property
+    def _has_versions(self) -> bool:
+        return VERSIONS in self.room.contract.reads
+
     def follow(self, news: Mapping[str, News], settle: bool) -> bool:
         corrected = VERSIONS in news and self._reenrich(news[VERSIONS])
         return self._insert(news, settle) or corrected
@@ -52,6 +58,8 @@ class Events(Node):
         self._taken = frozenset()
 
     def _insert(self, news: Mapping[str, News], settle: bool) -> bool:
+        if (elsewhere := self._elsewhere(news, settle)) is not None:
+            return elsewhere
         arrived, gone, rest = self._arrived(news[self.bronze])
         if arrived.is_empty() and gone.is_empty() and not rest:
             self._taken = frozenset()
@@ -73,10 +81,37 @@ class Events(Node):
         self._taken = rest
         return bool(stale.height or fresh.height or rest)
 
+    def _elsewhere(self, news: Mapping[str, News], settle: bool) -> bool | None:
+        """Has executors insert what is many records and corrects none; None: it is not."""
+        of = news[self.bronze]
+        if self.executors is None or (of.difference is not None and of.difference.lost):
+            return None
+        chosen, rest = self._chosen(of, self.executors.batch)
+        records = self.lake.part_of(self.bronze, chosen, self._columns)
+        if not chosen or records.rows < self.executors.at_least or not (rest or self._gone(of).is_empty()):
+            return None
+        versions = self.lake.files(VERSIONS).paths if self._has_versions else None
+        known = None if versions is None else self.lake.part_of(VERSIONS, versions, _VERSION)
+        written = self.executors.inserted(self.name, records, self._near, known)
+        if written is None:
+            return None
+        self._taken = rest
+        if not written and not rest:
+            return self.nothing_changes(news, settle)
+        if written:
+            self.commit(self.lake.empty(self.name), [], {} if rest else news, written=written)
+        return True
+
+    def _near(self, minutes: pl.Series) -> Part:
+        """Which events silver has of these minutes since the epoch, and from which records."""
+        start = minutes * _MINUTE_MS
+        files = self.lake.files(self.name).between("event_time", "event_time", start, start + _MINUTE_MS - 1)
+        return self.lake.part_of(self.name, files, (*IDENTITY, *_POSITION))
+
     def _arrived(self, news: News) -> tuple[pl.DataFrame, pl.DataFrame, frozenset[str]]:
         """Records that bronze has gained and that this cycle takes; those that it has lost; and, where some are left
         for cycles to come, the files that were taken."""
-        files, none = self.lake.files(self.bronze), self.lake.empty(self.bronze, self._columns)
+        none = self.lake.empty(self.bronze, self._columns)
         if news.difference is not None and news.difference.lost:
             try:
                 changed = self.lake.changed(self.bronze, news.difference, self._columns)
@@ -84,14 +119,22 @@ class Events(Node):
                 return self._arrived(replace(news, difference=None))
             lost = changed.filter(pl.col(SIGN) < 0).drop(SIGN)
             return changed.filter(pl.col(SIGN) > 0).drop(SIGN), pl.concat([lost, self._gone(news)]), frozenset()
+        chosen, rest = self._chosen(news, self.batch)
+        arrived = self.lake.read(self.bronze, sorted(chosen), self._columns)
+        return arrived, none if rest else self._gone(news), rest
+
+    def _chosen(self, news: News, batch: int) -> tuple[set[str], frozenset[str]]:
+        """Of the files that bronze has gained those that this cycle takes; and, where some are left for cycles to come,
+        all that were taken."""
+        files = self.lake.files(self.bronze)
         gained = frozenset(files.paths) if news.difference is None else news.difference.gained
-        chosen, records, counts = set[str](), 0, files.rows
+        chosen, records = set[str](), 0
         for path in sorted(gained - self._taken):
-            records += counts[path] or 0
-            if chosen and records > self.batch:
-                return self.lake.read(self.bronze, sorted(chosen), self._columns), none, self._taken | chosen
+            records += files.rows[path] or 0
+            if chosen and records > batch:
+                return chosen, self._taken | chosen
             chosen.add(path)
-        return self.lake.read(self.bronze, sorted(chosen), self._columns), self._gone(news), frozenset()
+        return chosen, frozenset()
 
     def _gone(self, news: News) -> pl.DataFrame:
         """Records that silver may have and that bronze has no more: which came and went again, and may have been taken
@@ -125,9 +168,8 @@ class Events(Node):
 
     def _held(self, events: pl.DataFrame) -> pl.DataFrame:
         """Which of these silver has: from which record, and in which file."""
-        minutes = (events["event_time"].dt.epoch("ms") // _MINUTE_MS).unique() * _MINUTE_MS
-        near = self.lake.files(self.name).between("event_time", "event_time", minutes, minutes + _MINUTE_MS - 1)
-        return self.lake.located(self.name, near, (*IDENTITY, *_POSITION)).join(events, IDENTITY, "semi")
+        near = self._near((events["event_time"].dt.epoch("ms") // _MINUTE_MS).unique())
+        return self.lake.part(near, located=True).join(events, IDENTITY, "semi")
 
     def _replace(self, stale: pl.DataFrame, rows: pl.DataFrame, news: Mapping[str, News], why: str) -> None:
         """Puts `rows` in place of those that are stale."""
@@ -169,7 +211,7 @@ class Events(Node):
         return typed(self.name, self._with_versions(events))
 
     def _with_versions(self, events: pl.DataFrame) -> pl.DataFrame:
-        if VERSIONS not in self.room.contract.reads:
+        if not self._has_versions:
             return events
         versions = self.lake.read(VERSIONS, self.lake.files(VERSIONS).paths, _VERSION)
         return enriched(events, versions.lazy())

@@ -9,6 +9,7 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
+from jobs.follower.parts import Part, Ranges, Slice
 from jobs.rust_engines.transactions import typed
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.graph import DERIVED
@@ -154,6 +155,31 @@ class Lake:
     def read(self, name: str, paths: Collection[str], columns: Collection[str] | None = None) -> pl.DataFrame:
         """The same as one frame."""
         return pl.concat([self.empty(name, columns), *self.read_each(name, paths, columns).values()])
+
+    def part_of(
+        self,
+        name: str,
+        paths: Collection[str],
+        columns: Collection[str],
+        *,
+        ranges: Ranges | None = None,
+        time: str | None = None,
+        only: Mapping[str, str] | None = None,
+        slice: Slice | None = None,
+    ) -> Part:
+        """Rows of files of the version that is open; see `Part`."""
+        stored, counts = self.stored(name), self.files(name).rows
+        ordered = [c for c in table(stored).column_names if c in columns]
+        rows = sum(counts[path] for path in paths)
+        return Part(name, sorted(paths), rows, ordered, ranges, time, only or {}, slice)
+
+    def part(self, part: Part, *, located: bool = False) -> pl.DataFrame:
+        """The rows of a part; `located`: with the file that holds each (`FILE`)."""
+        read = self.located if located else self.read
+        if not part.slice:
+            return part.among(read(part.table, part.paths, part.columns))
+        found = (part.among(read(part.table, [path], part.columns)) for path in part.paths)
+        return pl.concat([read(part.table, [], part.columns), *found])
 
     def located(self, name: str, paths: Collection[str], columns: Collection[str]) -> pl.DataFrame:
         """The same, with the file that holds each row (`FILE`)."""

@@ -13,6 +13,7 @@ from typing import Final
 from jobs.follower.cuts import Cuts
 from jobs.follower.cycle import Follower
 from jobs.follower.lake import Lake
+from jobs.follower.parts import Executors
 from jobs.follower.progress import Journal
 from jobs.streaming.plain import serve
 from lakehouse.contracts.owners import FOLLOWER
@@ -41,7 +42,8 @@ def run(settings: Settings, stopping: threading.Event) -> None:
 
 def follow(settings: Settings, stopping: threading.Event) -> None:
     """The same, whoever else does."""
-    follower = Follower(Lake(settings, FOLLOWED, INGESTED))
+    lake = Lake(settings, FOLLOWED, INGESTED)
+    follower = Follower(lake, executors=_executors(lake))
     cuts, journal = Cuts(follower, settings.cut_seconds), Journal(follower)
     log.info("follows %s", ", ".join(follower.sources))
     compacted = time.monotonic()
@@ -61,6 +63,14 @@ def follow(settings: Settings, stopping: threading.Event) -> None:
             follower.compact()
             compacted = time.monotonic()
     follower.cycle(settle=True)
+
+
+def _executors(lake: Lake) -> Executors | None:
+    if lake.settings.follower == "datafusion":
+        return None
+    from jobs.follower.on_spark import connected  # it starts a JVM, which most followers do without
+
+    return connected(lake)
 
 
 if __name__ == "__main__":

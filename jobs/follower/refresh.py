@@ -10,6 +10,7 @@ from deltalake.transaction import AddAction
 
 from jobs.follower.lake import FILE, News
 from jobs.follower.node import Node
+from jobs.follower.parts import Executors, Part, Ranges, Slice
 from jobs.rust_engines.ranges import END, START, affected, counting, inside, needed, widened
 from jobs.rust_engines.sql import Frames, refreshed
 from jobs.rust_engines.transactions import typed
@@ -18,30 +19,18 @@ from lakehouse.delta.layout import Files
 from lakehouse.semantics.metrics import refresh_sql
 from lakehouse.semantics.scopes import FOREVER, NaturalSession
 
-Ranges = list[pl.DataFrame]
-
 SLICE: Final = 1_000_000
 """Rows of sources from which a table that is computed anew is made at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Rows whose `column` falls into part `number` of `parts`, all rows of a value into one."""
-
-    column: str
-    number: int
-    parts: int
-
-    def among(self, rows: pl.DataFrame) -> pl.DataFrame:
-        return rows.filter(pl.col(self.column).hash() % self.parts == self.number)
-
-
 @dataclass(slots=True)
 class Refresh(Node):
-    """One of `REFRESHED` that has a scope by key and time. `slice_rows` as `SLICE`."""
+    """One of `REFRESHED` that has a scope by key and time. `slice_rows` as `SLICE`; `executors` take what has many
+    rows."""
 
     frames: Frames = field(default_factory=Frames)
     slice_rows: int = SLICE
+    executors: Executors | None = None
 
     def follow(self, news: Mapping[str, News], settle: bool) -> bool:
         scope = self._scope(news)
@@ -49,6 +38,8 @@ class Refresh(Node):
             return self._anew(news, settle)
         if not scope:
             return self.nothing_changes(news, settle)
+        if (elsewhere := self._elsewhere(scope, news, settle)) is not None:
+            return elsewhere
         fresh, stale = self._differing(self._rows(scope), self._held(scope), news)
         if fresh.is_empty() and stale.is_empty():
             return self.nothing_changes(news, settle)
@@ -59,6 +50,8 @@ class Refresh(Node):
 
     def _anew(self, news: Mapping[str, News], settle: bool) -> bool:
         """Computes all rows, a slice at a time, and commits them at once."""
+        if (elsewhere := self._elsewhere(None, news, settle)) is not None:
+            return elsewhere
         written, key = list[AddAction](), list(table(self.name).key)
         outdated = self.lake.located(self.name, [], key)
         for part in self._slices():
@@ -71,6 +64,19 @@ class Refresh(Node):
             kept = self.lake.read(self.name, [str(path)]).join(stale, key, "anti", nulls_equal=True)
             written += self.lake.write(self.name, kept, keep=False)
         self.commit(self.lake.empty(self.name), outdated[FILE].unique().to_list(), news, written=written)
+        return True
+
+    def _elsewhere(self, scope: Ranges | None, news: Mapping[str, News], settle: bool) -> bool | None:
+        """Has executors do the step, if it is theirs; None: it is not."""
+        if self.executors is None:
+            return None
+        sources, held = self._sources(scope), self._part(scope)
+        if held.rows + sum(part.rows for part in sources.values()) < self.executors.at_least:
+            return None
+        found = self.executors.replaced(self.name, sources, held, self.note(news).cause)
+        if not found.written and not found.removed:
+            return self.nothing_changes(news, settle)
+        self.commit(self.lake.empty(self.name), found.removed, news, written=found.written)
         return True
 
     def _slices(self) -> Iterator[Slice | None]:
@@ -106,7 +112,7 @@ class Refresh(Node):
                 changed = self.lake.changed(source, each.difference, self._columns(source))
             except FileNotFoundError:  # of the files that the source has no more
                 return None
-            ranges = affected(follows.affected, counting(changed, follows), follows.time)
+            ranges = affected(follows.affected, counting(changed, follows.only), follows.time)
             if isinstance(follows.affected, NaturalSession):
                 ranges = self._widened(ranges, follows.affected)
             if ranges.height:
@@ -136,32 +142,34 @@ class Refresh(Node):
 
     def _rows(self, scope: Ranges | None, part: Slice | None = None) -> pl.DataFrame:
         """The rows of the scope, or of a slice of all, as they are to be, but for `changed_by`."""
-        sources = {source: self._needed(source, scope, part) for source in self.room.contract.reads}
+        sources = {source: self.lake.part(each) for source, each in self._sources(scope, part).items()}
         rows = refreshed(self.frames, self.name, sources)
         return rows if scope is None else rows.filter(inside(rows, scope, self.room.scope.row_time))
 
-    def _needed(self, source: str, scope: Ranges | None, part: Slice | None) -> pl.DataFrame:
+    def _held(self, scope: Ranges | None, part: Slice | None = None) -> pl.DataFrame:
+        """The rows of the scope, or of a slice of all, as they are, with the files that hold them."""
+        return self.lake.part(self._part(scope, part), located=True)
+
+    def _sources(self, scope: Ranges | None, part: Slice | None = None) -> dict[str, Part]:
+        """What the rows of the scope, or of a slice of all, need of each source."""
+        return {source: self._needed(source, scope, part) for source in self.room.contract.reads}
+
+    def _needed(self, source: str, scope: Ranges | None, part: Slice | None) -> Part:
         files, columns = self.lake.files(source), self._columns(source)
-        if part is not None:
-            found = (part.among(self.lake.read(source, [path], columns)) for path in files.paths)
-            return pl.concat([self.lake.empty(source, columns), *found])
         if scope is None:
-            return self.lake.read(source, files.paths, columns)
+            return self.lake.part_of(source, files.paths, columns, slice=part)
         follows = self.room.follows[source]
         ranges = [needed(follows.needs, each) for each in scope]
         chosen = {path for each in ranges for path in _files(files, each, follows.time)}
-        rows = counting(self.lake.read(source, sorted(chosen), columns), follows)
-        return rows.filter(inside(rows, ranges, follows.time))
+        return self.lake.part_of(source, chosen, columns, ranges=ranges, time=follows.time, only=follows.only)
 
-    def _held(self, scope: Ranges | None, part: Slice | None = None) -> pl.DataFrame:
-        """The rows of the scope, or of a slice of all, as they are, with the files that hold them."""
+    def _part(self, scope: Ranges | None, part: Slice | None = None) -> Part:
+        """The rows of the scope, or of a slice of all."""
         files, time, compared = self.lake.files(self.name), self.room.scope.row_time, table(self.name).compared_columns
-        if part is not None:
-            found = (part.among(self.lake.located(self.name, [path], compared)) for path in files.paths)
-            return pl.concat([self.lake.located(self.name, [], compared), *found])
-        chosen = files.paths if scope is None else {path for each in scope for path in _files(files, each, time)}
-        rows = self.lake.located(self.name, sorted(chosen), compared)
-        return rows if scope is None else rows.filter(inside(rows, scope, time))
+        if scope is None:
+            return self.lake.part_of(self.name, files.paths, compared, slice=part)
+        chosen = {path for each in scope for path in _files(files, each, time)}
+        return self.lake.part_of(self.name, chosen, compared, ranges=scope, time=time)
 
 
 def _files(files: Files, ranges: pl.DataFrame, time: str | None) -> list[str]:

@@ -4,12 +4,12 @@ A frame of ranges has columns of a key and `start` and `end`, milliseconds, both
 meet. What a row's range is says `lakehouse.semantics.scopes`, whose arithmetic takes columns as it takes numbers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import polars as pl
 
-from lakehouse.semantics.scopes import Followed, Scope
+from lakehouse.semantics.scopes import Scope
 
 START: Final = "start"
 END: Final = "end"
@@ -37,9 +37,9 @@ def needed(scope: Scope, ranges: pl.DataFrame) -> pl.DataFrame:
     return merged(ranges.with_columns(_long(start).alias(START), _long(end).alias(END)).select(*key, START, END))
 
 
-def counting(rows: pl.DataFrame, follows: Followed) -> pl.DataFrame:
-    """The rows of a source that count."""
-    for column, value in follows.only.items():
+def counting(rows: pl.DataFrame, only: Mapping[str, str]) -> pl.DataFrame:
+    """The rows of a source that count: with these values."""
+    for column, value in only.items():
         rows = rows.filter(pl.col(column) == value)
     return rows
 

@@ -91,7 +91,7 @@ def _needed(inputs: Inputs, source: str, follows: Followed, ranges: pl.DataFrame
     else:
         days = [utc(cast(int, edge)).date() for edge in (first, last)]
         rows = inputs.rows(source, *days).collect()
-    rows = counting(rows, follows)
+    rows = counting(rows, follows.only)
     return rows.filter(inside(rows, [ranges], follows.time))
 
 

@@ -9,9 +9,12 @@ from time import time
 
 from experiments.faults import processes
 from experiments.faults.flow import Flow
-from lakehouse.compare import COMPARED
-from lakehouse.contracts.graph import STREAM
+from lakehouse.checkpoints import Positions
+from lakehouse.compare import COMPARED, compare
+from lakehouse.contracts.graph import DERIVED, STREAM
 from lakehouse.contracts.jobs import JOBS, JobSpec
+from lakehouse.contracts.tables import BRONZE, FOLLOWED, INGESTED
+from lakehouse.cuts import wait_for_cut
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.render import records
 from lakehouse.generator.traffic import ShopDay
@@ -29,6 +32,11 @@ WITHOUT_EVENTS = {"bronze.products", "bronze.profiles", "silver.products", "silv
 """Nothing is sent to the changelogs here, and a comparison of no rows proves nothing."""
 TABLES = [n for n in COMPARED if n in JOBS[STREAM].writes and n not in WITHOUT_EVENTS]
 """What the stream makes of the events that flow."""
+FOLLOWED_TABLES = [
+    *(f"{name}{INGESTED}" for name in BRONZE if name not in WITHOUT_EVENTS),
+    *(f"{name}{FOLLOWED}" for name in DERIVED if name not in WITHOUT_EVENTS),
+]
+"""What ingest and the follower make of them."""
 
 
 @contextmanager
@@ -90,3 +98,10 @@ def back(settings: Settings, kill: Kill) -> int:
         return pid if pid != kill.pid else None
 
     return until(new_pid, kill.at + BACK_WITHIN_SECONDS - time(), f"{kill.program} is back")
+
+
+def assert_equal_at_a_cut(settings: Settings, ends: Positions) -> None:
+    """What ingest and the follower make, up to `ends` or further."""
+    cut = wait_for_cut(settings, ends, PATIENCE_SECONDS)
+    comparison = compare(settings, FOLLOWED_TABLES, cut.ends, versions=cut.versions)
+    assert [t for t in comparison.tables if not t.equal] == []

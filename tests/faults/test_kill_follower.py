@@ -9,17 +9,13 @@ import pytest
 
 from experiments.faults.moments import Apart, Moment, Uncommitted, Unread, kill_in
 from experiments.faults.schedule import TASK_MANAGER
-from lakehouse.checkpoints import Positions
-from lakehouse.compare import compare
-from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.owners import FOLLOWER, INGEST
-from lakehouse.contracts.tables import BRONZE, FOLLOWED, INGESTED
-from lakehouse.cuts import wait_for_cut
+from lakehouse.contracts.tables import FOLLOWED, INGESTED
 from lakehouse.drained import kafka_ends
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.settings import Settings
-from tests.faults.killing import PATIENCE_SECONDS, WITHOUT_EVENTS, flowing, running
+from tests.faults.killing import assert_equal_at_a_cut, flowing, running
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -28,10 +24,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.stack, pytest.mark.kill, pytest.mark.timeout(2400)]
 
 PROGRAM = job_program(FOLLOWER)
-COMPARED = [
-    *(f"{name}{INGESTED}" for name in BRONZE if name not in WITHOUT_EVENTS),
-    *(f"{name}{FOLLOWED}" for name in DERIVED if name not in WITHOUT_EVENTS),
-]
 
 
 def moments(settings: Settings) -> dict[str, tuple[str, Moment]]:
@@ -45,12 +37,6 @@ def moments(settings: Settings) -> dict[str, tuple[str, Moment]]:
         "silver committed and its first reader not": (PROGRAM, Unread(settings, clicks, parts)),
         "parts without sessions": (PROGRAM, Unread(settings, parts, sessions)),
     }
-
-
-def assert_equal_at_a_cut(settings: Settings, ends: Positions) -> None:
-    cut = wait_for_cut(settings, ends, PATIENCE_SECONDS)
-    comparison = compare(settings, COMPARED, cut.ends, versions=cut.versions)
-    assert [t for t in comparison.tables if not t.equal] == []
 
 
 def test_what_they_make_is_exact_wherever_they_are_killed(stack: "Stack", seed: int) -> None:

@@ -1,86 +1,31 @@
 """The follower's silver and gold are the reference's rows, whatever order records come in and wherever it is killed."""
 
 import random
-from collections.abc import Iterable
-from typing import Any
 
 import pytest
-from polars.testing import assert_frame_equal
 
-from jobs.follower import lake as follower_lake
-from jobs.follower.cycle import Follower
-from jobs.follower.events import Events
-from jobs.follower.lake import Lake
-from jobs.follower.refresh import Refresh
-from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.graph import DERIVED
-from lakehouse.contracts.tables import FOLLOWED, table
-from lakehouse.delta import Once, append, open_table, replace_all, scan
-from lakehouse.delta.files import commit_files
+from lakehouse.contracts.tables import FOLLOWED
+from lakehouse.delta import Once, open_table, replace_all
 from lakehouse.delta.maintenance import compact, vacuum
 from lakehouse.delta.notes import Asked
 from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
-from lakehouse.semantics import Event
 from lakehouse.settings import Settings
+from tests.following import BRONZE, KilledError, Kills, assert_equal, assert_settled, follower, killing, write
 from tests.lake import keep_nothing
-from tests.refreshed import bronze, rows_of
+from tests.refreshed import bronze
 from tests.strategies import moved, random_stream
 
 NOTE = Asked(job="test", scope="test")
-BRONZE = tuple(f"bronze.{contract.table}" for contract in EVENTS.values())
-
-
-class KilledError(Exception):
-    """Stands for a kill: nothing that the process would have done after it is done."""
 
 
 @pytest.fixture
-def kills(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """`before` or `after`: how many commits from now on the process dies."""
-    left: dict[str, int] = {}
-
-    def commit(*arguments: Any) -> int:
-        for moment in ("before", "after"):
-            if moment in left:
-                left[moment] -= 1
-        if left.get("before") == 0:
-            raise KilledError
-        version = commit_files(*arguments)
-        if left.get("after") == 0:
-            raise KilledError
-        return version
-
-    monkeypatch.setattr(follower_lake, "commit_files", commit)
-    return left
-
-
-def write(lake: Settings, stream: Iterable[Event]) -> None:
-    records = list(stream)
-    for name in BRONZE:
-        append(lake, name, to_arrow(name, bronze(name, records)), Once.new("test"))
-
-
-def assert_equal(lake: Settings, stream: list[Event]) -> None:
-    for name in DERIVED:
-        compared = list(table(name).compared_columns)
-        rows = scan(lake, f"{name}{FOLLOWED}").select(compared).sort(table(name).key).collect()
-        assert_frame_equal(rows, rows_of(name, stream))
-
-
-def follower(lake: Settings) -> Follower:
-    """One that takes what few commits bring in several cycles, and computes anew in several slices."""
-    made = Follower(Lake(lake, FOLLOWED))
-    for node in made.nodes.values():
-        if isinstance(node, Events):
-            node.batch = 25
-        if isinstance(node, Refresh):
-            node.slice_rows = 40
-    return made
+def kills(monkeypatch: pytest.MonkeyPatch) -> Kills:
+    return killing(monkeypatch)
 
 
 def test_it_makes_the_reference_s_rows_of_a_stream_in_batches_under_kills(
-    lake: Settings, seed: int, kills: dict[str, int]
+    lake: Settings, seed: int, kills: Kills
 ) -> None:
     draw = random.Random(seed)
     stream, sent = random_stream(draw, 250), 0
@@ -102,13 +47,6 @@ def test_it_makes_the_reference_s_rows_of_a_stream_in_batches_under_kills(
     assert_settled(running, kills)
     assert_equal(lake, stream)
     assert killed
-
-
-def assert_settled(running: Follower, kills: dict[str, int]) -> None:
-    kills.clear()
-    for _ in running.settle():
-        pass
-    assert running.cycle(settle=True) == 0
 
 
 def test_copies_from_lower_positions_take_the_place_of_later_ones_until_they_are_gone(
