@@ -12,10 +12,10 @@ import typer
 from cli.output import console, errors, working
 from infra.local.service import StackError
 from infra.local.stack import LocalStack
-from lakehouse.contracts.core import CORE, Core, record_core
+from lakehouse.contracts.core import CORE, SPARK_STREAM, Core, record_core
 from lakehouse.contracts.graph import STREAM
 from lakehouse.contracts.jobs import JOBS
-from lakehouse.contracts.owners import FOLLOWER, INGEST, SPARK_INGEST
+from lakehouse.contracts.owners import FOLLOWER, INGEST, SPARK_INGEST, SPARK_STATE
 from lakehouse.runtime import reconcile
 from lakehouse.settings import ROOT, load_settings
 
@@ -78,7 +78,7 @@ def _begin() -> None:
     settings, by = load_settings(), getpass.getuser()
     if stopped_for_it(settings, SPARK_INGEST):
         with working("starting", errors) as say:
-            for name in (INGEST, FOLLOWER):
+            for name in (INGEST, FOLLOWER, *([SPARK_STATE] if SPARK_STREAM else [])):
                 say(f"starting {name}")
                 reconcile.start(settings, JOBS[name], by)
     removed = tidy(settings)

@@ -136,8 +136,11 @@ def _install_by_apt(lacking: dict[str, str]) -> None:
 # --- Steps -------------------------------------------------------------------------------------------------------
 
 
-def steps() -> list[Step]:
-    """Those of one after the other; MinIO's build, which takes longest, goes on beside them."""
+def steps(*, with_tests: bool) -> list[Step]:
+    """Those of one after the other; MinIO's build, which takes longest, goes on beside them.
+
+    `with_tests`: Spark's classes are archived, which pays where drivers start many times.
+    """
     locks, jars = ROOT / "requirements", ROOT / "infra" / "jars"
     flink = CACHE / "venv" / "flink"
     found = [
@@ -159,9 +162,10 @@ def steps() -> list[Step]:
     archived = (*session, jars / "spark" / "pom.xml", locks / "main.txt", *sources, (JAVA / "release").read_text())
     found += [
         Step("connectors", "Java connectors", tuple(sources), CACHE / "jars" / "connectors", connectors),
-        Step("spark-classes", "archive of Spark's classes", archived, SPARK_CLASSES, spark_classes),
         Step("data", "sample data", (locks / "data.txt",), CACHE / "data", data),
     ]
+    if with_tests:
+        found.append(Step("spark-classes", "archive of Spark's classes", archived, SPARK_CLASSES, spark_classes))
     return found
 
 
@@ -406,7 +410,7 @@ def install(*, with_tests: bool, with_minio: bool) -> None:
             built.append(Step("compose-schema", "compose schema", (COMPOSE_GO,), COMPOSE_SCHEMA, compose_schema))
         with ThreadPoolExecutor(max_workers=1) as beside:
             building = [beside.submit(do, step) for step in built]
-            for step in steps():
+            for step in steps(with_tests=with_tests):
                 do(step)
             for step_done in building:
                 step_done.result()

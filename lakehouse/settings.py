@@ -113,6 +113,8 @@ class Settings(BaseSettings):
     flink_jobmanager_memory: str = "1024m"
     flink_taskmanager_memory: str = "2048m"
     spark_driver_memory: str = "1536m"
+    spark_state_memory: str = "512m"
+    """Heap of `user_totals__spark_state`, whose state lies beside it, in RocksDB."""
     spark_jvm_options: str = "-XX:TieredStopAtLevel=1"
     """The quick compiler alone: on two cores the optimising one costs a driver's first minutes more than it gains.
     Empty where a driver is to run at full load for hours."""

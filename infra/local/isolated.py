@@ -18,6 +18,7 @@ HASTE: Final = {
     "LAKEHOUSE_CUT_SECONDS": "3",
     # Many such share a machine, on which nothing answers as quickly as where one installation lives.
     "LAKEHOUSE_OVERVIEW_SECONDS": "20",
+    "LAKEHOUSE_SPARK": "off",
     # It lives for minutes and sees some thousand events, too few for what compilers cost.
     "LAKEHOUSE_SPARK_CODEGEN": "false",
     "LAKEHOUSE_KAFKA_JVM_OPTIONS": "-XX:TieredStopAtLevel=1",

@@ -20,6 +20,8 @@ from lakehouse.compare.reference import Reference
 from lakehouse.compare.said import DECISIONS, SENT, Said, compare_decisions, compare_sent, said_against_true
 from lakehouse.compare.segments import Offsets
 from lakehouse.compare.tables import PinnedTable
+from lakehouse.contracts.core import SPARK_STREAM
+from lakehouse.contracts.owners import SPARK_STATE
 from lakehouse.contracts.tables import BRONZE, TABLES, table
 from lakehouse.delta.write import append_ops, time_of_next
 from lakehouse.drained import kafka_ends
@@ -30,12 +32,12 @@ from lakehouse.settings import Settings
 LIVE: Final = (REDIS_PRODUCTS, REDIS_SESSIONS, ALERTS)
 SAID: Final = (DECISIONS, SENT)
 """What was said at the time."""
-COMPARED: Final = (*BRONZE, *METRICS, *LIVE, *SAID)
+COMPARED: Final = (*BRONZE, *METRICS, *((f"gold.{SPARK_STATE}",) if SPARK_STREAM else ()), *LIVE, *SAID)
 """All that is compared, in this order."""
 VARIANTS: Final = tuple(
     name
     for name, contract in TABLES.items()
-    if contract.variant_of in (*METRICS, *BRONZE) and contract.layer != "lambda"
+    if contract.variant_of in (*METRICS, *BRONZE) and contract.layer != "lambda" and name not in COMPARED
 )
 """What is compared only when it is asked for. Of Lambda's layers neither is whole by itself (`lakehouse lambda`)."""
 

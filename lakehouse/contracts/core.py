@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -30,6 +30,7 @@ class _Chosen(BaseSettings):
 
     home: Path = HOME
     core: Core | None = None
+    spark: Literal["on", "off"] = "on"
 
 
 def recorded_core(home: Path) -> Core | None:
@@ -57,5 +58,8 @@ _CHOSEN: Final = _Chosen()
 CORE: Final = _CHOSEN.core or _of_installation(_CHOSEN)
 """This process's: ``LAKEHOUSE_CORE`` from the environment, or from ``.env``; without it, what the installation has
 written down, or is to. All of an installation have the same."""
+SPARK_STREAM: Final = CORE is Core.FOLLOWER and _CHOSEN.spark == "on"
+"""Whether Spark's own stream is among the jobs that an installation consists of. Where memory is short,
+``LAKEHOUSE_SPARK=off`` leaves it out; beside a Spark driver it is not."""
 SET_BY_HAND: Final = _CHOSEN.core is not None
 """Whether ``LAKEHOUSE_CORE`` says so."""

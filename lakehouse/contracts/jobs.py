@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lakehouse.contracts.core import CORE, Core
+from lakehouse.contracts.core import CORE, SPARK_STREAM, Core
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.owners import (
     ALERTS_SENT,
@@ -15,6 +15,7 @@ from lakehouse.contracts.owners import (
     INGEST_TRANSACTIONS,
     LAMBDA_SPEED,
     SPARK_INGEST,
+    SPARK_STATE,
 )
 from lakehouse.contracts.tables import DEAD_LETTERS, TABLES
 
@@ -158,15 +159,15 @@ _DECLARED: Final = (
         freshness_seconds=30,
     ),
     JobSpec(
-        name="user_totals__spark_state",
+        name=SPARK_STATE,
         engine=Engine.PROCESS,
-        group="user_totals__spark_state",
+        group=SPARK_STATE,
         entry_point="jobs.streaming.spark.stateful.main",
         reads=("shop.purchases",),
-        writes=("gold.user_totals__spark_state", "quarantine.batches"),
+        writes=(f"gold.{SPARK_STATE}", "quarantine.batches"),
         guarantee="exactly once: offsets and state in one checkpoint, MERGE idempotent by batch id",
         freshness_seconds=120,
-        by_default=False,
+        by_default=SPARK_STREAM,
     ),
     JobSpec(
         name=CLICKS_MIGRATED,

@@ -16,6 +16,8 @@ INGEST: Final = "ingest"
 FOLLOWER: Final = "follower"
 """The core beside the Spark driver: bronze of all topics by one Flink job; silver and gold, each table following those
 that it is computed from."""
+SPARK_STATE: Final = "user_totals__spark_state"
+"""Spark's own stream: totals in its state store."""
 LAMBDA_BATCH: Final = "lambda_batch"
 LAMBDA_SPEED: Final = "lambda_speed"
 """The two layers of the Lambda variant, which runs beside for comparison."""

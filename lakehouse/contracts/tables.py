@@ -28,6 +28,7 @@ from lakehouse.contracts.owners import (
     LAMBDA_BATCH,
     LAMBDA_SPEED,
     SPARK_INGEST,
+    SPARK_STATE,
 )
 from lakehouse.semantics.metrics import ROOMS, Room
 
@@ -119,8 +120,8 @@ _DECLARED: Final = (
         insert_only=True,
     ),
     TableContract(
-        "gold.user_totals__spark_state",
-        "user_totals__spark_state",
+        f"gold.{SPARK_STATE}",
+        SPARK_STATE,
         (
             Column("user_id", Type.STRING),
             *REVENUE,

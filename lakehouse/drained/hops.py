@@ -4,6 +4,7 @@
   or Spark's checkpoint -> the silver version that each refresh has read, and beside it
 - the offsets of Flink's ingest of transactions -> a checkpoint after them;
 - those of its dashboard -> a checkpoint after them -> end of ``shop.dashboard`` -> its writer;
+- the checkpoint of Spark's own stream;
 - those of its decisions -> a checkpoint after them -> end of ``shop.alerts`` -> their record -> a checkpoint.
 
 A hop is looked at only when those before it in its chain are done, and the end that a writer must reach is read only
@@ -17,9 +18,9 @@ from typing import Final
 
 from lakehouse.checkpoints import Positions
 from lakehouse.contracts import owners
-from lakehouse.contracts.core import CORE, Core
+from lakehouse.contracts.core import CORE, SPARK_STREAM, Core
 from lakehouse.contracts.events import TRANSACTIONS
-from lakehouse.contracts.owners import ALERTS_SENT, FRAUD_ONLINE, SPARK_INGEST
+from lakehouse.contracts.owners import ALERTS_SENT, FRAUD_ONLINE, SPARK_INGEST, SPARK_STATE
 from lakehouse.cuts import newest_cut, versions_of
 from lakehouse.drained.positions import DASHBOARD_WRITER, LIVE_DASHBOARD, lags, lost
 from lakehouse.drained.refreshes import outdated
@@ -46,6 +47,7 @@ DECISIONS: Final = "fraud decisions"
 DECISIONS_CHECKPOINT: Final = "fraud decisions' next checkpoint"
 RECORD: Final = "record of alerts"
 RECORD_CHECKPOINT: Final = "record of alerts' next checkpoint"
+STATE: Final = "checkpoint of Spark's totals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ class Drain:
             chains.append([self._flink, self._flink_checkpoint, self._writer])
         if both if self.said is None else self.said:
             chains.append([self._decisions, self._decisions_checkpoint, self._record, self._record_checkpoint])
+        if both and SPARK_STREAM:
+            chains.append([self._state])
         return chains
 
     def _core_chain(self) -> list[Callable[[], Hop]]:
@@ -171,6 +175,9 @@ class Drain:
 
     def _spark(self) -> Hop:
         return self._behind(SPARK, SPARK_INGEST, self.ends)
+
+    def _state(self) -> Hop:
+        return self._behind(STATE, SPARK_STATE, self.ends)
 
     def _refreshes(self) -> Hop:
         return Hop(REFRESHES, "; ".join(f"{table} has read {what}" for table, what in outdated(self.settings).items()))

@@ -9,8 +9,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from lakehouse.alerts import notifier_groups
 from lakehouse.checkpoints import Positions, current_checkpoint
-from lakehouse.contracts.jobs import DEFAULT_JOBS
-from lakehouse.contracts.owners import SPARK_INGEST
+from lakehouse.contracts.jobs import DEFAULT_JOBS, JOBS
 from lakehouse.kafka.consumer import TIMEOUT_SECONDS, build_consumer, count_records, record_ends, stable_ranges
 from lakehouse.kafka.offsets import partition_counts
 from lakehouse.losses import Loss, find_losses
@@ -81,7 +80,7 @@ def lags(settings: Settings, names: Iterable[str] = tuple(CONSUMERS), ends: Posi
     bounds = stable_ranges(settings, {topic for name in names for topic in CONSUMERS[name]})
     found = []
     for name in names:
-        positions = spark_positions(settings) if name == SPARK_INGEST else committed_positions(settings, name)
+        positions = spark_positions(settings, name) if JOBS[name].spark else committed_positions(settings, name)
         for topic in CONSUMERS[name]:
             low, high = bounds[topic]
             for partition, end in sorted((ends or {}).get(topic, high).items()):
@@ -137,7 +136,7 @@ def lost(settings: Settings, name: str) -> list[Loss]:
     ids = current_checkpoint(settings, name).topics
     if not ids:
         return []
-    positions = spark_positions(settings) if name == SPARK_INGEST else flink_positions(settings, name)
+    positions = spark_positions(settings, name) if JOBS[name].spark else flink_positions(settings, name)
     return find_losses(settings, CONSUMERS[name], positions, ids)[1]
 
 

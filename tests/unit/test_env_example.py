@@ -25,7 +25,7 @@ def test_every_setting_is_documented_with_its_default(monkeypatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(f"LAKEHOUSE_{name.upper()}", raising=False)
     defaults = {name.upper(): _default(name) for name in Settings.model_fields}
-    assert _documented() == defaults | {"CORE": DEFAULT}
+    assert _documented() == defaults | {"CORE": DEFAULT, "SPARK": "on"}
 
 
 def test_copied_as_it_is_it_sets_nothing() -> None:

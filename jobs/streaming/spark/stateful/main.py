@@ -76,7 +76,9 @@ def run(settings: Settings) -> int:
     for name in JOBS[JOB].writes:
         create_table(settings, name)
     same_topics = verified_topics(settings, JOB)
-    spark = build_session(settings, settings.prefixed(JOB))
+    spark = build_session(
+        settings, settings.prefixed(JOB), overrides={"spark.driver.memory": settings.spark_state_memory}
+    )
     spark.conf.set("spark.sql.streaming.stateStore.providerClass", STATE_STORE)
     source = kafka_source(spark, settings, (PURCHASES,), current_checkpoint(settings, JOB).start)
     totals = running_totals(valid_events(judge(source.load(), settings), PURCHASES))

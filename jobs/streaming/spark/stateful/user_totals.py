@@ -10,10 +10,11 @@ from pyspark.sql import functions as sf
 from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
 
 from jobs.streaming.spark.delta_tables import DeltaTables, Transaction
+from lakehouse.contracts.owners import SPARK_STATE
 from lakehouse.contracts.tables import table
 from lakehouse.delta.notes import Said
 
-JOB: Final = "user_totals__spark_state"
+JOB: Final = SPARK_STATE
 TABLE: Final = f"gold.{JOB}"
 
 CHANGED: Final = (
