@@ -22,6 +22,7 @@ from xdist.workermanage import WorkerController
 
 # Whatever core the installation has that somebody uses.
 os.environ.setdefault("LAKEHOUSE_CORE", "spark")
+os.environ.setdefault("LAKEHOUSE_SPARK", "off")
 
 from infra.local import leftovers
 from infra.local.isolated import isolated_environment
