@@ -34,6 +34,7 @@ from lakehouse.settings import Settings
 POLL_SECONDS: Final = 1.0
 _REST: Final = 4.0
 """Between two looks, as a multiple of what a look takes."""
+_LONGEST_REST: Final = 10.0
 
 SPARK: Final = "Spark's checkpoint"
 REFRESHES: Final = "refreshed tables"
@@ -281,4 +282,4 @@ def wait_until_drained(
         if time.monotonic() > deadline:
             raise NotDrainedError(state, timeout_seconds)
         # A look that is slow is one at services that are busy: it must not be what keeps them so.
-        time.sleep(max(POLL_SECONDS, _REST * (time.monotonic() - began)))
+        time.sleep(max(POLL_SECONDS, min(_LONGEST_REST, _REST * (time.monotonic() - began))))
