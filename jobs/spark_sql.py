@@ -1,12 +1,29 @@
 """Running SQL of the common dialect, and Spark's own, over Spark's frames."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from lakehouse.semantics.dialects import for_spark
 from lakehouse.semantics.metrics import placeholder, refresh_sql
+
+FIRST_OF_EACH: Final = """
+SELECT * FROM (
+    SELECT *, row_number() OVER (PARTITION BY user_id, event_id, event_time ORDER BY partition, offset) AS copy
+    FROM {events}
+)
+WHERE copy = 1
+"""
+
+ENRICHED: Final = """
+SELECT e.*, p.category, p.brand, p.price_cents, p.valid_from AS product_valid_from
+FROM {events} e
+LEFT JOIN {versions} p
+    ON e.product_id = p.product_id
+    AND e.event_time >= p.valid_from AND (p.valid_to IS NULL OR e.event_time < p.valid_to)
+"""
 
 
 def refreshed(spark: SparkSession, name: str, sources: Mapping[str, DataFrame]) -> DataFrame:

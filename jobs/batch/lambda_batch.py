@@ -18,9 +18,8 @@ from pyspark.sql import functions as sf
 
 from jobs.process import exit_status
 from jobs.spark_session import build_session
-from jobs.spark_sql import bound, refreshed, run_sql
+from jobs.spark_sql import FIRST_OF_EACH, bound, refreshed, run_sql
 from jobs.streaming.spark.delta_tables import DeltaTables
-from jobs.streaming.spark.events import FIRST_OF_EACH
 from jobs.streaming.spark.refresh import union
 from lakehouse.contracts.events import CLICKS, EVENTS, PURCHASES
 from lakehouse.contracts.owners import LAMBDA_BATCH

@@ -7,22 +7,25 @@ No query of Spark's keeps a state and none commits: a step that fails or is kill
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
 from deltalake.transaction import AddAction
+from py4j.protocol import Py4JJavaError
 from pydantic import SecretStr
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from jobs.follower.lake import FILE, Lake
-from jobs.follower.parts import Near, Part, Replaced
+from jobs.follower.parts import ExecutorsError, Near, Part, Replaced
 from jobs.rust_engines.ranges import END, START
 from jobs.rust_engines.transactions import IDENTITY, typed
 from jobs.spark_session import build_session, class_path
-from jobs.spark_sql import refreshed, run_sql
+from jobs.spark_sql import ENRICHED, FIRST_OF_EACH, refreshed, run_sql
 from lakehouse.contracts.owners import FOLLOWER
 from lakehouse.contracts.spark import schema
 from lakehouse.contracts.tables import table
@@ -37,22 +40,6 @@ BATCH: Final = 2_000_000
 """Records that a cycle takes at most."""
 TASK_ROWS: Final = 1_000_000
 """Rows that one task writes, about: it holds them in memory."""
-
-FIRST_OF_EACH: Final = """
-SELECT * FROM (
-    SELECT *, row_number() OVER (PARTITION BY user_id, event_id, event_time ORDER BY partition, offset) AS copy
-    FROM {events}
-)
-WHERE copy = 1
-"""
-
-ENRICHED: Final = """
-SELECT e.*, p.category, p.brand, p.price_cents, p.valid_from AS product_valid_from
-FROM {events} e
-LEFT JOIN {versions} p
-    ON e.product_id = p.product_id
-    AND e.event_time >= p.valid_from AND (p.valid_to IS NULL OR e.event_time < p.valid_to)
-"""
 
 RIVALS: Final = """
 SELECT count_if(h.partition > f.partition OR (h.partition = f.partition AND h.offset > f.offset)) AS displaced
@@ -96,6 +83,14 @@ class OnSpark:
     batch: int = BATCH
 
     def replaced(self, name: str, sources: Mapping[str, Part], held: Part, cause: str) -> Replaced:
+        with _told():
+            return self._replaced(name, sources, held, cause)
+
+    def inserted(self, name: str, records: Part, near: Near, versions: Part | None) -> list[AddAction] | None:
+        with _told():
+            return self._inserted(name, records, near, versions)
+
+    def _replaced(self, name: str, sources: Mapping[str, Part], held: Part, cause: str) -> Replaced:
         compared, key = list(table(name).compared_columns), list(table(name).key)
         made = refreshed(self.spark, name, {source: self._read(part) for source, part in sources.items()})
         rows = self._inside(self._typed(name, made, compared), held).persist()
@@ -113,7 +108,7 @@ class OnSpark:
             rows.unpersist()
             standing.unpersist()
 
-    def inserted(self, name: str, records: Part, near: Near, versions: Part | None) -> list[AddAction] | None:
+    def _inserted(self, name: str, records: Part, near: Near, versions: Part | None) -> list[AddAction] | None:
         first = run_sql(self.spark, FIRST_OF_EACH, events=self._read(records)).drop("copy").persist()
         try:
             minute = sf.floor(sf.unix_millis("event_time") / 60_000)
@@ -176,6 +171,15 @@ class OnSpark:
         ordered = self._typed(name, rows, contract.column_names).repartitionByRange(tasks, by)
         written = ordered.mapInArrow(_writer(self.lake.settings, stored, by), _WRITTEN).collect()
         return [AddAction(row.path, row.size, {}, row.modified, True, row.statistics) for row in written]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What Spark says of a step that failed, in a line: the table stands still, and others go on."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        raise ExecutorsError(f"Spark: {str(error).strip().splitlines()[0]}") from error
 
 
 def _without(rows: DataFrame, others: DataFrame, columns: Iterable[str]) -> DataFrame:

@@ -57,8 +57,15 @@ class Replaced:
     removed: list[str]
 
 
+class ExecutorsError(OSError):
+    """They could not do a step; the message says why."""
+
+
 class Executors(Protocol):
-    """Run a step for a follower on other machines, where it reads many rows. They commit nothing."""
+    """Run a step for a follower on other machines, where it reads many rows. They commit nothing.
+
+    Both steps raise ExecutorsError.
+    """
 
     @property
     def at_least(self) -> int:

@@ -24,10 +24,10 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
 
 from jobs.rust_engines import alerts, fraud, transactions
-from jobs.spark_sql import bound, run_sql
+from jobs.spark_sql import ENRICHED, bound, run_sql
 from jobs.streaming.spark import refresh
 from jobs.streaming.spark.delta_tables import DeltaTables
-from jobs.streaming.spark.events import ATTRIBUTES, ENRICHED, IDENTITY, VERSIONS
+from jobs.streaming.spark.events import ATTRIBUTES, IDENTITY, VERSIONS
 from jobs.streaming.spark.progress import Journal, journal_path, last_batch_ended
 from jobs.streaming.spark.refreshes import Refreshes, computed_anew
 from lakehouse.contracts.graph import EVENT_TABLES

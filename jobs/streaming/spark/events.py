@@ -8,7 +8,7 @@ from typing import Final
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from jobs.spark_sql import run_sql
+from jobs.spark_sql import ENRICHED, FIRST_OF_EACH, run_sql
 from jobs.streaming.spark.delta_tables import DeltaTables
 from jobs.streaming.spark.micro_batch import MicroBatch
 from jobs.streaming.spark.refresh import only
@@ -18,22 +18,6 @@ from lakehouse.delta.notes import Caused
 
 VERSIONS: Final = "silver.products"
 IDENTITY: Final = ("user_id", "event_id", "event_time")
-
-FIRST_OF_EACH: Final = """
-SELECT * FROM (
-    SELECT *, row_number() OVER (PARTITION BY user_id, event_id, event_time ORDER BY partition, offset) AS copy
-    FROM {events}
-)
-WHERE copy = 1
-"""
-
-ENRICHED: Final = """
-SELECT e.*, p.category, p.brand, p.price_cents, p.valid_from AS product_valid_from
-FROM {events} e
-LEFT JOIN {versions} p
-    ON e.product_id = p.product_id
-    AND e.event_time >= p.valid_from AND (p.valid_to IS NULL OR e.event_time < p.valid_to)
-"""
 
 OUTDATED: Final = """
 SELECT DISTINCT e.event_date
