@@ -35,9 +35,10 @@ from jobs.streaming.spark.progress import journal_path as spark_journal
 from lakehouse.catalog import seed_catalogue
 from lakehouse.catalog.refresh import refresh
 from lakehouse.checkpoints import Positions
-from lakehouse.compare import COMPARED, LIVE, SAID, compare
+from lakehouse.compare import compare
 from lakehouse.contracts.core import CORE, Core
 from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.owners import FOLLOWER, INGEST, INGEST_TRANSACTIONS, SPARK_INGEST
 from lakehouse.contracts.tables import BRONZE
@@ -48,7 +49,6 @@ from lakehouse.flink_rest import call_flink
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics, topic_ids
 from lakehouse.produce import send_day
-from lakehouse.replay.request import MARTS
 from lakehouse.runtime.reconcile import start
 from lakehouse.runtime.supervisor import Supervisor, job_program
 from lakehouse.runtime.wanted import migrate
@@ -70,7 +70,7 @@ MEASURED: Final = {
     "spark_follower": {"LAKEHOUSE_CORE": Core.FOLLOWER, "LAKEHOUSE_FOLLOWER": "spark"},
 }
 """What makes a core of a child."""
-TABLES: Final = tuple(name for name in COMPARED if name not in (*LIVE, *SAID, *MARTS))
+TABLES: Final = (*BRONZE, *DERIVED)
 
 
 def used_by_program(settings: Settings) -> dict[str, float]:
