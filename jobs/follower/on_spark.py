@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
 import polars as pl
@@ -22,7 +23,7 @@ from pyspark.sql import functions as sf
 
 from jobs.follower.lake import FILE, Lake
 from jobs.follower.parts import ExecutorsError, Near, Part, Replaced
-from jobs.rust_engines.ranges import END, START
+from jobs.rust_engines.ranges import END, START, merged
 from jobs.rust_engines.transactions import IDENTITY, typed
 from jobs.spark_session import build_session, class_path
 from jobs.spark_sql import ENRICHED, FIRST_OF_EACH, refreshed, run_sql
@@ -143,19 +144,25 @@ class OnSpark:
         return self._inside(rows.select(*columns), part)
 
     def _inside(self, rows: DataFrame, part: Part) -> DataFrame:
-        """Those of the part's ranges."""
+        """Those of the part's ranges. Joined, not asked by EXISTS: of two such Spark makes a product of all times and
+        all ranges."""
         if part.ranges is None:
             return rows
-        time = "0" if part.time is None else f"unix_millis(CAST(r.`{part.time}` AS TIMESTAMP))"
-        named, met = {}, []
-        for number, ranges in enumerate(part.ranges):
-            held = ranges.to_arrow(compat_level=pl.CompatLevel.oldest())
-            named[f"ranges_{number}"] = self.spark.createDataFrame(held)
-            on = [f"g.`{column}` = r.`{column}`" for column in ranges.columns if column not in (START, END)]
-            on.append(f"{time} BETWEEN g.`{START}` AND g.`{END}`")
-            met.append(f"EXISTS (SELECT 1 FROM {{ranges_{number}}} g WHERE {' AND '.join(on)})")  # noqa: S608 columns
-        query = f"SELECT r.* FROM {{rows}} r WHERE {' OR '.join(met) or 'false'}"  # noqa: S608
-        return run_sql(self.spark, query, rows=rows, **named)
+        time = sf.unix_millis(sf.col(part.time).cast("timestamp")) if part.time else sf.lit(0)
+        by_columns: dict[tuple[str, ...], list[pl.DataFrame]] = {}
+        for ranges in part.ranges:
+            by_columns.setdefault(tuple(sorted(ranges.columns)), []).append(ranges.select(sorted(ranges.columns)))
+        met, rest = [rows.where("false")], rows
+        for alike in by_columns.values():
+            whole = merged(pl.concat(alike), 2)  # those that touch are one
+            held = self.spark.createDataFrame(whole.to_arrow(compat_level=pl.CompatLevel.oldest()))
+            spans = sf.broadcast(held.toDF(*(f"_range_{column}" for column in held.columns)))
+            on = time.between(sf.col(f"_range_{START}"), sf.col(f"_range_{END}"))
+            for column in whole.columns:
+                on = on if column in (START, END) else on & (sf.col(column) == sf.col(f"_range_{column}"))
+            met.append(rest.join(spans, on, "left_semi"))
+            rest = rest.join(spans, on, "left_anti")
+        return reduce(DataFrame.union, met)
 
     def _typed(self, name: str, rows: DataFrame, columns: Iterable[str]) -> DataFrame:
         types = {field.name: field.dataType for field in schema(table(name)).fields}
