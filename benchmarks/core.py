@@ -215,6 +215,8 @@ def figures(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         told["spark_cpu_us_per_record"] = on_spark["backlog"]["cpu_us_per_record"]
         if "flow" in on_spark:
             told["spark_gold_p99_seconds"] = on_spark["flow"]["gold_p99_seconds"]
+        if "spark" in found:
+            told["spark_ratio_to_before"] = ratio(on_spark, found["spark"])
     if "follower" not in found:
         return told
     own = found["follower"]
@@ -224,13 +226,16 @@ def figures(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         told["cores_at_1000_per_second"] = own["flow"]["cores"]
     told["follower_peak_mib"] = own["peak_mib"][job_program(FOLLOWER)]
     if "spark" in found:
-        before = found["spark"]["backlog"]
-        told["ratio_to_before"] = {
-            name: round(own["backlog"][name] / before[name], 2) for name in ("records_per_second", "cpu_us_per_record")
-        }
+        told["ratio_to_before"] = ratio(own, found["spark"])
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         told["before_commit"] = commit.stdout.strip() or "unknown"
     return told
+
+
+def ratio(one: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, float]:
+    """How many times what it was before."""
+    names = ("records_per_second", "cpu_us_per_record")
+    return {name: round(one["backlog"][name] / before["backlog"][name], 2) for name in names}
 
 
 if __name__ == "__main__":
