@@ -44,6 +44,7 @@ IN_TURNS: Final = (
     "tests/faults/test_failed_schedules.py",
     "tests/faults/test_kill_flink.py",
     "tests/faults/test_kill_follower.py",
+    "tests/faults/test_kill_follower_on_spark.py",
     "tests/faults/test_kill_fraud.py",
     "tests/faults/test_schedules.py",
     "tests/faults/test_upgrade.py",
@@ -67,8 +68,9 @@ IN_TURNS: Final = (
     "tests/integration/test_tables_under_stream.py",
     "tests/integration/test_user_totals_state.py",
 )
-"""Files that take a core for minutes each. Of most kinds something is in every run: the change-over to the follower,
-a replay that is killed on it, and Airflow with it. With `--turns`, so many of them run, drawn by the run's seed."""
+"""Files that take a core for minutes each. Of most kinds something is in every run: the change-over to the follower, a
+replay that is killed on it, Airflow with it, and its steps on executors of Spark. With `--turns`, so many of them run,
+drawn by the run's seed."""
 
 # A busy machine is no reason to fail: examples may take as long as they need.
 hypothesis.settings.register_profile(
