@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "core": ("cli.core", "Show what makes silver and gold; change over to the follower."),
     "installation": ("cli.installation", "Show whose the tables of the bucket are; take them over."),
     "lambda": ("cli.architectures", "Run Lambda's layers beside Kappa, and compare the two."),
+    "age": ("cli.age", "Age an installation of its own, and see that it answers as on its first day."),
     "faults": ("cli.faults", "Break things while events flow, and see that nothing is lost."),
     "demo": ("cli.demo", "Run the whole lakehouse on real and generated events."),
 }

@@ -1,0 +1,167 @@
+"""Ages an installation: days with few events go by, one or several a cycle, and with each some of what years bring.
+
+Kafka forgets what has been audited; tables keep minutes of history, and are maintained; ingest is replaced by
+savepoint, and the follower killed. What is asked of the installation on its first day is asked again at the end.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from typing import Any, Final
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from experiments.ageing.measure import TABLES, Size, size
+from experiments.ageing.questions import Answer, answers
+from experiments.faults.processes import kill
+from infra.local.stack import LocalStack
+from lakehouse.catalog import seed_catalogue
+from lakehouse.catalog.refresh import refresh
+from lakehouse.checkpoints import Positions
+from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.jobs import JOBS
+from lakehouse.contracts.owners import FOLLOWER, INGEST
+from lakehouse.cuts import wait_for_cut
+from lakehouse.delta import open_table
+from lakehouse.delta.maintenance import maintain
+from lakehouse.drained import kafka_ends
+from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.topics import create_topics
+from lakehouse.ledger import audit
+from lakehouse.produce import send_day
+from lakehouse.runtime.reconcile import start
+from lakehouse.runtime.supervisor import job_program
+from lakehouse.runtime.upgrade import upgrade
+from lakehouse.runtime.wanted import migrate
+from lakehouse.settings import Settings
+
+FIRST: Final = date(2025, 1, 1)
+CLICKS, PURCHASES, TRANSACTIONS = 40, 10, 6
+"""Of a day. A comparison of no rows proves nothing: the first has `BUSY` times as many, alerts and dead letters too."""
+BUSY: Final = 60
+HISTORY_MINUTES: Final = 2
+FORGET_EVERY: Final = 10
+MAINTAIN_EVERY: Final = 20
+KILL_EVERY: Final = 30
+UPGRADE_EVERY: Final = 60
+PATIENCE_SECONDS: Final = 600
+
+Progress = Callable[[str], None]
+
+
+class NotCleanError(RuntimeError):
+    """The ledger found what is lost, doubled or altered; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """`seconds`: from when its events were sent until a cut had them."""
+
+    number: int
+    day: str
+    seconds: float
+    size: Size | None
+
+
+@dataclass(slots=True)
+class Ageing:
+    """`days` go by in `cycles`."""
+
+    stack: LocalStack
+    cycles: int
+    days: int
+    seed: int
+    progress: Progress = lambda _doing: None
+    _forgotten: Positions = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        return self.stack.settings
+
+    def run(self) -> dict[str, Any]:
+        """What was measured and answered; raises what the stack and its jobs raise."""
+        self._start()
+        done = [self._cycle(0)]
+        self._shorten_history()
+        young = self._asked()
+        done += [self._cycle(number) for number in range(1, self.cycles)]
+        return {
+            "days": self.days,
+            "cycles": [asdict(cycle) for cycle in done],
+            "first_day": [asdict(answer) for answer in young],
+            "last_day": [asdict(answer) for answer in self._asked()],
+        }
+
+    def _start(self) -> None:
+        self.stack.up(["kafka", "minio", "postgres", "flink"], lambda name, _: self.progress(name))
+        create_topics(self.settings)
+        migrate(self.settings)
+        seed_catalogue(self.settings, self.seed, FIRST)
+        refresh(self.settings)
+        for job in (INGEST, FOLLOWER):
+            start(self.settings, JOBS[job], "ageing")
+
+    def _cycle(self, number: int) -> Cycle:
+        first, last = (self.days * n // self.cycles for n in (number, number + 1))
+        for day in range(first, last):
+            send_day(self.settings, self._events(day), judged=False)
+        self.progress(f"cycle {number + 1} of {self.cycles}")
+        began, ends = time.monotonic(), kafka_ends(self.settings)
+        wait_for_cut(self.settings, ends, PATIENCE_SECONDS)
+        seconds = round(time.monotonic() - began, 2)
+        aged = self._age(number, ends) or number in (0, self.cycles - 1)
+        return Cycle(number, f"{FIRST + timedelta(last - 1)}", seconds, size(self.stack) if aged else None)
+
+    def _events(self, day: int) -> ShopDay:
+        times = 1 if day else BUSY
+        paid = TRANSACTIONS * times
+        sizes = (CLICKS * times, PURCHASES * times, self.seed + day)
+        return ShopDay(FIRST + timedelta(day), *sizes, transactions=paid, late=0.05, broken=0.01)
+
+    def _age(self, number: int, ends: Positions) -> bool:
+        """What years bring beside events; whether it is time for a look."""
+        turn = number + 1
+        if turn % FORGET_EVERY == 0:
+            self._forget(ends)
+        if turn % MAINTAIN_EVERY == 0:
+            for name in TABLES:
+                maintain(self.settings, name)
+        if turn % KILL_EVERY == 0:
+            kill(self.settings, job_program(FOLLOWER))
+        if turn % UPGRADE_EVERY == 0:
+            upgrade(self.settings, JOBS[INGEST], "ageing")
+        return turn % FORGET_EVERY == 0
+
+    def _forget(self, ends: Positions) -> None:
+        """Kafka forgets what lay before `ends` when this was called last: that was audited, and read by all.
+
+        Raises NotCleanError: what has come since is not all there.
+        """
+        if not (found := audit(self.settings, ends, live=False)).clean:
+            raise NotCleanError("; ".join(map(str, found.findings)))
+        client = AdminClient({"bootstrap.servers": self.settings.kafka_bootstrap})
+        kept_for_ever = {topic for topic, contract in EVENTS.items() if contract.changelog}
+        places = [
+            TopicPartition(self.settings.prefixed(topic), partition, end)
+            for topic, partitions in self._forgotten.items()
+            if topic not in kept_for_ever
+            for partition, end in partitions.items()
+        ]
+        for removed in client.delete_records(places).values() if places else ():
+            removed.result()
+        self._forgotten = ends
+
+    def _shorten_history(self) -> None:
+        kept = f"interval {HISTORY_MINUTES} minutes"
+        properties = {"delta.deletedFileRetentionDuration": kept, "delta.logRetentionDuration": kept}
+        for name in TABLES:
+            open_table(self.settings, name).alter.set_table_properties(properties)
+
+    def _asked(self) -> list[Answer]:
+        found = []
+        for answer in answers(self.settings, FIRST):
+            self.progress(f"{answer.question}: {'yes' if answer.right else 'NO'}")
+            found.append(answer)
+        return found
