@@ -8,7 +8,7 @@ from typing import Any, Final
 from infra.local import probes
 from infra.local.credentials import write_private
 from infra.local.java import java
-from infra.local.service import Service, nothing
+from infra.local.service import Service
 from lakehouse.runtime.spark_cluster import configuration_directory, distribution
 from lakehouse.settings import ROOT, Settings
 
@@ -64,7 +64,6 @@ def spark(settings: Settings) -> tuple[Service, ...]:
                 depends=("spark-master", "minio"),
                 ready=lambda: told().get("aliveworkers", 0) == settings.spark_workers,
                 memory_mb=_DAEMON_MB + 128 + _EXECUTOR_OVERHEAD_MB + int(settings.spark_executor_memory[:-1]),
-                prepare=nothing,
             )
             for worker in workers
         ),

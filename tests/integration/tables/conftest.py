@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from lakehouse.settings import Settings
+from tests.following import Kills, killing
 
 _serial: Final = itertools.count()
 
@@ -14,3 +15,8 @@ _serial: Final = itertools.count()
 def lake(stack) -> Settings:
     """Settings of a namespace that no other test uses, so that every table starts missing."""
     return stack.ensure("minio").model_copy(update={"namespace": f"tables{next(_serial)}"})
+
+
+@pytest.fixture
+def kills(monkeypatch: pytest.MonkeyPatch) -> Kills:
+    return killing(monkeypatch)

@@ -2,8 +2,6 @@
 
 import random
 
-import pytest
-
 from lakehouse.contracts.tables import FOLLOWED
 from lakehouse.delta import Once, open_table, replace_all
 from lakehouse.delta.maintenance import compact, vacuum
@@ -11,17 +9,12 @@ from lakehouse.delta.notes import Asked
 from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
 from lakehouse.settings import Settings
-from tests.following import BRONZE, KilledError, Kills, assert_equal, assert_settled, follower, killing, write
+from tests.following import BRONZE, KilledError, Kills, assert_equal, assert_settled, follower, write
 from tests.lake import keep_nothing
 from tests.refreshed import bronze
 from tests.strategies import moved, random_stream
 
 NOTE = Asked(job="test", scope="test")
-
-
-@pytest.fixture
-def kills(monkeypatch: pytest.MonkeyPatch) -> Kills:
-    return killing(monkeypatch)
 
 
 def test_it_makes_the_reference_s_rows_of_a_stream_in_batches_under_kills(

@@ -14,7 +14,7 @@ from jobs.spark_session import build_session
 from lakehouse.contracts.tables import FOLLOWED
 from lakehouse.settings import Settings
 from tests.conftest import Stack
-from tests.following import KilledError, Kills, assert_equal, assert_settled, follower, killing, write
+from tests.following import KilledError, Kills, assert_equal, assert_settled, follower, write
 from tests.strategies import moved, random_stream
 
 
@@ -23,11 +23,6 @@ def spark(stack: Stack) -> Iterator[SparkSession]:
     session = build_session(stack.ensure("minio"), "follower on spark")
     yield session
     session.stop()
-
-
-@pytest.fixture
-def kills(monkeypatch: pytest.MonkeyPatch) -> Kills:
-    return killing(monkeypatch)
 
 
 def on_spark(spark: SparkSession, lake: Settings) -> Follower:
