@@ -40,8 +40,9 @@ def compare(
 ) -> None:
     """Wait until all that Kafka holds now has arrived everywhere, then compare once, row for row.
 
-    With --at-cut wait for a cut of it instead. The reference reads Kafka and nothing that the pipeline wrote. Exit
-    status 1 if anything differs, or if there was nothing to compare.
+    With --at-cut wait for a cut of it instead. The reference reads Kafka, and of what Kafka has forgotten the raw
+    values of bronze whose hashes add up to what the ledger took from Kafka. Exit status 1 if anything differs or is
+    unproved, or if there was nothing to compare.
     """
     settings = load_settings()
     if at_cut:
@@ -116,6 +117,8 @@ def _show(result: Comparison) -> None:
             + (f"; {said.anew:,} not compared, as they count a transaction that was judged anew" if said.anew else ""),
             style=None if said.right else "red",
         )
+    for unproved in result.unproved:
+        console.print(f"Unproved: {unproved}; lakehouse audit tells more", style="red")
     console.print(f"Compared in {result.seconds:.1f} s; appended to ops.comparisons as {result.run_id}")
 
 

@@ -134,6 +134,13 @@ def fill_said(settings: Settings, reference: Reference) -> None:
     append(settings, SENT, to_arrow(SENT, rows), Once.new("test"))
 
 
+def alert(anomaly: Row, state: str) -> Outgoing:
+    """As Flink sends it."""
+    key = f"ctr_anomaly/{anomaly['window_start']}/{anomaly['product_id']}"
+    turn = {"rule": "ctr_anomaly", "state": state, "dedup_key": f"{key}/{state}"}
+    return ALERTS, key.encode(), json.dumps(anomaly | turn).encode()
+
+
 def _alert(decision: Row, rule: str) -> Outgoing:
     names = ("user_id", "event_id", "event_time", "amount_cents", "transactions_10m", "transactions_1h")
     hour = floor(decision["event_time"], HOUR)

@@ -9,8 +9,8 @@ from cli.demo.run import Demo
 from jobs import journal
 from lakehouse.alerts import OPENED, WITHDRAWN, alert_history
 from lakehouse.compare import Accounting, Comparison
+from lakehouse.compare.sent import alerts_sent
 from lakehouse.delta import scan
-from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.ledger import Audit
 from lakehouse.report import (
@@ -139,7 +139,7 @@ def _architecture_links(demo: Demo) -> list[Link]:
 
 
 def _alerts(settings: Settings, comparison: Comparison) -> AlertCount:
-    history = alert_history(read_alerts(settings))
+    history = alert_history(alerts_sent(settings))
     (compared,) = (t for t in comparison.tables if t.table == ALERTS)
     expected_open = compared.rows_compared + compared.missing
     return AlertCount(_RULE, history.turns[OPENED], history.turns[WITHDRAWN], len(history.open), expected_open)

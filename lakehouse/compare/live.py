@@ -7,10 +7,11 @@ import polars as pl
 
 from lakehouse.alerts import CtrAlert, alert_history
 from lakehouse.compare.comparison import TableComparison, compare_frames
-from lakehouse.compare.reference import Reference, to_frame
+from lakehouse.compare.reference import Reference
+from lakehouse.compare.sent import alerts_sent
 from lakehouse.contracts.columns import TableContract
+from lakehouse.contracts.frames import to_frame
 from lakehouse.contracts.tables import table
-from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues
 from lakehouse.semantics.reference import Row
@@ -52,7 +53,7 @@ def compare_alerts(settings: Settings, reference: Reference) -> TableComparison:
 
     The counts in an alert are those of the moment at which it opened, so they are not compared.
     """
-    history = alert_history(read_alerts(settings))
+    history = alert_history(alerts_sent(settings))
     return compare_open_alerts(reference.anomalies(), history.open)
 
 

@@ -1,16 +1,19 @@
 """The reference's rows and Kafka's own records, as frames of the tables' contracts."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
-from typing import Any, Final
+from itertools import chain
+from typing import Final
 
 import polars as pl
 
-from lakehouse.compare.segments import Offsets, Segment, events_of, read_segments
+from lakehouse.compare.forgotten import Unproved
+from lakehouse.compare.judged import Segment, events_of
+from lakehouse.compare.segments import Offsets, read_segments
 from lakehouse.contracts.arrow import polars_schema
-from lakehouse.contracts.columns import TableContract, Type
+from lakehouse.contracts.columns import Type
 from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.frames import to_frame
 from lakehouse.contracts.tables import DEAD_LETTERS, TABLES, ingested, table
 from lakehouse.kafka.consumer import ReadError
 from lakehouse.losses import KnownLoss, known_losses
@@ -24,16 +27,18 @@ from lakehouse.settings import Settings
 INGESTED: Final = tuple(topic for topic in EVENT_TYPES if f"bronze.{EVENTS[topic].table}" in TABLES)
 """Topics whose records somebody brings into bronze, the invalid ones as dead letters."""
 
-_CHUNK_ROWS: Final = 100_000
-
 
 @dataclass(slots=True)
 class Reference:
-    """What Kafka holds up to `ends`, and what follows from it."""
+    """What Kafka has held up to `ends`, and what follows from it.
+
+    `unproved`: what Kafka has forgotten, where nothing proves that bronze has it as Kafka had.
+    """
 
     ends: Offsets
     segments: list[Segment]
     log: EventLog
+    unproved: Sequence[Unproved] = ()
 
     @classmethod
     def read(cls, settings: Settings, ends: Offsets, progress: Callable[[int], None] | None = None) -> "Reference":
@@ -51,11 +56,9 @@ class Reference:
                 f"{', '.join(gone)} was deleted and made anew: the tables hold what it had before, and Kafka doesn't, "
                 f"so that nothing is left to compare them with; lakehouse audit follows what each of the two has held"
             )
-        segments = [
-            replace(segment, lost=_lost(known[segment.topic], segment.partition))
-            for segment in read_segments(settings, ends, progress)
-        ]
-        return cls(ends, segments, assemble(chain.from_iterable(map(events_of, segments))))
+        read, unproved = read_segments(settings, ends, progress)
+        segments = [replace(each, lost=_lost(known[each.topic], each.partition)) for each in read]
+        return cls(ends, segments, assemble(chain.from_iterable(map(events_of, segments))), unproved)
 
     def rows(self, name: str) -> Iterator[Row]:
         """The rows of a silver, gold or mart table; a variant's are those of the table that it is one of."""
@@ -119,25 +122,3 @@ def _dead_letters(segment: Segment) -> pl.DataFrame:
 
 def _time(column: str) -> pl.Expr:
     return pl.from_epoch(pl.col(column), "ms").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-
-
-def to_frame(contract: TableContract, rows: Iterable[Row]) -> pl.DataFrame:
-    """Rows as a frame of the contract's compared columns; built in chunks, so that memory holds few rows as dicts."""
-    columns = [c for c in contract.columns if c.name in contract.compared_columns]
-    schema = polars_schema(contract)
-    remaining = iter(rows)
-    frames = [pl.DataFrame({c.name: pl.Series(c.name, [], schema[c.name]) for c in columns})]
-    while chunk := list(islice(remaining, _CHUNK_ROWS)):
-        frames.append(
-            pl.DataFrame([_series(c.name, [row[c.name] for row in chunk], c.type, schema[c.name]) for c in columns])
-        )
-    return pl.concat(frames)
-
-
-def _series(name: str, values: list[Any], kind: Type, dtype: pl.DataType) -> pl.Series:
-    if kind is Type.TIMESTAMP:
-        # In milliseconds here, in microseconds there: both whole.
-        return pl.Series(name, values, pl.Int64).cast(pl.Datetime("ms", "UTC")).cast(dtype)
-    if kind is Type.FINGERPRINT:
-        return pl.Series(name, values, pl.Int128).cast(dtype)
-    return pl.Series(name, values, dtype)

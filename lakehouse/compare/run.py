@@ -15,10 +15,12 @@ import polars as pl
 
 from lakehouse.compare.accounting import Accounting, account
 from lakehouse.compare.comparison import TableComparison, compare_frames
+from lakehouse.compare.forgotten import Unproved
 from lakehouse.compare.live import REDIS_PRODUCTS, REDIS_SESSIONS, compare_alerts, compare_redis
 from lakehouse.compare.reference import Reference
-from lakehouse.compare.said import DECISIONS, SENT, Said, compare_decisions, compare_sent, said_against_true
+from lakehouse.compare.said import DECISIONS, Said, compare_decisions, compare_sent, said_against_true
 from lakehouse.compare.segments import Offsets
+from lakehouse.compare.sent import SENT
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.core import SPARK_STREAM
 from lakehouse.contracts.owners import SPARK_STATE
@@ -64,12 +66,15 @@ class Comparison:
     seconds: float
     said: tuple[Said, ...] = ()
     """What was said about fraud against what is true, where decisions were compared."""
+    unproved: tuple[Unproved, ...] = ()
+    """Records that Kafka has forgotten, of which nothing proves that bronze has them as Kafka had."""
 
     @property
     def equal(self) -> bool:
-        """Every table has rows and equals the reference, every record is accounted for, nothing untrue was said."""
+        """Every table has rows and equals the reference, every record is accounted for and proved, nothing untrue was
+        said."""
         right = all(t.equal for t in self.tables) and all(s.right for s in self.said)
-        return bool(self.tables) and right and self.accounting.balanced
+        return bool(self.tables) and right and self.accounting.balanced and not self.unproved
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -82,6 +87,7 @@ class Comparison:
             "tables": [asdict(t) | {"equal": t.equal} for t in self.tables],
             "accounting": self.accounting.to_dict(),
             "said": [asdict(s) | {"right": s.right} for s in self.said],
+            "unproved": [asdict(each) for each in self.unproved],
         }
 
 
@@ -107,7 +113,7 @@ def compare(
     Raises:
         UnknownTargetError: a name that is in neither.
         ServiceDownError: Kafka, MinIO or Redis does not answer.
-        ReadError: retention has removed records that were never read.
+        ReadError: retention removed records while they were read.
     """
     for name in names:
         if name not in COMPARED and name not in VARIANTS:
@@ -121,7 +127,8 @@ def compare(
     said = said_against_true(settings, reference) if DECISIONS in (names or COMPARED) else ()
     progress("accounting")
     accounting = account(reference.log)
-    result = Comparison(run_id, compared_at, ends, tables, accounting, time.monotonic() - started, said)
+    took, unproved = time.monotonic() - started, tuple(reference.unproved)
+    result = Comparison(run_id, compared_at, ends, tables, accounting, took, said, unproved)
     append_ops(
         settings,
         "ops.comparisons",

@@ -10,14 +10,13 @@ import polars as pl
 from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED, Alert, FraudAlert
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.reference import Reference
+from lakehouse.compare.sent import SENT, alerts_sent, records_sent
 from lakehouse.compare.tables import PinnedTable
 from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import TRANSACTIONS
 from lakehouse.contracts.identity import record_hash
-from lakehouse.contracts.owners import ALERTS_SENT, FRAUD_ONLINE
+from lakehouse.contracts.owners import FRAUD_ONLINE
 from lakehouse.contracts.tables import table
-from lakehouse.kafka.alerts import read_alerts
-from lakehouse.kafka.consumer import read_partitions
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.rejudge.trail import touched
 from lakehouse.semantics.metrics.fraud_decisions.reference import compute as fraud_decisions
@@ -26,7 +25,6 @@ from lakehouse.semantics.metrics.fraud_decisions.spec import RULE as FRAUD
 from lakehouse.settings import Settings
 
 DECISIONS: Final = f"silver.{FRAUD_ONLINE}"
-SENT: Final = f"silver.{ALERTS_SENT}"
 
 FRAUD_RULES: Final = {FRAUD_FLAGGED: "flagged", FRAUD_BLOCKED: "blocked"}
 """Rules of alerts, and the column that each is about."""
@@ -104,7 +102,10 @@ def _masked(frame: pl.DataFrame, comparable: pl.DataFrame, schema: dict[str, pl.
 
 
 def compare_sent(settings: Settings) -> TableComparison:
-    """Every record of ``shop.alerts``, to the byte."""
+    """Every record of ``shop.alerts``, to the byte.
+
+    Of those that Kafka has forgotten, whether the hash is the value's.
+    """
     contract, pinned = table(SENT), PinnedTable(settings, SENT)
     columns = [name for name in contract.column_names if name not in ("rule", "state", "dedup_key", "event_date")]
     schema = {name: polars_schema(contract)[name] for name in columns}
@@ -118,7 +119,7 @@ def compare_sent(settings: Settings) -> TableComparison:
             r.value,
             record_hash(ALERTS, r.partition, r.offset, r.value),
         )
-        for r in read_partitions(settings, ALERTS)
+        for r in records_sent(settings)
     ]
     actual = pinned.frame().select(columns)
     return compare_frames(SENT, pinned.version, _frame(rows, schema), actual, contract.key)
@@ -155,7 +156,7 @@ class Said:
 def said_against_true(settings: Settings, reference: Reference) -> tuple[Said, ...]:
     """Of each rule, from `silver.fraud_online` and ``shop.alerts``."""
     decided = PinnedTable(settings, DECISIONS).frame()
-    return said_of_frames(reference, decided, read_alerts(settings), judged_anew(settings))
+    return said_of_frames(reference, decided, alerts_sent(settings), judged_anew(settings))
 
 
 def said_of_frames(

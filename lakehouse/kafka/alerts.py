@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from lakehouse.alerts import Alert, parse_alert
 from lakehouse.contracts.messages import MessageError
-from lakehouse.kafka.consumer import read_partitions
+from lakehouse.kafka.consumer import Record, read_partitions
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.settings import Settings
@@ -29,7 +29,12 @@ def read_alerts(settings: Settings) -> Iterator[Alert]:
 
     Raises what `read_partitions` raises.
     """
-    for record in read_partitions(settings, ALERTS):
+    return alerts_of(read_partitions(settings, ALERTS))
+
+
+def alerts_of(records: Iterable[Record]) -> Iterator[Alert]:
+    """The alerts among records of the topic. What is none is logged and left out."""
+    for record in records:
         try:
             yield parse_alert(record.value)
         except MessageError as error:

@@ -17,7 +17,7 @@ from lakehouse.ledger.contents import VALUES, look
 from lakehouse.ledger.derived import DERIVED
 from lakehouse.ledger.findings import Account, Book, Finding, Kind, Sum
 from lakehouse.ledger.logs import Log, logs_before, spans_lost
-from lakehouse.ledger.ranges import KAFKA, Range, Span, read_ranges, recorded_ranges, spans
+from lakehouse.ledger.ranges import KAFKA, Range, Span, read_ranges, recorded_ranges, spans, unread
 from lakehouse.ledger.records import Trail
 from lakehouse.ledger.routes import ROUTES, VARIANTS, Route
 from lakehouse.ledger.rows import audit_rows, live_rows
@@ -246,23 +246,19 @@ class _Run:
         owed: dict[int, list[Span]] = {}
         again: dict[tuple[int, int], Range] = {}
         for partition, end in ends.items():
-            known = recorded.get(partition, [])
-            retained = [r for r in known if r.first >= starts[partition]]
-            if self._full:
-                known = [r for r in known if r.first < starts[partition]]
-                again |= {(partition, r.first): r for r in retained}
-            kept += known
-            reached = max((r.end for r in (*known, *(again[k] for k in again if k[0] == partition))), default=0)
-            if reached < starts[partition]:
-                self._book.notes.append(
-                    f"{topic}[{partition}] offsets {reached}-{starts[partition] - 1}: retention removed them before "
-                    f"any audit had read them"
-                )
-                reached = starts[partition]
-            owed[partition] = [
-                *((r.first, r.end) for r in (retained if self._full else [])),
-                *spans(reached, end),
-            ]
+            known, start = recorded.get(partition, []), starts[partition]
+            retained = [r for r in known if self._full and r.first >= start]
+            again |= {(partition, r.first): r for r in retained}
+            kept += [r for r in known if not self._full or r.first < start]
+            of_partition = [(r.first, r.end) for r in retained]
+            for first, until in unread(known, end):
+                if first < start:
+                    self._book.notes.append(
+                        f"{topic}[{partition}] offsets {first}-{min(until, start) - 1}: retention removed them before "
+                        f"any audit had read them"
+                    )
+                of_partition += spans(max(first, start), until)
+            owed[partition] = sorted(of_partition)
         read = read_ranges(self._settings, topic, owed, lambda records: self._count(topic, records))
         for each in read:
             before = again.get((each.partition, each.first))

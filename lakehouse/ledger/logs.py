@@ -22,7 +22,7 @@ from lakehouse.settings import Settings
 class Log:
     """What Kafka holds, or has held, under a topic's name and one id.
 
-    `ranges` join by partition, and are in the order of their positions. `retained`: the first offset of each partition
+    `ranges` are in the order of their positions. `retained`: the first offset of each partition
     that Kafka still has. `log_ends`: where the log ended after the tables were pinned. `number`: 0 of the topic itself,
     more the older. Its records arrived at `since` or later, and before `before`. `lost`: by job, the spans of each
     partition that it is known to lack.

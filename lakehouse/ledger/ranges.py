@@ -46,7 +46,7 @@ class Range:
 def recorded_ranges(
     settings: Settings, topic: str, topic_id: str, ends: Mapping[int, int] | None = None
 ) -> dict[int, list[Range]]:
-    """By partition, what earlier audits have read: ranges that join, in order, up to `ends` at most, or all.
+    """By partition, what earlier audits have read: ranges in order, up to `ends` at most, or all; see `unread`.
 
     `topic_id` tells the topic from one of its name that was deleted before or made later, with other records.
     """
@@ -63,19 +63,29 @@ def recorded_ranges(
     ranges = [Range(topic, *row) for row in rows.iter_rows()]
     if ends is None:
         ends = {p: max(r.end for r in ranges if r.partition == p) for p in {r.partition for r in ranges}}
-    return {partition: list(_chain(partition, ranges, end)) for partition, end in ends.items()}
+    return {partition: list(_apart(partition, ranges, end)) for partition, end in ends.items()}
 
 
-def _chain(partition: int, ranges: Iterable[Range], end: int) -> Iterator[Range]:
+def _apart(partition: int, ranges: Iterable[Range], end: int) -> Iterator[Range]:
     """Two audits at once may have read overlapping ranges: of those that begin where the last one ended, the
     longest that does not go beyond `end`."""
-    longest: dict[int, Range] = {}
-    for each in sorted((r for r in ranges if r.partition == partition and r.end <= end), key=lambda r: r.end):
-        longest[each.first] = each
-    reached = min(longest, default=end)
-    while reached in longest:
-        yield longest[reached]
-        reached = longest[reached].end
+    reached = 0
+    within = (r for r in ranges if r.partition == partition and r.end <= end)
+    for each in sorted(within, key=lambda r: (r.first, -r.end)):
+        if each.first >= reached:
+            yield each
+            reached = each.end
+
+
+def unread(ranges: Iterable[Range], end: int) -> Iterator[Span]:
+    """What no audit has read of a partition below `end`: the spans beside its `ranges`, which are in order."""
+    reached = 0
+    for each in ranges:
+        if reached < each.first:
+            yield reached, each.first
+        reached = each.end
+    if reached < end:
+        yield reached, end
 
 
 def spans(first: int, end: int) -> list[Span]:
@@ -86,7 +96,7 @@ def spans(first: int, end: int) -> list[Span]:
 def read_ranges(
     settings: Settings, topic: str, owed: Mapping[int, Sequence[Span]], progress: Callable[[int], None]
 ) -> list[Range]:
-    """Reads the spans, which join within each partition, by a plain consumer.
+    """Reads the spans, which are in order within each partition, by a plain consumer.
 
     `progress` gets the number of records read since its last call.
 
@@ -106,6 +116,8 @@ def read_ranges(
         while offset >= owed[partition][index][1]:
             index += 1
         current[partition] = index
+        if offset < owed[partition][index][0]:
+            continue
         found = sums[partition][index]
         found[0] += 1
         found[1] += record_hash(topic, partition, offset, value)

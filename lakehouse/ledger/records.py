@@ -22,7 +22,7 @@ from lakehouse.delta import VersionMissingError
 from lakehouse.ledger.differences import differences
 from lakehouse.ledger.findings import LOG_SHIFT, OFFSET_BITS, Book, Kind, Sum
 from lakehouse.ledger.logs import Log
-from lakehouse.ledger.ranges import Range, read_records
+from lakehouse.ledger.ranges import Range, read_records, unread
 from lakehouse.ledger.routes import Route
 from lakehouse.ledger.tables import POSITION, Tables
 from lakehouse.settings import Settings
@@ -30,6 +30,8 @@ from lakehouse.settings import Settings
 LOOKED_AT: Final = 20
 """So many ranges of a topic are read again at most to see what is wrong: a million records, which memory holds."""
 _HASH: Final = pl.col("record_hash")
+_UNREAD: Final = -(1 << 31)
+"""Stands for the range of what no audit has read: less than that of any predecessor."""
 _POSITIONS: Final = {"position": pl.Int64(), "record_hash": pl.Int64()}
 
 
@@ -348,8 +350,21 @@ def _in_ranges(log: Log, rows: pl.DataFrame) -> pl.DataFrame:
 
 def _followed(log: Log, rows: pl.DataFrame) -> pl.DataFrame:
     """Those of `rows` that are followed on into silver, with a number that parts them: of the topic those in its
-    audited ranges, of a predecessor all, as nothing is added any more to what no audit has read."""
-    return rows.with_columns(range=pl.lit(-log.number, pl.Int64)) if log.number else _in_ranges(log, rows)
+    audited ranges, and those that retention removed before an audit had read them, which may stand for duplicates; of
+    a predecessor all, as nothing is added any more to what no audit has read."""
+    if log.number:
+        return rows.with_columns(range=pl.lit(-log.number, pl.Int64))
+    return pl.concat([_in_ranges(log, rows), _unread(log, rows)])
+
+
+def _unread(log: Log, rows: pl.DataFrame) -> pl.DataFrame:
+    """Those of `rows` that lie below the end of what is audited and in none of its ranges."""
+    beside = [
+        pl.col("position").is_between(log.at(p, first), log.at(p, until), "left")
+        for p, end in log.ends.items()
+        for first, until in unread((r for r in log.ranges if r.partition == p), end)
+    ]
+    return rows.filter(reduce(or_, beside, pl.lit(False))).with_columns(range=pl.lit(_UNREAD, pl.Int64))
 
 
 def _within(log: Log, rows: pl.DataFrame, ranges: Sequence[Range]) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from lakehouse.checked_sums import checked_sum
-from lakehouse.compare.reference import to_frame
+from lakehouse.contracts.frames import to_frame
 from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta import VersionMissingError
 from lakehouse.delta.describe import published_days

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from lakehouse.compare.reference import to_frame
 from lakehouse.contracts.events import EVENTS
+from lakehouse.contracts.frames import to_frame
 from lakehouse.contracts.tables import table
 from lakehouse.contracts.times import milliseconds
 from lakehouse.explain.behind import ALERTS, EXPLAINED

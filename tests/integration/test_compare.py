@@ -15,10 +15,9 @@ from lakehouse.drained import kafka_ends
 from lakehouse.kafka.sender import Outgoing, Sender
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.redis_values import CURRENT_SESSIONS, PRODUCT_METRICS, LiveValues
-from lakehouse.semantics.reference import Row
 from lakehouse.settings import Settings
 from tests.conftest import Stack
-from tests.reference_lake import changed, encoded, fill, fill_said, live
+from tests.reference_lake import alert, changed, encoded, fill, fill_said, live
 from tests.strategies import click, impression, product, profile, purchase, transaction
 
 pytestmark = pytest.mark.stack
@@ -57,12 +56,6 @@ NO_ALERTS: list[Outgoing] = [
     )
 ]
 """Anybody may write to the topic."""
-
-
-def alert(anomaly: Row, state: str) -> Outgoing:
-    key = f"ctr_anomaly/{anomaly['window_start']}/{anomaly['product_id']}"
-    turn = {"rule": "ctr_anomaly", "state": state, "dedup_key": f"{key}/{state}"}
-    return ALERTS, key.encode(), json.dumps(anomaly | turn).encode()
 
 
 @pytest.fixture(scope="module")

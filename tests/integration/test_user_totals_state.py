@@ -16,8 +16,8 @@ from jobs.streaming.spark.set_aside import QUARANTINE
 from jobs.streaming.spark.stateful.user_totals import JOB, TABLE
 from lakehouse.checkpoints import begin_checkpoint
 from lakehouse.compare import TableComparison, compare
-from lakehouse.compare.reference import to_frame
 from lakehouse.contracts.events import MAX_CENTS, PURCHASES
+from lakehouse.contracts.frames import to_frame
 from lakehouse.contracts.tables import table
 from lakehouse.delta import open_table, scan
 from lakehouse.generator.traffic import ShopDay

@@ -8,7 +8,7 @@ import pytest
 from lakehouse.alerts import OPENED, WITHDRAWN, CtrAlert, State, alert_history
 from lakehouse.compare.comparison import TableComparison, compare_frames
 from lakehouse.compare.live import compare_open_alerts
-from lakehouse.compare.reference import to_frame
+from lakehouse.contracts.frames import to_frame
 from lakehouse.contracts.tables import table
 from lakehouse.semantics import Events
 from lakehouse.semantics.metrics.alerts.reference import ctr_anomalies

@@ -8,8 +8,9 @@ import polars as pl
 
 from lakehouse.alerts import FRAUD_BLOCKED, FRAUD_FLAGGED, Alert, parse_alert
 from lakehouse.compare.comparison import TableComparison, compare_frames
-from lakehouse.compare.reference import Reference, to_frame
+from lakehouse.compare.reference import Reference
 from lakehouse.compare.said import Said, decided_frames, said_of_frames
+from lakehouse.contracts.frames import to_frame
 from lakehouse.contracts.tables import table
 from lakehouse.semantics import Events, Transaction
 from lakehouse.semantics.log import EventLog
