@@ -22,12 +22,12 @@ from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.tables import BRONZE
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import extent
-from lakehouse.delta.maintenance import maintain
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.runtime.wanted import migrate
 from lakehouse.settings import Settings
+from lakehouse.upkeep import maintain
 
 DAYS: Final = 548
 FIRST: Final = date(2024, 9, 1)

@@ -27,12 +27,12 @@ from lakehouse.contracts.tables import TABLES, table
 from lakehouse.delta import TableMissingError, open_table, table_exists
 from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.maintenance import compact as compact_table
-from lakehouse.delta.maintenance import vacuum as vacuum_table
 from lakehouse.delta.restore import restore as restore_table
 from lakehouse.delta.schemas import missing_columns
 from lakehouse.plain import plain_frame, write_json_lines
 from lakehouse.runtime.owners import owners_stopped
 from lakehouse.settings import load_settings
+from lakehouse.upkeep import vacuum as vacuum_table
 
 app = typer.Typer(help="The Delta tables: list, show, read, maintain.", no_args_is_help=True)
 

@@ -46,8 +46,8 @@ By hand: `lakehouse table compact NAME` and `table vacuum NAME`.
     def maintain(name: str) -> dict:
         from airflow.sdk import get_current_context
 
-        from lakehouse.delta.maintenance import maintain
         from lakehouse.settings import load_settings
+        from lakehouse.upkeep import maintain
 
         get_current_context()["name"] = name
         return maintain(load_settings(), name)

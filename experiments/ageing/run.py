@@ -25,7 +25,6 @@ from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.owners import FOLLOWER, INGEST
 from lakehouse.cuts import wait_for_cut
 from lakehouse.delta import open_table
-from lakehouse.delta.maintenance import maintain
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
@@ -36,6 +35,7 @@ from lakehouse.runtime.supervisor import job_program
 from lakehouse.runtime.upgrade import upgrade
 from lakehouse.runtime.wanted import migrate
 from lakehouse.settings import Settings
+from lakehouse.upkeep import maintain
 
 FIRST: Final = date(2025, 1, 1)
 CLICKS, PURCHASES, TRANSACTIONS = 40, 10, 6

@@ -11,8 +11,12 @@ delta-rs write and commit within one call: what they can't commit they write ane
 may name old files, those of a commit that is pending in a savepoint: its sink looks whether they are there, and gives
 old ones new names (`PendingFiles` in `connectors/`). Staged rows of replays lie in tables of their own, which nobody
 vacuums, and undo and restore refuse a version whose files are gone.
+
+Versions that are `needed`, however old, keep their files, and their log is not trimmed (`lakehouse.upkeep` knows them).
 """
 
+import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,11 +27,11 @@ from deltalake.exceptions import CommitFailedError
 
 from lakehouse.contracts.tables import table
 from lakehouse.delta.describe import extent
-from lakehouse.delta.errors import OvertakenError
+from lakehouse.delta.errors import OvertakenError, VersionMissingError
 from lakehouse.delta.files import commit_files, read_files, write_files
 from lakehouse.delta.installations import require_own
 from lakehouse.delta.layout import Files, cut
-from lakehouse.delta.tables import open_table
+from lakehouse.delta.tables import PROPERTIES, RETENTION, open_table
 from lakehouse.settings import Settings
 
 TARGET_BYTES: Final = 128 * 1024 * 1024
@@ -102,35 +106,79 @@ def _cut_anew(settings: Settings, name: str, column: str) -> Compaction:
     return Compaction(name, None, before, before, beaten=True)
 
 
-def vacuum(settings: Settings, name: str, *, dry_run: bool = False) -> Vacuuming:
+def vacuum(settings: Settings, name: str, *, needed: Collection[int] = frozenset(), dry_run: bool = False) -> Vacuuming:
     """Removes data files that left the table more than 7 days ago, by the table's own setting, or never got into it.
 
-    A writer's files of a commit under way are younger than that. Raises as `compact`.
+    Those that a `needed` version holds stay. A writer's files of a commit under way are younger than that.
+
+    Raises as `compact`.
     """
+    kept = [version for version in sorted(needed) if _is_there(settings, name, version)]
     # delta-rs 1.6 takes every removal that the log has, though the file may have come back and left the table again
     # since: it removes what it must keep, or sends a name twice, which MinIO answers without a name, and that is an
     # error. A checkpoint holds each file's last removal alone.
     _open(settings, name).create_checkpoint()
     # All that lies there is compared with the log. Without `full`, delta-rs takes only what was removed since the last
     # checkpoint of the log.
-    return Vacuuming(name, len(_open(settings, name).vacuum(dry_run=dry_run, full=True)))
+    return Vacuuming(name, len(_open(settings, name).vacuum(dry_run=dry_run, full=True, keep_versions=kept)))
 
 
-def trim_log(settings: Settings, name: str) -> None:
-    """Writes a checkpoint of the log and removes entries older than 7 days that it makes superfluous.
+def _is_there(settings: Settings, name: str, version: int) -> bool:
+    try:
+        open_table(settings, name, version)
+    except VersionMissingError:
+        return False
+    return True
+
+
+def trim_log(settings: Settings, name: str, *, needed: Collection[int] = frozenset()) -> None:
+    """Writes a checkpoint of the log and removes entries older than 7 days that it makes superfluous; none while that
+    would take a `needed` version away.
 
     Raises as `compact`.
     """
     opened = _open(settings, name)
     opened.create_checkpoint()
-    opened.cleanup_metadata()
+    _clean_up(settings, name, needed)
 
 
-def maintain(settings: Settings, name: str) -> dict[str, Any]:
+def _clean_up(settings: Settings, name: str, needed: Collection[int]) -> None:
+    """Below the newest checkpoint, which has just been written."""
+    opened = _open(settings, name)
+    oldest = min((version for version in needed if version < opened.version()), default=None)
+    if oldest is None or _committed(settings, name, oldest) > datetime.now(UTC) - _log_kept(opened):
+        opened.cleanup_metadata()
+
+
+def _committed(settings: Settings, name: str, version: int) -> datetime:
+    """When; long ago if the log does not go back so far, as nothing is left to lose then."""
+    try:
+        milliseconds = open_table(settings, name, version).history(1)[0]["timestamp"]
+    except (VersionMissingError, IndexError):
+        return datetime.max.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _log_kept(opened: DeltaTable) -> timedelta:
+    """How long the table keeps its log, by its own setting: ``interval 7 days``."""
+    said = opened.metadata().configuration.get("delta.logRetentionDuration", "")
+    found = re.fullmatch(r"interval (\d+) (second|minute|hour|day|week)s?", said)
+    return timedelta(**{f"{found[2]}s": int(found[1])}) if found else RETENTION
+
+
+def maintain(settings: Settings, name: str, needed: Collection[int] = frozenset()) -> dict[str, Any]:
     """All three; what they did, for a log. Raises as `compact`."""
-    compaction, removed = compact(settings, name), vacuum(settings, name)
-    _open(settings, name).cleanup_metadata()  # below the checkpoint that vacuum has just written
+    _trim_alone(settings, name)
+    compaction, removed = compact(settings, name), vacuum(settings, name, needed=needed)
+    _clean_up(settings, name, needed)
     return asdict(compaction) | {"files_removed": removed.files}
+
+
+def _trim_alone(settings: Settings, name: str) -> None:
+    """A table that was made before it was said so is told now that its writers are not to trim its log."""
+    alone, opened = "delta.enableExpiredLogCleanup", _open(settings, name)
+    if opened.metadata().configuration.get(alone) != PROPERTIES[alone]:
+        opened.alter.set_table_properties({alone: PROPERTIES[alone]})
 
 
 def _open(settings: Settings, name: str) -> DeltaTable:

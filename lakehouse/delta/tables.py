@@ -37,8 +37,10 @@ PROPERTIES: Final = {
     "delta.minWriterVersion": "2",
     "delta.logRetentionDuration": f"interval {RETENTION.days} days",
     "delta.deletedFileRetentionDuration": f"interval {RETENTION.days} days",
+    "delta.enableExpiredLogCleanup": "false",
 }
-"""Of every table, whoever creates it: no table features, and history to read and to undo in."""
+"""Of every table, whoever creates it: no table features, history to read and to undo in, and no writer that trims the
+log beside `lakehouse.delta.maintenance`."""
 _ATTEMPTS: Final = 8
 _KEPT: Final = f"history is kept for {RETENTION.days} days"
 

@@ -29,13 +29,14 @@ from lakehouse.contracts.owners import SPARK_INGEST
 from lakehouse.contracts.tables import table
 from lakehouse.delta import open_table, scan
 from lakehouse.delta.describe import newest_first
-from lakehouse.delta.maintenance import compact, maintain
+from lakehouse.delta.maintenance import compact
 from lakehouse.delta.tables import PROPERTIES
 from lakehouse.drained.refreshes import outdated
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.settings import ROOT, Settings
+from lakehouse.upkeep import maintain
 from tests.integration.spark_lake import Driver, click, profile, purchase, send, version
 from tests.integration.tables.writer_process import Writer, ready
 

@@ -53,7 +53,8 @@ final class TargetTable implements Serializable {
   private static final Map<String, String> PROPERTIES =
       Map.of(
           "delta.logRetentionDuration", "interval 7 days",
-          "delta.deletedFileRetentionDuration", "interval 7 days");
+          "delta.deletedFileRetentionDuration", "interval 7 days",
+          "delta.enableExpiredLogCleanup", "false");
 
   private final String path;
   private final Columns columns;
