@@ -9,19 +9,21 @@ import typer
 from rich.table import Table
 
 from cli.output import console, print_table, working
-from experiments.ageing.run import Ageing
+from experiments.ageing import report
+from experiments.ageing.run import SERVICES, Ageing
 from experiments.faults.own_stack import keep_logs, own_stack
 from infra.local.machine import describe
 
 app = typer.Typer()
 
 
-@app.command(epilog="Examples: lakehouse age --cycles 40 --days 60 | lakehouse age --results age.json")
+@app.command(epilog="Examples: lakehouse age --cycles 40 --days 60 | lakehouse age --results age.json --page age.html")
 def age(
     cycles: Annotated[int, typer.Option(min=2, help="Of the follower: after each a cut is waited for.")] = 300,
     days: Annotated[int, typer.Option(min=2, help="That go by meanwhile, with few events each.")] = 400,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the events.")] = None,
     results: Annotated[Path | None, typer.Option(help="Keep all that was measured here.", dir_okay=False)] = None,
+    page: Annotated[Path | None, typer.Option(help="Draw it here, as a page.", dir_okay=False)] = None,
 ) -> None:
     """Age an installation: Kafka forgets, tables are maintained, jobs are replaced and killed. Exit status 1 unless all
     is answered at the end as at first. It takes 4 GB of memory and a stack of its own, and some 10 s a cycle."""
@@ -31,14 +33,18 @@ def age(
     with own_stack(proxied=False, name="ageing") as stack:
         try:
             with working("ageing") as say:
-                found = Ageing(stack, cycles, days, drawn, say).run()
+                stack.up(SERVICES, lambda name, _: say(name))
+                found = Ageing(stack.settings, cycles, days, drawn, progress=say).run()
         except Exception:
             console.print(f"logs: {keep_logs(stack, f'ageing-{drawn}')}")
             raise
         if not all(answer["right"] for answer in found["last_day"]):
             console.print(f"logs: {keep_logs(stack, f'ageing-{drawn}')}")
+    measured = {"machine": machine, "seed": drawn} | found
     if results:
-        results.write_text(json.dumps({"machine": machine, "seed": drawn} | found, indent=2) + "\n")
+        results.write_text(json.dumps(measured, indent=2) + "\n")
+    if page:
+        page.write_text(report.render(measured), encoding="utf-8")
     _show(found)
     if not all(answer["right"] for answer in (*found["first_day"], *found["last_day"])):
         raise typer.Exit(1)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import psutil
 import psycopg
 
-from infra.local.stack import LocalStack
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.owners import FOLLOWER
 from lakehouse.contracts.tables import BRONZE
@@ -34,9 +33,8 @@ class Size:
     logs_mib: float
 
 
-def size(stack: LocalStack) -> Size:
+def size(settings: Settings) -> Size:
     """Raises what `lakehouse.delta.open_table` raises, and psycopg.OperationalError."""
-    settings = stack.settings
     stored, checkpoints, entries = 0, 0, dict[str, int]()
     for found in build_client(settings).list_objects(settings.bucket, recursive=True):
         name, bytes_ = found.object_name or "", found.size or 0

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from lakehouse.delta import scan
@@ -47,6 +47,9 @@ def answers(settings: Settings, first: date) -> Iterator[Answer]:
     yield ask(settings, "rows are made again from their records", ["parity"], "0 differ")
     user = scan(settings, "gold.user_totals").sort("first_purchase").select("user_id").head(1).collect().item()
     yield ask(settings, "the oldest user's total adds up", ["explain", "gold.user_totals", "--", user], "It adds up")
+    asked_at = datetime.now(UTC).isoformat()
+    mart = ["mart", "run", "--day", f"{first}", "--as-of", asked_at]
+    yield ask(settings, "the first day's marts are built as of now", mart, "3 of 3", "equal")
     yield from _replayed(settings, first)
 
 
@@ -55,7 +58,8 @@ def _replayed(settings: Settings, day: date) -> Iterator[Answer]:
     span = ["--from", f"{day}", "--to", f"{day + timedelta(1)}"]
     planned = ask(settings, "a replay of the first day is planned", ["replay", "plan", *span], "lakehouse replay run")
     yield planned
-    if planned.right:
-        number = re.findall(r"lakehouse replay run (\d+)", planned.told)[0]
-        done = f"replay {number} is done"
-        yield ask(settings, "and changes no row", ["replay", "run", number], done)
+    carried_out = "the replay is carried out"
+    if found := re.search(r"lakehouse replay run (\d+)", planned.told):
+        yield ask(settings, carried_out, ["replay", "run", found[1]], f"replay {found[1]} is done")
+    else:
+        yield Answer(carried_out, right=False, seconds=0, told="it was not planned")

@@ -16,7 +16,6 @@ from confluent_kafka.admin import AdminClient
 from experiments.ageing.measure import TABLES, Size, size
 from experiments.ageing.questions import Answer, answers
 from experiments.faults.processes import kill
-from infra.local.stack import LocalStack
 from lakehouse.catalog import seed_catalogue
 from lakehouse.catalog.refresh import refresh
 from lakehouse.checkpoints import Positions
@@ -38,14 +37,10 @@ from lakehouse.settings import Settings
 from lakehouse.upkeep import maintain
 
 FIRST: Final = date(2025, 1, 1)
+SERVICES: Final = ("kafka", "minio", "postgres", "flink")
 CLICKS, PURCHASES, TRANSACTIONS = 40, 10, 6
 """Of a day. A comparison of no rows proves nothing: the first has `BUSY` times as many, alerts and dead letters too."""
 BUSY: Final = 60
-HISTORY_MINUTES: Final = 2
-FORGET_EVERY: Final = 10
-MAINTAIN_EVERY: Final = 20
-KILL_EVERY: Final = 30
-UPGRADE_EVERY: Final = 60
 PATIENCE_SECONDS: Final = 600
 
 Progress = Callable[[str], None]
@@ -56,46 +51,62 @@ class NotCleanError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """After how many cycles each comes, and how long tables keep history."""
+
+    forget: int = 10
+    maintain: int = 20
+    kill: int = 30
+    upgrade: int = 60
+    history_seconds: int = 120
+
+
+@dataclass(frozen=True, slots=True)
 class Cycle:
-    """`seconds`: from when its events were sent until a cut had them."""
+    """`seconds`: from when its events were sent until a cut had them; `audit_seconds`: of the audit of what is new."""
 
     number: int
     day: str
     seconds: float
+    audit_seconds: float | None
     size: Size | None
 
 
 @dataclass(slots=True)
 class Ageing:
-    """`days` go by in `cycles`."""
+    """`days` go by in `cycles`, in an installation whose services run."""
 
-    stack: LocalStack
+    settings: Settings
     cycles: int
     days: int
     seed: int
+    turns: Turns = Turns()
     progress: Progress = lambda _doing: None
     _forgotten: Positions = field(default_factory=dict)
 
-    @property
-    def settings(self) -> Settings:
-        return self.stack.settings
-
     def run(self) -> dict[str, Any]:
-        """What was measured and answered; raises what the stack and its jobs raise."""
+        """What was measured and answered; raises what the jobs raise."""
         self._start()
         done = [self._cycle(0)]
         self._shorten_history()
-        young = self._asked()
+        young = self.asked()
         done += [self._cycle(number) for number in range(1, self.cycles)]
         return {
             "days": self.days,
+            "turns": asdict(self.turns),
             "cycles": [asdict(cycle) for cycle in done],
             "first_day": [asdict(answer) for answer in young],
-            "last_day": [asdict(answer) for answer in self._asked()],
+            "last_day": [asdict(answer) for answer in self.asked()],
         }
 
+    def go_by(self) -> None:
+        """All cycles, where the jobs run already."""
+        for number in range(self.cycles):
+            self._cycle(number)
+            if number == 0:
+                self._shorten_history()
+
     def _start(self) -> None:
-        self.stack.up(["kafka", "minio", "postgres", "flink"], lambda name, _: self.progress(name))
         create_topics(self.settings)
         migrate(self.settings)
         seed_catalogue(self.settings, self.seed, FIRST)
@@ -111,8 +122,11 @@ class Ageing:
         began, ends = time.monotonic(), kafka_ends(self.settings)
         wait_for_cut(self.settings, ends, PATIENCE_SECONDS)
         seconds = round(time.monotonic() - began, 2)
-        aged = self._age(number, ends) or number in (0, self.cycles - 1)
-        return Cycle(number, f"{FIRST + timedelta(last - 1)}", seconds, size(self.stack) if aged else None)
+        audited = self._age(number, ends)
+        looked = audited is not None or number in (0, self.cycles - 1)
+        return Cycle(
+            number, f"{FIRST + timedelta(last - 1)}", seconds, audited, size(self.settings) if looked else None
+        )
 
     def _events(self, day: int) -> ShopDay:
         times = 1 if day else BUSY
@@ -120,22 +134,24 @@ class Ageing:
         sizes = (CLICKS * times, PURCHASES * times, self.seed + day)
         return ShopDay(FIRST + timedelta(day), *sizes, transactions=paid, late=0.05, broken=0.01)
 
-    def _age(self, number: int, ends: Positions) -> bool:
-        """What years bring beside events; whether it is time for a look."""
-        turn = number + 1
-        if turn % FORGET_EVERY == 0:
-            self._forget(ends)
-        if turn % MAINTAIN_EVERY == 0:
+    def _age(self, number: int, ends: Positions) -> float | None:
+        """What years bring beside events; how long an audit took, if it was time for one."""
+        turn, audited = number + 1, None
+        if turn % self.turns.forget == 0:
+            audited = self._forget(ends)
+        if turn % self.turns.maintain == 0:
             for name in TABLES:
                 maintain(self.settings, name)
-        if turn % KILL_EVERY == 0:
+        if turn % self.turns.kill == 0:
             kill(self.settings, job_program(FOLLOWER))
-        if turn % UPGRADE_EVERY == 0:
+        if turn % self.turns.upgrade == 0:
             upgrade(self.settings, JOBS[INGEST], "ageing")
-        return turn % FORGET_EVERY == 0
+        return audited
 
-    def _forget(self, ends: Positions) -> None:
+    def _forget(self, ends: Positions) -> float:
         """Kafka forgets what lay before `ends` when this was called last: that was audited, and read by all.
+
+        Returns the seconds that the audit of what is new took.
 
         Raises NotCleanError: what has come since is not all there.
         """
@@ -152,14 +168,16 @@ class Ageing:
         for removed in client.delete_records(places).values() if places else ():
             removed.result()
         self._forgotten = ends
+        return round(found.seconds, 2)
 
     def _shorten_history(self) -> None:
-        kept = f"interval {HISTORY_MINUTES} minutes"
+        kept = f"interval {self.turns.history_seconds} seconds"
         properties = {"delta.deletedFileRetentionDuration": kept, "delta.logRetentionDuration": kept}
         for name in TABLES:
             open_table(self.settings, name).alter.set_table_properties(properties)
 
-    def _asked(self) -> list[Answer]:
+    def asked(self) -> list[Answer]:
+        """What is answered now, once nothing is under way."""
         found = []
         for answer in answers(self.settings, FIRST):
             self.progress(f"{answer.question}: {'yes' if answer.right else 'NO'}")
