@@ -1,4 +1,4 @@
-"""Years in minutes: when Kafka and tables have forgotten, and jobs were killed and replaced, all is answered as before."""
+"""Years in minutes: when Kafka and tables have forgotten, and jobs were killed and replaced, all is as before."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
