@@ -47,7 +47,7 @@ RESULT: Final = Path(__file__).with_name("results") / "follower.json"
 SPARK_RESULT: Final = RESULT.with_name("follower_spark.json")
 DAY: Final = date(2024, 3, 1)
 PARTITIONS: Final = 6
-_MIDNIGHT: Final = datetime(2024, 3, 1, tzinfo=UTC)
+MIDNIGHT: Final = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 def records(day: ShopDay) -> dict[str, pl.DataFrame]:
@@ -72,7 +72,7 @@ def records(day: ShopDay) -> dict[str, pl.DataFrame]:
     ).with_row_index("sent")
     found = {}
     for name, kinds in {"clicks": (IMPRESSION, CLICK), "purchases": (PURCHASE,)}.items():
-        time_of = (pl.lit(_MIDNIGHT) + pl.duration(milliseconds="ms")).dt.cast_time_unit("us")
+        time_of = (pl.lit(MIDNIGHT) + pl.duration(milliseconds="ms")).dt.cast_time_unit("us")
         of_topic = all_records.filter(pl.col("kind").is_in(kinds))
         found[f"bronze.{name}"] = of_topic.select(
             "sent",
@@ -138,7 +138,7 @@ def write_products(settings: Settings, seed: int) -> None:
         topic=pl.lit("shop.products"),
         partition=0,
         offset=pl.int_range(pl.len()),
-        arrival=pl.lit(_MIDNIGHT),
+        arrival=pl.lit(MIDNIGHT),
         value=pl.lit(b"{}"),
         record_hash=pl.int_range(pl.len()),
         arrival_date=pl.lit(DAY),
