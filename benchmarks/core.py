@@ -32,8 +32,7 @@ from infra.local.machine import describe
 from infra.local.stack import LocalStack
 from jobs import journal
 from jobs.streaming.spark.progress import journal_path as spark_journal
-from lakehouse.catalog import seed_catalogue
-from lakehouse.catalog.refresh import refresh
+from lakehouse.catalog import publish_seeded
 from lakehouse.checkpoints import Positions
 from lakehouse.compare import compare
 from lakehouse.contracts.core import CORE, Core
@@ -47,7 +46,7 @@ from lakehouse.delta import open_table
 from lakehouse.drained import kafka_ends, wait_until_drained
 from lakehouse.flink_rest import call_flink
 from lakehouse.generator.traffic import ShopDay
-from lakehouse.kafka.topics import create_topics, topic_ids
+from lakehouse.kafka.topics import topic_ids
 from lakehouse.produce import send_day
 from lakehouse.runtime.reconcile import start
 from lakehouse.runtime.supervisor import Supervisor, job_program
@@ -159,11 +158,9 @@ def flow(settings: Settings, day: ShopDay, rate: int, seconds: int) -> dict[str,
 def measure(stack: LocalStack, clicks: int, rate: int, seconds: int, seed: int) -> dict[str, Any]:
     stack.up(["kafka", "minio", "postgres", "flink"])
     settings = stack.settings
-    create_topics(settings)
     migrate(settings)
     first, second = date(2026, 3, 2), date(2026, 3, 3)
-    seed_catalogue(settings, seed, first)
-    refresh(settings)
+    publish_seeded(settings, seed, first)
     with MemoryPeak(stack.supervisor) as memory:
         of_backlog = ShopDay(first, clicks, clicks // 100, seed, transactions=clicks // 100, broken=0.001)
         found = {"backlog": backlog(settings, send_day(settings, of_backlog, judged=False).sent.total())}

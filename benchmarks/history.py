@@ -15,15 +15,13 @@ from benchmarks.core import backlog, record
 from experiments.faults.own_stack import own_stack
 from infra.local.machine import describe
 from infra.local.stack import LocalStack
-from lakehouse.catalog import seed_catalogue
-from lakehouse.catalog.refresh import refresh
+from lakehouse.catalog import publish_seeded
 from lakehouse.contracts.core import CORE
 from lakehouse.contracts.graph import DERIVED
 from lakehouse.contracts.tables import BRONZE
 from lakehouse.delta import open_table
 from lakehouse.delta.describe import extent
 from lakehouse.generator.traffic import ShopDay
-from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.runtime.wanted import migrate
 from lakehouse.settings import Settings
@@ -42,10 +40,8 @@ def files(settings: Settings) -> dict[str, int]:
 def measure(stack: LocalStack, clicks: int, purchases: int, seed: int) -> dict[str, Any]:
     stack.up(["kafka", "minio", "postgres", "flink"])
     settings, sent = stack.settings, 0
-    create_topics(settings)
     migrate(settings)
-    seed_catalogue(settings, seed, FIRST)
-    refresh(settings)
+    publish_seeded(settings, seed, FIRST)
     for number in range(DAYS):
         day = ShopDay(FIRST + timedelta(number), clicks // DAYS, purchases // DAYS, seed + number)
         sent += send_day(settings, day, judged=False).sent.total()

@@ -15,12 +15,11 @@ from cli.catalog import show_set_aside
 from cli.input_file import input_file
 from cli.output import console, styled, working
 from cli.pairs import listed_pairs, meanings, pairs, whole_numbers
-from lakehouse.catalog import refresh, seed_catalogue
+from lakehouse.catalog import publish_seeded
 from lakehouse.csv_events import Ambiguous, CsvMapping, DecimalMark, Nonexistent, Quoting
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.input_files import spoken
 from lakehouse.kafka.feed import Fed
-from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_csv, send_day
 from lakehouse.settings import Settings, load_settings
 
@@ -228,9 +227,7 @@ def _complaints() -> Iterator[None]:
 
 def _publish_catalogue(settings: Settings, day: ShopDay) -> None:
     with working("recording the catalogue"):
-        create_topics(settings)
-        seed_catalogue(settings, day.seed, day.day)
-        published = refresh(settings)
+        published = publish_seeded(settings, day.seed, day.day)
     console.print(f"Catalogue: {published.products:,} product and {published.profiles:,} profile versions published")
     show_set_aside(published)
 

@@ -16,8 +16,7 @@ from confluent_kafka.admin import AdminClient
 from experiments.ageing.measure import TABLES, Size, size
 from experiments.ageing.questions import Answer, answers
 from experiments.faults.processes import kill
-from lakehouse.catalog import seed_catalogue
-from lakehouse.catalog.refresh import refresh
+from lakehouse.catalog import publish_seeded
 from lakehouse.checkpoints import Positions
 from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.jobs import JOBS
@@ -26,7 +25,6 @@ from lakehouse.cuts import wait_for_cut
 from lakehouse.delta import open_table
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.traffic import ShopDay
-from lakehouse.kafka.topics import create_topics
 from lakehouse.ledger import audit
 from lakehouse.produce import send_day
 from lakehouse.runtime.reconcile import start
@@ -107,10 +105,8 @@ class Ageing:
                 self._shorten_history()
 
     def _start(self) -> None:
-        create_topics(self.settings)
         migrate(self.settings)
-        seed_catalogue(self.settings, self.seed, FIRST)
-        refresh(self.settings)
+        publish_seeded(self.settings, self.seed, FIRST)
         for job in (INGEST, FOLLOWER):
             start(self.settings, JOBS[job], "ageing")
 

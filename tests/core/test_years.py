@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from experiments.ageing.run import FIRST, SERVICES, Ageing, Turns
-from lakehouse.catalog import seed_catalogue
-from lakehouse.catalog.refresh import refresh
+from lakehouse.catalog import publish_seeded
 from lakehouse.contracts.jobs import JOBS
 from lakehouse.contracts.owners import FOLLOWER, INGEST
-from lakehouse.kafka.topics import create_topics
 from lakehouse.runtime.wanted import migrate
 from lakehouse.settings import Settings
 from tests.faults.killing import running
@@ -27,10 +25,8 @@ TURNS = Turns(forget=1, maintain=2, kill=3, upgrade=4, history_seconds=5)
 @pytest.fixture(scope="module")
 def shop(stack: "Stack", seed: int) -> Iterator[Settings]:
     settings = stack.ensure(*SERVICES)
-    create_topics(settings)
     migrate(settings)
-    seed_catalogue(settings, seed, FIRST)
-    refresh(settings)
+    publish_seeded(settings, seed, FIRST)
     with running(settings, JOBS[INGEST], JOBS[FOLLOWER]):
         yield settings
 
