@@ -281,7 +281,9 @@ def measured(clicks: int, arguments: argparse.Namespace) -> dict[str, Any]:
         ):
             sent = write(settings, frames, first, end)
             rounds[is_live].append(child.cycle() | {"records": sent})
-            print(f"{'live' if is_live else 'bulk'}: {rounds[is_live][-1]['cpu_seconds']:.2f} CPU s", file=sys.stderr)
+            found = rounds[is_live][-1]
+            most = dict(sorted(found["cpu_by_node"].items(), key=lambda each: -each[1])[:4])
+            print(f"{'live' if is_live else 'bulk'}: {found['cpu_seconds']:.2f} CPU s, {most}", file=sys.stderr)
         child.end()
     finally:
         remove(settings)

@@ -15,7 +15,6 @@ vacuums, and undo and restore refuse a version whose files are gone.
 Versions that are `needed`, however old, keep their files, and their log is not trimmed (`lakehouse.upkeep` knows them).
 """
 
-import re
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -31,7 +30,7 @@ from lakehouse.delta.errors import OvertakenError, VersionMissingError
 from lakehouse.delta.files import commit_files, read_files, write_files
 from lakehouse.delta.installations import require_own
 from lakehouse.delta.layout import Files, cut
-from lakehouse.delta.tables import PROPERTIES, RETENTION, open_table
+from lakehouse.delta.tables import PROPERTIES, open_table
 from lakehouse.settings import Settings
 
 TARGET_BYTES: Final = 128 * 1024 * 1024
@@ -132,45 +131,28 @@ def _is_there(settings: Settings, name: str, version: int) -> bool:
 
 
 def trim_log(settings: Settings, name: str, *, needed: Collection[int] = frozenset()) -> None:
-    """Writes a checkpoint of the log and removes entries older than 7 days that it makes superfluous; none while that
-    would take a `needed` version away.
+    """Writes a checkpoint of the log and removes entries older than 7 days that it makes superfluous; none that the
+    oldest `needed` version or a later one is read by.
 
     Raises as `compact`.
     """
     opened = _open(settings, name)
+    oldest = min((v for v in needed if v < opened.version() and _is_there(settings, name, v)), default=None)
+    if oldest is not None:
+        # delta-rs trims below the version that is open, if that has a checkpoint.
+        needed_still = open_table(settings, name, oldest)
+        needed_still.create_checkpoint()
+        needed_still.cleanup_metadata()
     opened.create_checkpoint()
-    _clean_up(settings, name, needed)
-
-
-def _clean_up(settings: Settings, name: str, needed: Collection[int]) -> None:
-    """Below the newest checkpoint, which has just been written."""
-    opened = _open(settings, name)
-    oldest = min((version for version in needed if version < opened.version()), default=None)
-    if oldest is None or _committed(settings, name, oldest) > datetime.now(UTC) - _log_kept(opened):
+    if oldest is None:
         opened.cleanup_metadata()
-
-
-def _committed(settings: Settings, name: str, version: int) -> datetime:
-    """When; long ago if the log does not go back so far, as nothing is left to lose then."""
-    try:
-        milliseconds = open_table(settings, name, version).history(1)[0]["timestamp"]
-    except (VersionMissingError, IndexError):
-        return datetime.max.replace(tzinfo=UTC)
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _log_kept(opened: DeltaTable) -> timedelta:
-    """How long the table keeps its log, by its own setting: ``interval 7 days``."""
-    said = opened.metadata().configuration.get("delta.logRetentionDuration", "")
-    found = re.fullmatch(r"interval (\d+) (second|minute|hour|day|week)s?", said)
-    return timedelta(**{f"{found[2]}s": int(found[1])}) if found else RETENTION
 
 
 def maintain(settings: Settings, name: str, needed: Collection[int] = frozenset()) -> dict[str, Any]:
     """All three; what they did, for a log. Raises as `compact`."""
     _trim_alone(settings, name)
     compaction, removed = compact(settings, name), vacuum(settings, name, needed=needed)
-    _clean_up(settings, name, needed)
+    trim_log(settings, name, needed=needed)
     return asdict(compaction) | {"files_removed": removed.files}
 
 

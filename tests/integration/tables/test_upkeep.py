@@ -49,15 +49,18 @@ def test_what_the_newest_cut_names_is_kept_until_another_names_something_newer(l
     assert stored(lake, CLICKS).height == rows.height + 1
 
 
-def test_the_log_is_trimmed_once_it_takes_no_needed_version_away(lake: Settings) -> None:
-    grown(lake, CLICKS)
+def test_the_log_is_trimmed_up_to_the_oldest_version_that_is_needed(lake: Settings) -> None:
+    rows = grown(lake, CLICKS)
     needed = int(open_table(lake, CLICKS).version())
     compact(lake, CLICKS)
     trim_log(lake, CLICKS, needed=[needed])
-    open_table(lake, CLICKS, needed)
+    assert stored(lake, CLICKS, version=needed).equals(rows)
+    with pytest.raises(VersionMissingError):
+        open_table(lake, CLICKS, needed - 1)
     trim_log(lake, CLICKS, needed=[int(open_table(lake, CLICKS).version())])
     with pytest.raises(VersionMissingError):
         open_table(lake, CLICKS, needed)
+    assert stored(lake, CLICKS).equals(rows)
 
 
 def test_a_table_of_before_is_told_that_its_writers_trim_no_log(lake: Settings) -> None:
