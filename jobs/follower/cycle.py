@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from jobs.follower.events import Events
+from jobs.follower.events import FEW, Events
 from jobs.follower.lake import Lake
 from jobs.follower.node import Node
 from jobs.follower.parts import Executors
@@ -29,6 +29,12 @@ LOOK_SECONDS: Final = 15.0
 """For so long it may go unnoticed that somebody else has committed to a table of its own, as one that restores it, and
 that a source's log was trimmed beyond the entry that is read next: then the logs are listed."""
 
+CHEAP: Final = 4.0
+"""CPU seconds of a cycle that takes what is late, up to which it never waits."""
+WAIT_PER_CPU_SECOND: Final = 10.0
+LONGEST_WAIT: Final = 180.0
+"""For so many seconds it waits for each CPU second of such a cycle, and at most."""
+
 log = logging.getLogger(FOLLOWER)
 
 
@@ -44,6 +50,9 @@ class Follower:
     """By table, what its node took in the last cycle that had something to do."""
     seconds: dict[str, float] = field(default_factory=dict)
     """The same by the clock."""
+    _cost: float = 0.0
+    """CPU seconds of the last cycle that took what was late, of few records."""
+    _all_taken_at: float = float("-inf")
     _quiet_at: dict[str, int] | None = None
     _looked: float = float("-inf")
 
@@ -66,12 +75,15 @@ class Follower:
         """Lets each node follow what has become of its sources; returns how many have committed, or have more to do.
 
         A node that fails stops none but those that follow it, which wait for it. `settle`: every node says in its log
-        how far it has read.
+        how far it has read, and nothing waits.
         """
+        late_waits = not settle and self._late_waits()
         committed, failed = 0, self._refreshed(own=settle)
         versions = {name: self.lake.version(name) for name in self.sources if name not in failed}
-        if versions == self._quiet_at and not settle and not failed:
+        if versions == self._quiet_at and not settle and not failed and (late_waits or not self._something_waits()):
             return 0
+        for events in self._events():
+            events.late_waits = late_waits
         self.cpu_seconds, self.seconds = {}, {}
         waiting: dict[str, list[str]] = {}
         for name, node in self.nodes.items():
@@ -91,7 +103,21 @@ class Follower:
         for name, held in waiting.items():
             log.warning("%s: waited for by %s", name, ", ".join(held))
         self._quiet_at = versions if not committed and not failed else None
+        if committed and not late_waits and all(events.arrived <= FEW for events in self._events()):
+            self._cost, self._all_taken_at = sum(self.cpu_seconds.values()), time.monotonic()
         return committed
+
+    def _late_waits(self) -> bool:
+        """Whether what is late is not yet due: where it costs much it is taken seldom. Executors take all."""
+        if self.executors is not None or self._cost <= CHEAP:
+            return False
+        return time.monotonic() - self._all_taken_at < min(LONGEST_WAIT, WAIT_PER_CPU_SECOND * self._cost)
+
+    def _something_waits(self) -> bool:
+        return any(events.something_waits for events in self._events())
+
+    def _events(self) -> Iterator[Events]:
+        return (node for node in self.nodes.values() if isinstance(node, Events))
 
     def _refreshed(self, own: bool) -> dict[str, str]:
         """Reads what others have committed to the sources, and now and then to its own tables; what could not be."""
@@ -126,9 +152,12 @@ class Follower:
                 compacted += 1
         return compacted
 
-    def settled(self) -> bool:
-        """Whether each table follows from its sources as they were read last."""
-        return all(node.settled() for node in self.nodes.values())
+    def settled(self, but_late: bool = False) -> bool:
+        """Whether each table follows from its sources as they were read last; `but_late`: be it without what waits."""
+        return all(
+            node.settled() or (but_late and isinstance(node, Events) and node.something_waits)
+            for node in self.nodes.values()
+        )
 
     def settle(self) -> Iterator[int]:
         """Cycles until nothing is left to do; how many tables each changed."""

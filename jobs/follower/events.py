@@ -3,11 +3,15 @@
 A correction is a commit of its own, before the insertions, and the last commit says how far was read: a kill between
 them costs a repetition, which finds its events known. Of a bronze table that has gained more than a batch, a cycle
 takes a batch.
+
+What is late touches old rows of all tables: where that costs much, it waits in memory for others, and the log does not
+say meanwhile that what it came with was read.
 """
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 import polars as pl
@@ -22,6 +26,11 @@ from lakehouse.semantics.scopes import FOREVER
 
 BATCH: Final = 250_000
 """Records that a cycle takes at most, but for those of one file."""
+FEW: Final = 50_000
+"""Of more records that have arrived at once none waits."""
+LATE: Final = timedelta(hours=1)
+"""Events are late that lie so far before half of those that they arrive with: before the newest of them would make all
+late by one click of the future."""
 
 _POSITION: Final = ("partition", "offset")
 _MINUTE_MS: Final = 60_000
@@ -34,7 +43,12 @@ class Events(Node):
 
     batch: int = BATCH
     executors: Executors | None = None
+    late_waits: bool = False
+    """Whether in this cycle what is late waits for one to come."""
+    arrived: int = 0
+    """Records in the last cycle."""
     _taken: frozenset[str] = frozenset()
+    _late: pl.DataFrame | None = None
 
     @property
     def bronze(self) -> str:
@@ -55,15 +69,24 @@ class Events(Node):
 
     def forget(self) -> None:
         Node.forget(self)
-        self._taken = frozenset()
+        self._taken, self._late = frozenset(), None
+
+    @property
+    def something_waits(self) -> bool:
+        return self._late is not None
 
     def _insert(self, news: Mapping[str, News], settle: bool) -> bool:
         if (elsewhere := self._elsewhere(news, settle)) is not None:
             return elsewhere
         arrived, gone, rest = self._arrived(news[self.bronze])
-        if arrived.is_empty() and gone.is_empty() and not rest:
-            self._taken = frozenset()
-            return self.nothing_changes(news, settle)
+        self.arrived = arrived.height
+        arrived, late = self._late_apart(arrived, waits=self.late_waits and not rest and gone.is_empty())
+        if late is not None:
+            rest = self._gained(news[self.bronze])
+        self._late = late
+        if arrived.is_empty() and gone.is_empty():
+            self._taken = rest
+            return late is None if rest else self.nothing_changes(news, settle)
         first = first_of_each(pl.concat([arrived, self._others(gone)]))
         held = self._held(pl.concat([first.select(IDENTITY), gone.select(IDENTITY)]))
         stale = held.filter(_displaced(held, first, gone))
@@ -79,7 +102,17 @@ class Events(Node):
             self._taken = frozenset()
             return self.nothing_changes(news, settle)
         self._taken = rest
-        return bool(stale.height or fresh.height or rest)
+        return bool(stale.height or fresh.height or (rest and late is None))
+
+    def _late_apart(self, arrived: pl.DataFrame, waits: bool) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """What is taken now, of what has waited and has arrived; and what goes on waiting, if there is any."""
+        waiting = arrived.clear() if self._late is None else self._late
+        if not waits or arrived.height > FEW or waiting.height > FEW:
+            return pl.concat([waiting, arrived]), None
+        middle = pl.col("event_time").median()
+        is_late = arrived.select((pl.col("event_time") < middle - LATE).alias("late")).to_series()
+        late = pl.concat([waiting, arrived.filter(is_late)])
+        return arrived.filter(~is_late), late if late.height else None
 
     def _elsewhere(self, news: Mapping[str, News], settle: bool) -> bool | None:
         """Has executors insert what is many records and corrects none; None: it is not."""
@@ -127,14 +160,16 @@ class Events(Node):
         """Of the files that bronze has gained those that this cycle takes; and, where some are left for cycles to come,
         all that were taken."""
         files = self.lake.files(self.bronze)
-        gained = frozenset(files.paths) if news.difference is None else news.difference.gained
         chosen, records = set[str](), 0
-        for path in sorted(gained - self._taken):
+        for path in sorted(self._gained(news) - self._taken):
             records += files.rows[path] or 0
             if chosen and records > batch:
                 return chosen, self._taken | chosen
             chosen.add(path)
         return chosen, frozenset()
+
+    def _gained(self, news: News) -> frozenset[str]:
+        return frozenset(self.lake.files(self.bronze).paths) if news.difference is None else news.difference.gained
 
     def _gone(self, news: News) -> pl.DataFrame:
         """Records that silver may have and that bronze has no more: which came and went again, and may have been taken

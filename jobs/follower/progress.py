@@ -57,6 +57,7 @@ class Journal:
             "seconds": {name: round(taken, 3) for name, taken in seconds.items()},
             "read": {name: [self._before.get(name, 0), version] for name, version in versions.items()},
             "settled": self._follower.settled(),
+            "settled_but_late": self._follower.settled(but_late=True),
         }
         self._file.emit(LogRecord(FOLLOWER, INFO, "", 0, json.dumps(line), None, None))
         self._cycle, self._before, self._rows = self._cycle + 1, versions, rows

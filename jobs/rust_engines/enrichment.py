@@ -10,7 +10,9 @@ ATTRIBUTES: Final = ("category", "brand", "price_cents", "product_valid_from")
 
 def enriched(events: pl.DataFrame, versions: pl.LazyFrame) -> pl.DataFrame:
     """`events` with the attributes of the product version that was valid when they happened."""
-    known = versions.select(
+    # A catalogue may have a million products, of which few events are: the others need not be sorted.
+    met = versions.join(events.lazy().select("product_id").unique(), "product_id", "semi")
+    known = met.select(
         "product_id", "valid_from", "valid_to", "category", "brand", "price_cents", product_valid_from="valid_from"
     )
     found = events.sort("event_time").join_asof(

@@ -1,7 +1,11 @@
 """The follower's silver and gold are the reference's rows, whatever order records come in and wherever it is killed."""
 
 import random
+from datetime import timedelta
 
+import pytest
+
+from jobs.follower import cycle, events
 from lakehouse.contracts.tables import FOLLOWED
 from lakehouse.delta import Once, open_table, replace_all
 from lakehouse.delta.maintenance import compact, vacuum
@@ -40,6 +44,37 @@ def test_it_makes_the_reference_s_rows_of_a_stream_in_batches_under_kills(
     assert_settled(running, kills)
     assert_equal(lake, stream)
     assert killed
+
+
+def test_what_is_late_waits_where_it_costs_much_and_is_in_all_tables_in_the_end(
+    lake: Settings, seed: int, kills: Kills, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "CHEAP", -1.0)
+    monkeypatch.setattr(cycle, "WAIT_PER_CPU_SECOND", 1e9)
+    monkeypatch.setattr(cycle, "LONGEST_WAIT", 1e9)
+    monkeypatch.setattr(events, "LATE", timedelta(minutes=20))
+    draw = random.Random(seed)
+    stream, sent, waited = random_stream(draw, 250), 0, 0
+    running = follower(lake)
+    while sent < len(stream):
+        size = draw.randrange(5, 30)
+        write(lake, stream[sent : sent + size])
+        sent += size
+        if draw.random() < 0.2:
+            compact(lake, draw.choice(BRONZE))
+        kills.clear()
+        if draw.random() < 0.2:
+            kills[draw.choice(["before", "after"])] = draw.randrange(1, 15)
+        try:
+            running.cycle()
+        except KilledError:
+            running = follower(lake)
+        waits = [node for node in running.nodes.values() if isinstance(node, events.Events) and node.something_waits]
+        assert not any(node.settled() for node in waits), "so that no cut is made"
+        waited += len(waits)
+    assert waited
+    assert_settled(running, kills)
+    assert_equal(lake, stream)
 
 
 def test_copies_from_lower_positions_take_the_place_of_later_ones_until_they_are_gone(
