@@ -74,12 +74,18 @@ def inside(rows: pl.DataFrame, ranges: Iterable[pl.DataFrame], time: str | None)
 
 def _inside(rows: pl.DataFrame, ranges: pl.DataFrame, time: str | None) -> pl.Series:
     key = _key(ranges)
-    times = rows.select(*key, _milliseconds(rows, time).alias(_AT)).with_row_index(_ROW).sort(_AT)
-    met = times.join_asof(
-        ranges.sort(START), left_on=_AT, right_on=START, by=key or None, strategy="backward", check_sortedness=False
+    times = rows.lazy().select(*key, _milliseconds(rows, time).alias(_AT)).with_row_index(_ROW)
+    if key:  # few of the keys in a day's files have a range, and the others need not be sorted
+        times = times.join(ranges.lazy().select(key).unique(), key, "semi")
+    met = (
+        times.sort(_AT)
+        .collect()
+        .join_asof(
+            ranges.sort(START), left_on=_AT, right_on=START, by=key or None, strategy="backward", check_sortedness=False
+        )
     )
-    holds = (pl.col(_AT) <= pl.col(END)).fill_null(False)
-    return met.sort(_ROW).select(holds).to_series()
+    held = met.filter(pl.col(_AT) <= pl.col(END))[_ROW]
+    return pl.repeat(False, rows.height, eager=True).scatter(held, True)
 
 
 def _milliseconds(rows: pl.DataFrame, column: str | None) -> pl.Expr:
