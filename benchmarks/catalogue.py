@@ -8,50 +8,32 @@ do. CPU seconds are the follower's; those of nodes of events are what it takes t
 import argparse
 import json
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from benchmarks.follower import DAY, MIDNIGHT, Child, records, write
+from benchmarks.follower import DAY, MIDNIGHT, Child, records, write, write_products
 from benchmarks.marts import remove
 from infra.local.machine import describe
-from lakehouse.contracts.arrow import polars_schema
 from lakehouse.contracts.events import EVENTS
-from lakehouse.contracts.tables import FOLLOWED, table
-from lakehouse.delta import Once, append, create_table
-from lakehouse.delta.write import to_arrow
+from lakehouse.contracts.tables import FOLLOWED
+from lakehouse.delta import create_table
 from lakehouse.generator.shop import product_id
 from lakehouse.generator.traffic import ShopDay
-from lakehouse.settings import Settings, load_settings
+from lakehouse.settings import load_settings
 
 RESULT: Final = Path(__file__).with_name("results") / "catalogue.json"
-_BRONZE: Final = "bronze.products"
 _YEAR: Final = timedelta(days=365)
 _ENRICHED: Final = tuple(f"silver.{event.table}{FOLLOWED}" for event in EVENTS.values() if not event.changelog)
 
 
-def write_versions(settings: Settings, first_offset: int, products: pl.Series, valid_from: pl.Series) -> None:
-    """Appends a version of each product."""
-    versions = pl.DataFrame({"product_id": products, "valid_from": valid_from})
-    schema = polars_schema(table(_BRONZE))
-    offset = pl.int_range(pl.len()) + first_offset
-    rows = versions.with_columns(
-        event_id=pl.format("v{}", offset),
-        event_time=pl.lit(MIDNIGHT),
-        category=pl.lit("tools"),
-        brand=pl.lit("acme"),
-        price_cents=offset % 10_000,
-        topic=pl.lit("shop.products"),
-        partition=0,
-        offset=offset,
-        arrival=pl.lit(MIDNIGHT),
-        value=pl.lit(b"{}"),
-        record_hash=offset,
-        arrival_date=pl.lit(DAY),
-    )
-    append(settings, _BRONZE, to_arrow(_BRONZE, rows.select(schema.names()).cast(schema)), Once.new("bench"))
+def versions(products: pl.Series, valid_from: list[datetime]) -> pl.DataFrame:
+    """One of each product."""
+    since = {"product_id": products, "valid_from": valid_from}
+    same = {"category": pl.lit("tools"), "brand": pl.lit("acme"), "price_cents": pl.int_range(pl.len()) % 10_000}
+    return pl.DataFrame(since).with_columns(**same)
 
 
 def cycles(child: Child) -> list[dict[str, Any]]:
@@ -83,17 +65,16 @@ def of_cycles(found: list[dict[str, Any]]) -> dict[str, Any]:
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = load_settings().model_copy(update={"namespace": f"bench_{time.time_ns():x}"})
     names = pl.Series([product_id(number) for number in range(arguments.products)])
-    old = MIDNIGHT - 2 * _YEAR
     try:
         for name in ("bronze.profiles", "bronze.transactions"):
             create_table(settings, name)
-        write_versions(settings, 0, names, pl.Series([old]).gather([0] * len(names)))
+        write_products(settings, versions(names, [MIDNIGHT - 2 * _YEAR] * len(names)))
         frames = records(ShopDay(DAY, arguments.clicks, arguments.clicks // 100, arguments.seed))
         write(settings, frames, 0, sum(frame.height for frame in frames.values()))
         child = Child(settings.namespace, spark=False)
         loaded = cycles(child)
         since = [MIDNIGHT - _YEAR, *[MIDNIGHT + timedelta(hours=12)] * (arguments.changed - 1)]
-        write_versions(settings, len(names), names.head(arguments.changed), pl.Series(since))
+        write_products(settings, versions(names.head(arguments.changed), since), len(names))
         changed = cycles(child)
         child.end()
     finally:

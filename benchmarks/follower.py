@@ -128,19 +128,19 @@ def write(settings: Settings, frames: dict[str, pl.DataFrame], first: int, end: 
     return written
 
 
-def write_products(settings: Settings, seed: int) -> None:
-    versions = pl.DataFrame([version._asdict() for version in base_products(seed)])
+def write_products(settings: Settings, versions: pl.DataFrame, first_offset: int = 0) -> None:
+    """Appends versions of products: `product_id`, `category`, `brand`, `price_cents` and `valid_from`."""
     name = "bronze.products"
-    schema = polars_schema(table(name))
+    schema, offset = polars_schema(table(name)), pl.int_range(pl.len()) + first_offset
     rows = versions.with_columns(
-        event_id=pl.format("v{}", pl.int_range(pl.len())),
+        event_id=pl.format("v{}", offset),
         event_time="valid_from",
         topic=pl.lit("shop.products"),
         partition=0,
-        offset=pl.int_range(pl.len()),
+        offset=offset,
         arrival=pl.lit(MIDNIGHT),
         value=pl.lit(b"{}"),
-        record_hash=pl.int_range(pl.len()),
+        record_hash=offset,
         arrival_date=pl.lit(DAY),
     )
     append(settings, name, to_arrow(name, rows.select(schema.names()).cast(schema)), Once.new("bench"))
@@ -272,7 +272,7 @@ def measured(clicks: int, arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         for name in ("bronze.profiles", "bronze.transactions"):
             create_table(settings, name)
-        write_products(settings, arguments.seed)
+        write_products(settings, pl.DataFrame([v._asdict() for v in base_products(arguments.seed)]))
         write(settings, frames, 0, 0)
         child = Child(settings.namespace, arguments.spark)
         child.cycle()

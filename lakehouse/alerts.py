@@ -197,7 +197,7 @@ _ALERT: Final[TypeAdapter[Alert]] = TypeAdapter(Annotated[Alert, Field(discrimin
 def parse_alert(message: bytes | None) -> Alert:
     """The alert that a message of ``shop.alerts`` carries: one that every receiver can render.
 
-    Anybody may write to the topic, so this is how everybody reads it (`lakehouse.kafka.alerts.read_alerts`).
+    Anybody may write to the topic, so this is how everybody reads it (`lakehouse.kafka.alerts.alerts_of`).
 
     Raises:
         MessageError: it is not one.

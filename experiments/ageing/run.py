@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from experiments.ageing.measure import TABLES, Size, size
 from experiments.ageing.questions import Answer, answers
@@ -25,6 +24,7 @@ from lakehouse.cuts import wait_for_cut
 from lakehouse.delta import open_table
 from lakehouse.drained import kafka_ends
 from lakehouse.generator.traffic import ShopDay
+from lakehouse.kafka.offsets import admin_client
 from lakehouse.ledger import audit
 from lakehouse.produce import send_day
 from lakehouse.runtime.reconcile import start
@@ -153,7 +153,7 @@ class Ageing:
         """
         if not (found := audit(self.settings, ends, live=False)).clean:
             raise NotCleanError("; ".join(map(str, found.findings)))
-        client = AdminClient({"bootstrap.servers": self.settings.kafka_bootstrap})
+        client = admin_client(self.settings)
         kept_for_ever = {topic for topic, contract in EVENTS.items() if contract.changelog}
         places = [
             TopicPartition(self.settings.prefixed(topic), partition, end)

@@ -4,6 +4,7 @@ keep: they stand for Kafka's where their hashes add up to the sums that the ledg
 The hash is of position and value; key and arrival are believed.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,7 +16,7 @@ from lakehouse.contracts.events import EVENTS
 from lakehouse.contracts.identity import record_hash
 from lakehouse.contracts.tables import DEAD_LETTERS
 from lakehouse.delta import TableMissingError, scan
-from lakehouse.kafka.consumer import Record
+from lakehouse.kafka.consumer import Record, stable_ranges
 from lakehouse.ledger.ranges import Range, Span, recorded_ranges, unread
 from lakehouse.settings import Settings
 
@@ -55,9 +56,10 @@ class Stretch:
         segment = self.segment
         topic, partition = segment.topic, segment.partition
         records = list(_stored(settings, topic, partition, self.spans[0][0][0], self.spans[-1][0][1]))
+        offsets = [record.offset for record in records]
         unproved = []
         for (first, end), known in self.spans:
-            held = [r for r in records if first <= r.offset < end]
+            held = records[bisect_left(offsets, first) : bisect_left(offsets, end)]
             if known is None:
                 why = "retention removed them before any audit had read them" if held else None
             elif (len(held), sum(_hash(r) for r in held)) == (known.records, known.hash_sum):
@@ -93,18 +95,22 @@ def _stored(settings: Settings, topic: str, partition: int, first: int, end: int
             yield Record(topic, partition, *row)
 
 
-def stretches(
-    settings: Settings, topic_id: str, owed: Sequence[Segment], retained: Mapping[int, int]
-) -> dict[int, list[Stretch]]:
-    """What Kafka has forgotten of a topic's `owed` segments, by partition; each ends where Kafka begins or later.
+def stretches(settings: Settings, topic_ids: Mapping[str, str], owed: Sequence[Segment]) -> list[Stretch]:
+    """What Kafka has forgotten of the `owed` segments, of which a partition has one, up to where Kafka begins or later.
 
-    `retained`: the first offset of each partition that Kafka still has. Raises ServiceDownError.
+    Raises ReadError, ServiceDownError.
     """
-    gone = [s for s in owed if s.start < retained[s.partition]]
-    if not gone:
-        return {}
-    ranges = recorded_ranges(settings, gone[0].topic, topic_id)
-    return {s.partition: list(_cut(s, ranges.get(s.partition, []), retained[s.partition])) for s in gone}
+    if not owed:
+        return []
+    of_kafka = stable_ranges(settings, {segment.topic for segment in owed})
+    retained = {topic: low for topic, (low, _) in of_kafka.items()}
+    gone = [segment for segment in owed if segment.start < retained[segment.topic][segment.partition]]
+    ranges = {topic: recorded_ranges(settings, topic, topic_ids[topic]) for topic in {s.topic for s in gone}}
+    return [
+        stretch
+        for s in gone
+        for stretch in _cut(s, ranges[s.topic].get(s.partition, []), retained[s.topic][s.partition])
+    ]
 
 
 def _cut(owed: Segment, ranges: Sequence[Range], retained: int) -> Iterator[Stretch]:

@@ -13,7 +13,6 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,7 @@ import pyarrow as pa
 from lakehouse.compare import judged
 from lakehouse.compare.forgotten import Stretch, Unproved, stretches
 from lakehouse.compare.judged import Segment, write_segment
-from lakehouse.kafka.consumer import Record, read_partitions, stable_ranges
+from lakehouse.kafka.consumer import Record, read_partitions
 from lakehouse.kafka.topics import topic_ids
 from lakehouse.semantics.log import KafkaRecord
 from lakehouse.settings import ROOT, Settings
@@ -76,34 +75,33 @@ def read_segments(
         report(found[1].end - found[1].start)
     _remove_siblings(root)
     known: list[Segment] = []
-    owed: list[Segment | Stretch] = []
+    owed: list[Segment] = []
     for topic, of_topic_id in directories.items():
         _remove_siblings(root / of_topic_id)
-        of_topic = []
         for partition, end in ends[topic].items():
             directory = root / of_topic_id / str(partition)
             segments = _chain(topic, partition, end, directory)
             known += segments
-            reached = segments[-1].end if segments else 0
-            if reached < end:
-                of_topic.append(Segment(topic, partition, reached, end, directory / f"{reached}-{end}.arrow"))
-        retained = stable_ranges(settings, [topic])[topic][0] if of_topic else {}
-        forgotten = stretches(settings, of_topics[topic], of_topic, retained)
-        for segment in of_topic:
-            from_bronze = forgotten.get(segment.partition, [])
-            reached = from_bronze[-1].segment.end if from_bronze else segment.start
-            owed += from_bronze
-            if reached < segment.end:
-                path = segment.path.with_name(f"{reached}-{segment.end}.arrow")
-                owed.append(replace(segment, start=reached, path=path))
-    return _written(settings, known, owed, report)
+            if (reached := segments[-1].end if segments else 0) < end:
+                owed.append(_to_read(topic, partition, reached, end, directory))
+    from_bronze = stretches(settings, of_topics, owed)
+    reached_by = {(each.segment.topic, each.segment.partition): each.segment.end for each in from_bronze}
+    rest = ((each, reached_by.get((each.topic, each.partition), each.start)) for each in owed)
+    from_kafka = [_to_read(s.topic, s.partition, start, s.end, s.path.parent) for s, start in rest if start < s.end]
+    return _written(settings, known, from_bronze, from_kafka, report)
+
+
+def _to_read(topic: str, partition: int, start: int, end: int, directory: Path) -> Segment:
+    return Segment(topic, partition, start, end, directory / f"{start}-{end}.arrow")
 
 
 def _written(
-    settings: Settings, known: list[Segment], owed: list[Segment | Stretch], report: Callable[[int], None]
+    settings: Settings,
+    known: list[Segment],
+    from_bronze: list[Stretch],
+    from_kafka: list[Segment],
+    report: Callable[[int], None],
 ) -> tuple[list[Segment], list[Unproved]]:
-    from_kafka = [each for each in owed if isinstance(each, Segment)]
-    from_bronze = [each for each in owed if isinstance(each, Stretch)]
     written = list(known)
     unproved: list[Unproved] = []
 

@@ -12,7 +12,7 @@ may name old files, those of a commit that is pending in a savepoint: its sink l
 old ones new names (`PendingFiles` in `connectors/`). Staged rows of replays lie in tables of their own, which nobody
 vacuums, and undo and restore refuse a version whose files are gone.
 
-Versions that are `needed`, however old, keep their files, and their log is not trimmed (`lakehouse.upkeep` knows them).
+Versions that are `needed`, however old, keep their files and what the log says of them (`lakehouse.upkeep` knows them).
 """
 
 from collections.abc import Collection
@@ -136,16 +136,14 @@ def trim_log(settings: Settings, name: str, *, needed: Collection[int] = frozens
 
     Raises as `compact`.
     """
-    opened = _open(settings, name)
-    oldest = min((v for v in needed if v < opened.version() and _is_there(settings, name, v)), default=None)
-    if oldest is not None:
-        # delta-rs trims below the version that is open, if that has a checkpoint.
-        needed_still = open_table(settings, name, oldest)
-        needed_still.create_checkpoint()
-        needed_still.cleanup_metadata()
+    newest = int(_open(settings, name).version())
+    oldest = min((version for version in needed if _is_there(settings, name, version)), default=newest)
+    # delta-rs trims below the version that is open, if that has a checkpoint.
+    opened = open_table(settings, name, oldest)
     opened.create_checkpoint()
-    if oldest is None:
-        opened.cleanup_metadata()
+    opened.cleanup_metadata()
+    if oldest < newest:  # where who opens the table begins to read
+        _open(settings, name).create_checkpoint()
 
 
 def maintain(settings: Settings, name: str, needed: Collection[int] = frozenset()) -> dict[str, Any]:

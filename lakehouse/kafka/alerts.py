@@ -1,4 +1,4 @@
-"""Alerts in ``shop.alerts``: sending them, and reading those among all that anybody has written there."""
+"""Alerts in ``shop.alerts``: sending them, and telling them from all else that anybody has written there."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from lakehouse.alerts import Alert, parse_alert
 from lakehouse.contracts.messages import MessageError
-from lakehouse.kafka.consumer import Record, read_partitions
+from lakehouse.kafka.consumer import Record
 from lakehouse.kafka.sender import Sender
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.settings import Settings
@@ -24,16 +24,8 @@ def send_alerts(settings: Settings, alerts: Iterable[Alert]) -> None:
         sender.send([(ALERTS, each.incident.encode(), json.dumps(asdict(each)).encode()) for each in alerts])
 
 
-def read_alerts(settings: Settings) -> Iterator[Alert]:
-    """The alerts that the topic holds now, those of an incident in their order. What is none is logged and left out.
-
-    Raises what `read_partitions` raises.
-    """
-    return alerts_of(read_partitions(settings, ALERTS))
-
-
 def alerts_of(records: Iterable[Record]) -> Iterator[Alert]:
-    """The alerts among records of the topic. What is none is logged and left out."""
+    """The alerts among records of the topic, in their order. What is none is logged and left out."""
     for record in records:
         try:
             yield parse_alert(record.value)

@@ -14,6 +14,7 @@ import pytest
 from jobs.rust_engines import MARTS
 from lakehouse.airflow_api import FINISHED, AirflowClient, DagRun, DagRunFailedError
 from lakehouse.alerts import OPENED, QUALITY_FAILED, WITHDRAWN, TableAlert
+from lakehouse.compare.sent import alerts_sent
 from lakehouse.contracts.owners import BACKFILL
 from lakehouse.contracts.tables import checked_tables
 from lakehouse.delta import Once, append, open_table, scan, table_exists
@@ -21,7 +22,6 @@ from lakehouse.delta.describe import commits, extent
 from lakehouse.delta.maintenance import compact
 from lakehouse.delta.notes import Publication
 from lakehouse.delta.write import to_arrow
-from lakehouse.kafka.alerts import read_alerts
 from lakehouse.settings import Settings
 from tests.e2e.conftest import SHOP_DAYS
 from tests.waiting import until
@@ -64,7 +64,7 @@ def told(settings: Settings, name: str) -> list[tuple[str | None, str]]:
     """Day and state of the alerts that the checks of a table have sent."""
     return [
         (alert.day, alert.state)
-        for alert in read_alerts(settings)
+        for alert in alerts_sent(settings)
         if isinstance(alert, TableAlert) and (alert.rule, alert.table) == (QUALITY_FAILED, name)
     ]
 

@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 import polars as pl
 import pytest
-from confluent_kafka import TopicPartition
 
 from lakehouse.compare import Comparison, compare
 from lakehouse.compare.segments import cache_directory
 from lakehouse.drained import kafka_ends
 from lakehouse.kafka.consumer import end_offsets
-from lakehouse.kafka.offsets import admin_client
 from lakehouse.kafka.sender import Outgoing, Sender
 from lakehouse.kafka.topics import ALERTS
 from lakehouse.ledger import Audit, audit
@@ -20,6 +18,7 @@ from lakehouse.settings import Settings
 from tests.conftest import Stack
 from tests.reference_lake import alert, changed, encoded, fill, fill_said
 from tests.strategies import click, impression, product, profile, purchase, transaction
+from tests.topics import remove_records
 
 pytestmark = pytest.mark.stack
 
@@ -55,11 +54,7 @@ def tenant(stack: Stack) -> Settings:
 
 def forget(settings: Settings, topic: str, less: int = 0) -> None:
     """Lets Kafka forget a topic, but for the last `less` of each partition."""
-    ends = {p: max(end - less, 0) for p, end in end_offsets(settings, topic).items()}
-    places = [TopicPartition(settings.prefixed(topic), p, end) for p, end in ends.items()]
-    admin = admin_client(settings)
-    for removed in admin.delete_records(places).values():
-        removed.result(30)
+    remove_records(settings, topic, {p: max(end - less, 0) for p, end in end_offsets(settings, topic).items()})
 
 
 def outcome(result: Comparison) -> tuple[list[str], int]:

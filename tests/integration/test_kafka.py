@@ -4,7 +4,6 @@ import uuid
 from collections import defaultdict
 
 import pytest
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from infra.local.isolated import free_port_base
@@ -16,6 +15,7 @@ from lakehouse.kafka.topics import TOPICS, PartitionCountError, TopicSettingsErr
 from lakehouse.services import ServiceDownError
 from lakehouse.settings import Settings
 from tests.conftest import Stack
+from tests.topics import remove_records
 from tests.transactions import Transactions
 
 pytestmark = pytest.mark.stack
@@ -200,10 +200,7 @@ def test_a_partition_ends_before_a_transaction_that_is_open(tenant: Settings, tr
 def test_offsets_removed_by_retention_are_an_error(tenant: Settings) -> None:
     send(tenant, *["same"] * 10)
     partition = partition_of(b"same")
-    cut = TopicPartition(tenant.prefixed("shop.clicks"), partition, 4)
-    admin = AdminClient({"bootstrap.servers": tenant.kafka_bootstrap})
-    for future in admin.delete_records([cut]).values():
-        future.result(20)
+    remove_records(tenant, "shop.clicks", {partition: 4})
     assert offset_range(tenant, "shop.clicks")[0][partition] == 4
     assert [r.offset for r in read_partitions(tenant, "shop.clicks")] == [4, 5, 6, 7, 8, 9]
     with pytest.raises(ReadError, match="offset 2 was removed by retention, first is 4"):

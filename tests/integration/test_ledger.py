@@ -9,12 +9,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from confluent_kafka import TopicPartition
 
 from lakehouse.compare.reference import Reference
 from lakehouse.delta import open_table, scan
 from lakehouse.drained import kafka_ends
-from lakehouse.kafka.offsets import admin_client
 from lakehouse.kafka.sender import Outgoing, Sender
 from lakehouse.kafka.topics import create_topics
 from lakehouse.ledger import DERIVED, ROUTES, Audit, Kind, NothingToAuditError, audit
@@ -23,6 +21,7 @@ from lakehouse.settings import Settings
 from tests.conftest import Stack
 from tests.reference_lake import changed, encoded, fill, live
 from tests.strategies import click, impression, product, profile, purchase, transaction
+from tests.topics import remove_records
 from tests.transactions import Transactions
 
 pytestmark = pytest.mark.stack
@@ -305,11 +304,7 @@ def test_what_a_transaction_commits_is_audited_from_then_on(stack: Stack) -> Non
 def test_what_retention_removed_is_audited_by_what_was_recorded(settings: Settings, draw: random.Random) -> None:
     topic, name = "shop.purchases", "bronze.purchases"
     audit(settings)
-    ends = kafka_ends(settings)[topic]
-    admin = admin_client(settings)
-    removed = admin.delete_records([TopicPartition(settings.prefixed(topic), p, end) for p, end in ends.items()])
-    for future in removed.values():
-        future.result(30)
+    remove_records(settings, topic, kafka_ends(settings)[topic])
     known = named(audit(settings))
     with changed(settings, name, lambda rows: rows[1:]):
         dropped = (

@@ -15,11 +15,11 @@ import redis
 
 from jobs.streaming import dashboard_writer
 from lakehouse.alerts import CtrAlert, alert_history
+from lakehouse.compare.sent import alerts_sent
 from lakehouse.contracts.events import PARTITIONS
 from lakehouse.drained import wait_until_drained
 from lakehouse.drained.positions import group_positions
 from lakehouse.flink_rest import call_flink
-from lakehouse.kafka.alerts import read_alerts
 from lakehouse.kafka.consumer import end_offsets, read_partitions
 from lakehouse.kafka.producer import build_producer
 from lakehouse.kafka.topics import ALERTS, create_topics
@@ -136,7 +136,7 @@ def drain(settings: Settings) -> None:
 
 
 def open_alerts(settings: Settings) -> list[CtrAlert]:
-    return alert_history(read_alerts(settings)).open
+    return alert_history(alerts_sent(settings)).open
 
 
 def behind(settings: Settings) -> int:

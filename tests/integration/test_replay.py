@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from confluent_kafka import TopicPartition
 
 from jobs.rust_engines import publish_day
 from jobs.streaming.spark.progress import journal_path
@@ -26,7 +25,6 @@ from lakehouse.delta import Once, create_table, open_table, replace_days, scan
 from lakehouse.delta.write import to_arrow
 from lakehouse.generator.traffic import ShopDay
 from lakehouse.kafka.consumer import end_offsets
-from lakehouse.kafka.offsets import admin_client
 from lakehouse.kafka.topics import create_topics
 from lakehouse.produce import send_day
 from lakehouse.replay import report, store
@@ -38,6 +36,7 @@ from lakehouse.runtime.wanted import connection
 from lakehouse.settings import ROOT, Settings
 from tests.integration.spark_lake import Driver, ingest_transactions, profile, purchase, send, version
 from tests.lake import stored
+from tests.topics import remove_records
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -323,10 +322,7 @@ def test_what_retention_has_removed_is_planned_from_bronze_and_what_bronze_lacks
     open_table(tenant, "bronze.purchases").delete(f'"partition" = {partition} AND "offset" = {offset}')
     assert missing_from_bronze(tenant, topic, offsets, ends, since) == {partition: [offset]}
 
-    removed = [TopicPartition(tenant.prefixed(topic), p, end) for p, end in end_offsets(tenant, topic).items()]
-    client = admin_client(tenant)
-    for future in client.delete_records(removed).values():
-        future.result()
+    remove_records(tenant, topic, end_offsets(tenant, topic))
     beyond = store.plan_replay(tenant, request, "test")
     store.cancel(tenant, beyond.id)
     assert beyond.plan.beyond_kafka

@@ -1,17 +1,20 @@
 """The follower's silver and gold are the reference's rows, whatever order records come in and wherever it is killed."""
 
 import random
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from jobs.follower import cycle, events
+from jobs.follower.cycle import Follower
 from lakehouse.contracts.tables import FOLLOWED
 from lakehouse.delta import Once, open_table, replace_all
 from lakehouse.delta.maintenance import compact, vacuum
 from lakehouse.delta.notes import Asked
 from lakehouse.delta.restore import restore
 from lakehouse.delta.write import to_arrow
+from lakehouse.semantics import Event
 from lakehouse.settings import Settings
 from tests.following import BRONZE, KilledError, Kills, assert_equal, assert_settled, follower, write
 from tests.lake import keep_nothing
@@ -21,29 +24,41 @@ from tests.strategies import moved, random_stream
 NOTE = Asked(job="test", scope="test")
 
 
-def test_it_makes_the_reference_s_rows_of_a_stream_in_batches_under_kills(
-    lake: Settings, seed: int, kills: Kills
-) -> None:
-    draw = random.Random(seed)
-    stream, sent = random_stream(draw, 250), 0
-    running, killed = follower(lake), 0
+def in_lots(
+    lake: Settings, stream: list[Event], draw: random.Random, kills: Kills, sizes: range, compacts: float, dies: float
+) -> Iterator[tuple[Follower, bool]]:
+    """Sends the stream in lots with a cycle after each, and tells of each who follows now, and whether one was killed.
+
+    `compacts`, `dies`: how often a table of bronze is compacted, and a commit is drawn at which the follower is to die.
+    """
+    running, sent = follower(lake), 0
     while sent < len(stream):
-        size = draw.randrange(20, 80)
+        size = draw.choice(sizes)
         write(lake, stream[sent : sent + size])
         sent += size
-        if draw.random() < 0.3:
+        if draw.random() < compacts:
             compact(lake, draw.choice(BRONZE))
         kills.clear()
-        if draw.random() < 0.8:
+        if draw.random() < dies:
             kills[draw.choice(["before", "after"])] = draw.randrange(1, 15)
         try:
             running.cycle()
         except KilledError:
-            killed += 1
             running = follower(lake)
-    assert_settled(running, kills)
+            yield running, True
+        else:
+            yield running, False
+
+
+def test_it_makes_the_reference_s_rows_of_a_stream_in_batches_under_kills(
+    lake: Settings, seed: int, kills: Kills
+) -> None:
+    draw = random.Random(seed)
+    stream = random_stream(draw, 250)
+    lots = list(in_lots(lake, stream, draw, kills, range(20, 80), compacts=0.3, dies=0.8))
+    assert_settled(lots[-1][0], kills)
     assert_equal(lake, stream)
-    assert killed
+    assert any(killed for _, killed in lots)
 
 
 def test_what_is_late_waits_where_it_costs_much_and_is_in_all_tables_in_the_end(
@@ -54,21 +69,8 @@ def test_what_is_late_waits_where_it_costs_much_and_is_in_all_tables_in_the_end(
     monkeypatch.setattr(cycle, "LONGEST_WAIT", 1e9)
     monkeypatch.setattr(events, "LATE", timedelta(minutes=20))
     draw = random.Random(seed)
-    stream, sent, waited = random_stream(draw, 250), 0, 0
-    running = follower(lake)
-    while sent < len(stream):
-        size = draw.randrange(5, 30)
-        write(lake, stream[sent : sent + size])
-        sent += size
-        if draw.random() < 0.2:
-            compact(lake, draw.choice(BRONZE))
-        kills.clear()
-        if draw.random() < 0.2:
-            kills[draw.choice(["before", "after"])] = draw.randrange(1, 15)
-        try:
-            running.cycle()
-        except KilledError:
-            running = follower(lake)
+    stream, waited = random_stream(draw, 250), 0
+    for running, _ in in_lots(lake, stream, draw, kills, range(5, 30), compacts=0.2, dies=0.2):
         waits = [node for node in running.nodes.values() if isinstance(node, events.Events) and node.something_waits]
         assert not any(node.settled() for node in waits), "so that no cut is made"
         waited += len(waits)
